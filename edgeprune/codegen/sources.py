@@ -1,0 +1,50 @@
+"""The generated C as a value: file names and texts, with what later stages must know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgeprune.graph.ir import Tensor
+
+__all__ = ["Layer", "Port", "Sources"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A step of the library: its qualified `name`, the C function that runs it, and the tensors it leaves."""
+
+    name: str
+    function: str
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the library: stored tensor, and the permutation from the model's axes (or None)."""
+
+    tensor: Tensor
+    layout: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """C files of one library. `prefix` starts every symbol in lower case, every macro in upper case."""
+
+    prefix: str
+    files: Mapping[str, str]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    layers: tuple[Layer, ...]
+    arena_bytes: int
+    arena_align: int
+
+    @property
+    def header(self) -> str:
+        """Name of the public header."""
+        return f"{self.prefix}.h"
+
+    @property
+    def c_files(self) -> tuple[str, ...]:
+        """Names of the files to compile."""
+        return tuple(name for name in self.files if name.endswith(".c"))

@@ -1,0 +1,89 @@
+"""`CostTable`: what a network costs at every choice of channel widths, as one plain value.
+
+It is made by `plan.costs` from the kernels that will run, and read by `prune`'s solver, which thereby never
+needs to know a kernel. Widths are numbers of channels a group keeps. A group's widths are listed once, in
+`CostTable.widths`; every table is indexed by positions in those lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["CostTable", "LayerCost", "MemoryRow"]
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """Flash, cycles and scratch of one layer for each pair of widths.
+
+    `group_in` and `group_out` name the groups its input and output channels belong to, or None where that
+    side cannot be pruned (then its table has one row or column). Entries are bytes, cycles and bytes, indexed
+    [position of the width in][position of the width out]; when both groups are the same, only the diagonal
+    counts.
+    """
+
+    name: str
+    group_in: str | None
+    group_out: str | None
+    flash_bytes: tuple[tuple[int, ...], ...]
+    cycles: tuple[tuple[int, ...], ...]
+    scratch_bytes: tuple[tuple[int, ...], ...]
+    macs: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class MemoryRow:
+    """Bytes alive at one step: fixed_bytes + sum over groups of bytes_per_channel * width + the layer's scratch."""
+
+    step: str
+    fixed_bytes: int
+    bytes_per_channel: Mapping[str, float]
+    layer: str | None
+    alive: tuple[str, ...] = ()
+    """What is alive, as "name NNN B" phrases, for the sentence that explains an infeasible budget."""
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """The whole network's costs; totals are the fixed parts plus the sum over layers."""
+
+    widths: Mapping[str, tuple[int, ...]]
+    layers: tuple[LayerCost, ...]
+    rows: tuple[MemoryRow, ...]
+    fixed_flash_bytes: int = 0
+    fixed_ram_bytes: int = 0
+    fixed_cycles: int = 0
+    cycles_per_ms: float = 1.0
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    def flash_bytes(self, widths: Mapping[str, int]) -> int:
+        """Flash of the network at `widths`."""
+        return self.fixed_flash_bytes + sum(
+            self._entry(layer, layer.flash_bytes, widths) for layer in self.layers
+        )
+
+    def cycles(self, widths: Mapping[str, int]) -> int:
+        """Cycles of one inference at `widths`."""
+        return self.fixed_cycles + sum(self._entry(layer, layer.cycles, widths) for layer in self.layers)
+
+    def macs(self, widths: Mapping[str, int]) -> int:
+        """Multiply-accumulates of one inference at `widths`."""
+        return sum(self._entry(layer, layer.macs, widths) for layer in self.layers)
+
+    def row_bytes(self, row: MemoryRow, widths: Mapping[str, int]) -> int:
+        """Bytes alive at `row` at `widths`, scratch included."""
+        scratch = sum(
+            self._entry(lay, lay.scratch_bytes, widths) for lay in self.layers if lay.name == row.layer
+        )
+        activations = sum(per * widths[group] for group, per in row.bytes_per_channel.items())
+        return self.fixed_ram_bytes + row.fixed_bytes + round(activations) + scratch
+
+    def ram_bytes(self, widths: Mapping[str, int]) -> int:
+        """Peak RAM at `widths`."""
+        return max((self.row_bytes(row, widths) for row in self.rows), default=self.fixed_ram_bytes)
+
+    def _entry(self, layer: LayerCost, table: tuple[tuple[int, ...], ...], widths: Mapping[str, int]) -> int:
+        row = self.widths[layer.group_in].index(widths[layer.group_in]) if layer.group_in else 0
+        column = self.widths[layer.group_out].index(widths[layer.group_out]) if layer.group_out else 0
+        return table[row][column]

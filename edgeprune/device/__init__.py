@@ -1,0 +1,5 @@
+"""Device profiles: core, memories, clock, flash timing, compiler flags, emulator machine."""
+
+from edgeprune.device.profile import Device, Emulator, Flash, Memory
+
+__all__ = ["Device", "Emulator", "Flash", "Memory"]

@@ -1,0 +1,1 @@
+"""Running firmware in QEMU and counting what it does."""

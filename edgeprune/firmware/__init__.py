@@ -1,0 +1,1 @@
+"""Toolchains, linking, ELF sizes."""

@@ -1,0 +1,1 @@
+"""Passes, one file each: pure functions Graph -> Graph; pipelines in pipeline order."""

@@ -1,0 +1,146 @@
+"""What a kernel family is: the class each file in this folder instantiates once, as `FAMILY`.
+
+A family offers candidates for a node (or for several it can fuse), says which weights it admits, packs them,
+and emits C through the template of its own name. A new kernel is one new file here and one new template.
+
+File and template are named `<op>_<dtype>_<isa>[_<variant>]`: `conv_s8_c` is portable C for int8,
+`conv_s8_dsp` needs the Armv7E-M / Armv8-M DSP extension.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Array, Node
+from edgeprune.templating import render
+
+__all__ = ["Candidate", "Code", "Constant", "Function", "KernelFamily", "LayerNames", "Weights", "families"]
+
+Weights = Mapping[str, Array]
+"""Values of the constant inputs of a candidate's nodes, by tensor name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One way to run `nodes` as one step; frozen, and made before weights are known.
+
+    `overlap` holds, for each distinct activation input of the nodes (in the order of `activation_inputs`), the
+    least byte distance address(input) - address(output 0) at which the kernel may still read that input while
+    it writes the output: 0 means in place is safe, n > 0 that the input must start n bytes above the output,
+    None that the two must not overlap. The plan uses it only for an input that dies at this step.
+    """
+
+    family: str
+    name: str
+    nodes: tuple[Node, ...]
+    flash_bytes: int
+    cycles: int
+    scratch_bytes: int = 0
+    persistent_bytes: int = 0
+    overlap: tuple[int | None, ...] = ()
+    parameters: Mapping[str, int | str] = field(default_factory=dict)
+
+    @property
+    def activation_inputs(self) -> tuple[str, ...]:
+        """Names of the tensors the step reads from the arena, each once, in order."""
+        produced = {tensor.name for node in self.nodes for tensor in node.outputs}
+        names = (
+            t.name for node in self.nodes for t in node.inputs if t.value is None and t.name not in produced
+        )
+        return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A const array of the library: `name` is the role ("weights", "bias", "table"), `ctype` its element type."""
+
+    name: str
+    ctype: str
+    values: Array
+    comment: str = ""
+    align: int = 4
+
+
+@dataclass(frozen=True)
+class Function:
+    """A C function definition, `static` and readable, whose own name occurs in `text` as the word `name`.
+
+    The code generator defines equal texts once and numbers functions of the same name but different text, in
+    `text` and in the body that calls it. So bake shapes into the text (compilers love constants) and pass
+    quantisation as arguments: then layers of one shape share code.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a layer needs in the library: functions to define once, and the statements of its wrapper."""
+
+    functions: tuple[Function, ...]
+    body: str
+
+
+@dataclass(frozen=True)
+class LayerNames:
+    """C expressions a kernel's `emit` may use for its operands.
+
+    `tensors` maps activation names to pointer expressions of their own element type (const int8_t * for
+    inputs, int8_t * for outputs, int32_t * for ids); `constants` maps each packed Constant's role to its
+    array; `scratch` is a uint8_t pointer aligned to 8 bytes, or "NULL"; `prefix` starts every symbol.
+    """
+
+    prefix: str
+    tensors: Mapping[str, str]
+    constants: Mapping[str, str]
+    scratch: str
+
+
+class KernelFamily:
+    """Everything known about one kernel family."""
+
+    name: ClassVar[str]
+
+    def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+        """Ways to run `nodes` (usually one node) on `device`; empty when the family does not fit.
+
+        Must not look at constant values: they may be absent.
+        """
+        raise NotImplementedError
+
+    def admits(self, candidate: Candidate, weights: Weights) -> bool:
+        """Whether these weights are within the range in which the kernel is exact."""
+        return True
+
+    def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
+        """The constants the kernel reads, in the order and encoding it wants."""
+        return ()
+
+    def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        """The C of this layer."""
+        raise NotImplementedError
+
+    def render(self, name: str, values: Mapping[str, object]) -> Function:
+        """The function `name` from this family's template; the template sees `name` and `values`."""
+        return Function(name, render(f"kernels/{self.name}.c.j2", {"name": name, **values}))
+
+
+@functools.cache
+def families() -> Mapping[str, KernelFamily]:
+    """Every kernel family by name."""
+    found: dict[str, KernelFamily] = {}
+    package = importlib.import_module("edgeprune.kernels")
+    for info in pkgutil.iter_modules(package.__path__):
+        if info.name.startswith("_") or info.name == "base":
+            continue
+        family: KernelFamily = importlib.import_module(f"edgeprune.kernels.{info.name}").FAMILY
+        assert family.name == info.name, info.name
+        found[family.name] = family
+    return found

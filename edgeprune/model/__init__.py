@@ -1,0 +1,1 @@
+"""Loading recipes, ONNX and .pt2 files as a Model."""

@@ -1,0 +1,1 @@
+"""From graph to program: order, candidates, memory, costs."""

@@ -1,0 +1,64 @@
+"""The plan's values: a Program is steps in order plus the buffers they use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Graph, Node
+from edgeprune.kernels.base import Candidate
+
+__all__ = ["Buffer", "Program", "Step"]
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A range of the arena that holds `tensors` (views of one storage) or a step's scratch.
+
+    `first_step` and `last_step` are inclusive indices into `Program.steps`; graph inputs are alive from
+    step 0, graph outputs to the last step.
+    """
+
+    name: str
+    tensors: tuple[str, ...]
+    region: str
+    offset: int
+    size_bytes: int
+    first_step: int
+    last_step: int
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One call of the library: the nodes it covers, the kernel candidate that runs them, its scratch buffer."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    candidate: Candidate
+    scratch: Buffer | None = None
+    next_best: Candidate | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A graph with its execution fixed: what runs, in which order, at which addresses.
+
+    `lower_bound_bytes` is the largest sum of bytes alive at one step when no buffer may overlap another;
+    `arena_bytes` below it is what overlap saved.
+    """
+
+    graph: Graph
+    device: Device
+    steps: tuple[Step, ...]
+    buffers: tuple[Buffer, ...]
+    arena_bytes: int
+    arena_align: int
+    persistent_bytes: int
+    lower_bound_bytes: int
+    views: Mapping[str, str] = field(default_factory=dict)
+    """Tensors that are views: name -> name of the tensor whose storage they share."""
+
+    def buffer_of(self, tensor: str) -> Buffer:
+        """The buffer that stores `tensor`."""
+        return next(buffer for buffer in self.buffers if tensor in buffer.tensors)

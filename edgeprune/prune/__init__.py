@@ -1,0 +1,1 @@
+"""Which channels may go, which should, and taking them out."""

@@ -1,0 +1,1 @@
+"""Calibration and export to int8 QDQ ONNX."""

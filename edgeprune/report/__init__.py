@@ -1,0 +1,1 @@
+"""What a run found: terminal summary and report.json."""
