@@ -29,7 +29,10 @@ class Flash:
 
 @dataclass(frozen=True)
 class Emulator:
-    """The QEMU board that stands in for the device: machine name, its memories, and its timer clock."""
+    """The QEMU board that stands in for the device: machine name, its memories, and its timer.
+
+    `timer_origin` is the address of a CMSDK APB timer, which counts down at `timer_hz` of virtual time.
+    """
 
     machine: str
     flash_origin: int
@@ -37,6 +40,7 @@ class Emulator:
     ram_origin: int
     ram_bytes: int
     timer_hz: int
+    timer_origin: int = 0x40000000
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Device:
     """A device profile; every field is documented in docs/devices.md.
 
     `emulator` is None for the development machine itself ("host"), whose `core` is "host".
+    `flags` are the compiler's machine flags, without optimisation.
     """
 
     name: str
