@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Shape, Tensor
+from edgeprune.graph.ir import Array, Attributes, Node, Shape, Tensor
 
 __all__ = ["OnnxNode", "Operator", "operator_for", "operators", "operators_by_onnx_type"]
 
@@ -66,8 +66,12 @@ class Operator:
     """ONNX operators that `lower` accepts."""
     keeps_quant: ClassVar[bool] = False
     """Outputs are stored at the input's scale and zero point (data movement, max pooling, clamps)."""
+    quantizes_constants: ClassVar[bool] = False
+    """A float constant operand is stored as int8 at its own symmetric scale (elementwise operators)."""
     is_view: ClassVar[bool] = False
     """The output is the input's bytes under another shape, so that the plan need not copy."""
+    natural_quant: ClassVar[Quant | None] = None
+    """What an output that the model left unquantised is stored at, where the operator's range fixes it."""
 
     def lower(self, node: OnnxNode, build: Builder) -> None:
         """Append the IR nodes that compute `node.outputs` from `node.inputs`.
@@ -95,6 +99,13 @@ class Operator:
     def float_reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         """The operator on real numbers (float64), without rounding or clamps of the integer form."""
         raise NotImplementedError
+
+    def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
+        """Attributes for the same result when every activation arrives permuted by `perm`, or None.
+
+        An operator that commutes with Transpose says so here, and transposes then move past it and vanish.
+        """
+        return None
 
     def macs(self, node: Node) -> int:
         """Multiply-accumulates of one inference; 0 where the operator has none."""

@@ -1,0 +1,159 @@
+"""Program -> C sources: a header, the layers with their kernels, the weights, and an optional self test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeprune import __version__
+from edgeprune.codegen.describe import c_type, describe_step, shape_text
+from edgeprune.codegen.functions import share_functions
+from edgeprune.codegen.sources import Layer, Port, Sources
+from edgeprune.graph.ir import Array, Graph, Tensor
+from edgeprune.kernels.base import Code, Constant, LayerNames, families
+from edgeprune.ops import operator_for
+from edgeprune.plan.program import Program, Step
+from edgeprune.templating import c_comment, c_identifier, render
+
+__all__ = ["Golden", "generate"]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Stored inputs of one inference and the outputs they give, for the embedded self test."""
+
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class _LayerSource:
+    """What the templates need to write one layer."""
+
+    index: int
+    title: str
+    description: str
+    kernel: str
+    macs: int
+    function: str
+    constants: tuple[tuple[str, Constant], ...]
+    body: str
+
+
+def generate(program: Program, name: str, golden: Golden | None = None) -> Sources:
+    """The library's C files for `program`, every symbol prefixed with `name` made an identifier."""
+    prefix = c_identifier(name, limit=32)
+    graph = program.graph
+    packed = [_pack(step, index, prefix) for index, step in enumerate(program.steps)]
+    codes = [_emit(program, step, names, prefix) for step, names in zip(program.steps, packed, strict=True)]
+    functions, bodies = share_functions(codes)
+    layers = tuple(
+        _layer(step, index, prefix, constants, body)
+        for index, (step, constants, body) in enumerate(zip(program.steps, packed, bodies, strict=True))
+    )
+    values = {
+        "version": __version__,
+        "model": name,
+        "prefix": prefix,
+        "macro": prefix.upper(),
+        "device": program.device,
+        "program": program,
+        "inputs": [_port_values(program, graph, tensor, prefix, "INPUT", i) for i, tensor in enumerate(graph.inputs)],
+        "outputs": [
+            _port_values(program, graph, tensor, prefix, "OUTPUT", i) for i, tensor in enumerate(graph.outputs)
+        ],
+        "layers": layers,
+        "functions": functions,
+        "layer_outputs": [
+            [{"offset": program.buffer_of(t.name).offset, "bytes": t.bytes} for t in step.nodes[-1].outputs]
+            for step in program.steps
+        ],
+        "golden": golden,
+    }
+    files = {
+        f"{prefix}.h": render("library/header.h.j2", values),
+        f"{prefix}.c": render("library/library.c.j2", values),
+        f"{prefix}_weights.h": render("library/weights.h.j2", values),
+        f"{prefix}_weights.c": render("library/weights.c.j2", values),
+    }
+    if golden is not None:
+        files[f"{prefix}_self_test.c"] = render("library/self_test.c.j2", values)
+    return Sources(
+        prefix=prefix,
+        files=files,
+        inputs=tuple(Port(tensor, graph.layouts.get(tensor.name)) for tensor in graph.inputs),
+        outputs=tuple(Port(tensor, graph.layouts.get(tensor.name)) for tensor in graph.outputs),
+        layers=tuple(
+            Layer(step.name, layer.function, step.nodes[-1].outputs)
+            for step, layer in zip(program.steps, layers, strict=True)
+        ),
+        arena_bytes=program.arena_bytes,
+        arena_align=program.arena_align,
+    )
+
+
+def _pack(step: Step, index: int, prefix: str) -> tuple[tuple[str, Constant], ...]:
+    family = families()[step.candidate.family]
+    constants = family.pack(step.candidate, _weights(step))
+    return tuple((f"{prefix}_{index}_{constant.name}", constant) for constant in constants)
+
+
+def _weights(step: Step) -> Mapping[str, Array]:
+    return {t.name: t.value for node in step.nodes for t in node.inputs if t.value is not None}
+
+
+def _emit(program: Program, step: Step, constants: Sequence[tuple[str, Constant]], prefix: str) -> Code:
+    inputs = set(step.candidate.activation_inputs)
+    tensors = {t.name: t for node in step.nodes for t in (*node.inputs, *node.outputs) if t.value is None}
+    pointers = {
+        name: _pointer(program, tensor, const=name in inputs)
+        for name, tensor in tensors.items()
+        if name in inputs or tensor in step.nodes[-1].outputs
+    }
+    scratch = f"arena + {step.scratch.offset}" if step.scratch is not None else "NULL"
+    names = LayerNames(prefix, pointers, {constant.name: symbol for symbol, constant in constants}, scratch)
+    return families()[step.candidate.family].emit(step.candidate, names)
+
+
+def _pointer(program: Program, tensor: Tensor, const: bool) -> str:
+    qualifier = "const " if const else ""
+    return f"({qualifier}{c_type(tensor)} *)(void *)(arena + {program.buffer_of(tensor.name).offset})"
+
+
+def _layer(
+    step: Step, index: int, prefix: str, constants: tuple[tuple[str, Constant], ...], body: str
+) -> _LayerSource:
+    return _LayerSource(
+        index=index,
+        title=c_comment(step.name, 80),
+        description=c_comment(describe_step(step)),
+        kernel=step.candidate.name,
+        macs=sum(operator_for(node).macs(node) for node in step.nodes),
+        function=f"{prefix}_layer_{index}_{c_identifier(step.name, 40)}",
+        constants=constants,
+        body=body,
+    )
+
+
+def _port_values(
+    program: Program, graph: Graph, tensor: Tensor, prefix: str, kind: str, index: int
+) -> dict[str, object]:
+    layout = graph.layouts.get(tensor.name)
+    quant = tensor.quant
+    return {
+        "macro": f"{prefix.upper()}_{kind}_{index}",
+        "function": f"{prefix}_{kind.lower()}_{index}",
+        "helper": f"{kind.lower()}_{index}",
+        "name": c_comment(tensor.name, 60),
+        "ctype": c_type(tensor),
+        "shape": shape_text(tensor),
+        "dims": tensor.shape,
+        "elements": tensor.elements,
+        "bytes": tensor.bytes,
+        "offset": program.buffer_of(tensor.name).offset,
+        "scale": None if quant is None else f"{np.float32(quant.scale[0]):.9g}",
+        "zero_point": None if quant is None else quant.zero_point[0],
+        "layout": None if layout is None else ", ".join(map(str, layout)),
+    }

@@ -1,0 +1,39 @@
+"""Runs a graph by its operators' NumPy references: the definition that every build must equal, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgeprune.graph.ir import Array, Graph, Tensor
+from edgeprune.ops.base import operator_for
+
+__all__ = ["dequantize", "execute", "quantize"]
+
+
+def execute(graph: Graph, inputs: Sequence[Array]) -> Mapping[str, Array]:
+    """Every tensor's stored values for one inference on stored `inputs` (library layout, batch axis included)."""
+    values = {tensor.name: tensor.value for tensor in graph.tensors() if tensor.value is not None}
+    values.update({tensor.name: array for tensor, array in zip(graph.inputs, inputs, strict=True)})
+    for node in graph.nodes:
+        results = operator_for(node).reference(node, *(values[tensor.name] for tensor in node.inputs))
+        for tensor, result in zip(node.outputs, results, strict=True):
+            assert result.shape == tensor.shape, (node.name, result.shape, tensor.shape)
+            values[tensor.name] = result
+    return values
+
+
+def quantize(real: Array, tensor: Tensor) -> Array:
+    """Real numbers as `tensor` stores them: rounded half to even, saturated (ONNX's QuantizeLinear)."""
+    if tensor.quant is None:
+        return real.astype(tensor.dtype)
+    scaled = real.astype(np.float32) / np.float32(tensor.scale)
+    return np.clip(np.rint(scaled) + tensor.zero_point, -128, 127).astype(np.int8)
+
+
+def dequantize(stored: Array, tensor: Tensor) -> Array:
+    """Stored integers as float32."""
+    if tensor.quant is None:
+        return stored
+    return (stored.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)

@@ -1,0 +1,62 @@
+"""An ONNX file in canonical form: functions inlined, shapes inferred, constants folded, QLinear as QDQ.
+
+After `normalize`, a model holds only DequantizeLinear, QuantizeLinear and ordinary operators; every constant is
+an initializer; quantised weights still stand behind their DequantizeLinear.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from edgeprune.errors import UsageError
+from edgeprune.graph.onnx_import.qlinear import rewrite_qlinear
+
+__all__ = ["normalize"]
+
+_FOLD_LIMIT = 1 << 26
+
+
+def normalize(data: bytes) -> ir.Model:
+    """Parse and canonicalise an ONNX model.
+
+    Raises:
+        UsageError: the bytes are not an ONNX model, or its shapes do not follow from its inputs.
+    """
+    import onnx
+    from onnxscript import optimizer
+
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+    try:
+        model = ir.from_proto(onnx.load_model_from_string(data))
+    except Exception as error:  # protobuf raises its own DecodeError, onnx-ir ValueError and others
+        raise UsageError(f"the ONNX model cannot be read: {error}") from error
+    common.InlinePass()(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    rewrite_qlinear(model)
+    _fix_batch(model)
+    try:
+        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        optimizer.fold_constants(
+            model, onnx_shape_inference=True, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT
+        )
+        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    except Exception as error:  # the onnx package raises InferenceError and others
+        raise UsageError(f"the ONNX model's shapes are inconsistent: {error}") from error
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    common.IdentityEliminationPass()(model)
+    common.RemoveUnusedNodesPass()(model)
+    common.TopologicalSortPass()(model)
+    return model
+
+
+def _fix_batch(model: ir.Model) -> None:
+    """A symbolic first dimension of an input is the batch: one inference at a time makes it 1."""
+    for value in model.graph.inputs:
+        if value.shape is not None and len(value.shape) > 0 and not isinstance(value.shape[0], int):
+            value.shape = ir.Shape([1, *value.shape[1:]])
+    for value in model.graph.outputs:
+        value.shape = None
