@@ -1,0 +1,125 @@
+"""Random nodes of the linear operators, with weights and scales that spread outputs over the int8 range.
+
+Every function takes a NumPy generator and returns a Node whose activation inputs are called "x" (or "a", "b")
+and whose output is called "y"; `stored_inputs` draws values for them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edgeprune.graph.build import constant
+from edgeprune.graph.ir import Array, Node, Quant, Shape, Tensor
+from edgeprune.ops import operator_for
+from edgeprune.ops._convolution import weight_scales
+from tests.support.host_kernel import random_stored
+
+__all__ = [
+    "conv_node",
+    "finish",
+    "stored_inputs",
+    "weights_and_bias",
+]
+
+_ACTIVATION_DEVIATION = 80.0
+"""Standard deviation of `random_stored`, roughly."""
+
+
+def activation(rng: np.random.Generator, name: str, shape: Shape, zero_point: int | None = None) -> Tensor:
+    """An int8 activation with a random scale and, unless given, zero point (often an extreme one)."""
+    if zero_point is None:
+        zero_point = int(rng.choice([-128, 127, 0, rng.integers(-128, 128)]))
+    return Tensor(
+        name, shape, "int8", Quant.per_tensor(float(np.float32(rng.uniform(0.005, 0.1))), zero_point)
+    )
+
+
+def clamp_of(rng: np.random.Generator) -> tuple[int, int]:
+    """No clamp, or as often a ReLU-like or ReLU6-like one."""
+    choices = [(-128, 127), (-128, 127), (int(rng.integers(-128, 1)), 127), (-100, int(rng.integers(0, 120)))]
+    return choices[int(rng.integers(len(choices)))]
+
+
+def weights_and_bias(
+    rng: np.random.Generator,
+    x: Tensor,
+    shape: Shape,
+    *,
+    per_tensor: bool = False,
+    extremes: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Constant int8 weights "w" of `shape` (output channels first) and their int32 bias "b".
+
+    With `extremes`, some weights are -128; otherwise all are in [-127, 127]. A channel may be all zeros.
+    """
+    w = random_stored(rng, shape)
+    if not extremes:
+        w = np.maximum(w, np.int8(-127))
+    if shape[0] > 2 and rng.random() < 0.3:
+        w[int(rng.integers(shape[0]))] = 0
+    scales = rng.uniform(0.001, 0.02, 1 if per_tensor else shape[0]).astype(np.float32)
+    zeros = (0,) * len(scales)
+    weights = constant("w", w, Quant(tuple(map(float, scales)), zeros, None if per_tensor else 0))
+    spread = int(_ACTIVATION_DEVIATION * 73 * math.sqrt(math.prod(shape[1:])))
+    b = rng.integers(-spread, spread, shape[0], endpoint=True, dtype=np.int32)
+    bias_scales = tuple(float(s) for s in x.scale * weight_scales(weights))
+    return weights, constant("b", b, Quant(bias_scales, (0,) * shape[0], 0))
+
+
+def finish(
+    rng: np.random.Generator,
+    node: Node,
+    deviation: float,
+) -> Node:
+    """`node` with an output of inferred shape, whose scale puts reals of `deviation` over the int8 range."""
+    (shape,) = operator_for(node).infer_shapes(node)
+    scale = float(np.float32(max(deviation, 1e-6) / rng.uniform(20, 80)))
+    y = Tensor("y", shape, "int8", Quant.per_tensor(scale, int(rng.integers(-128, 128))))
+    return Node(node.op, node.name, node.inputs, (y,), node.attrs)
+
+
+def weighted_deviation(x: Tensor, w: Tensor) -> float:
+    """The standard deviation of real outputs, roughly, of a node with weights `w`."""
+    assert w.value is not None
+    rows = np.sqrt((w.value.astype(np.float64).reshape(w.shape[0], -1) ** 2).sum(axis=1))
+    return float((rows * weight_scales(w)).max() * x.scale * _ACTIVATION_DEVIATION)
+
+
+def conv_node(
+    rng: np.random.Generator,
+    *,
+    height: int = 8,
+    width: int = 8,
+    in_channels: int = 4,
+    out_channels: int = 8,
+    kernel: tuple[int, int] = (3, 3),
+    strides: tuple[int, int] = (1, 1),
+    pads: tuple[int, int, int, int] = (1, 1, 1, 1),
+    dilations: tuple[int, int] = (1, 1),
+    group: int = 1,
+    batch: int = 1,
+    clamp: tuple[int, int] | None = None,
+    zero_point: int | None = None,
+    per_tensor: bool = False,
+    extremes: bool = False,
+) -> Node:
+    """A Conv; depthwise with group == in_channels. See `weights_and_bias` for `per_tensor` and `extremes`."""
+    x = activation(rng, "x", (batch, height, width, in_channels), zero_point)
+    w, b = weights_and_bias(
+        rng, x, (out_channels, *kernel, in_channels // group), per_tensor=per_tensor, extremes=extremes
+    )
+    attrs = {
+        "strides": strides,
+        "pads": pads,
+        "dilations": dilations,
+        "group": group,
+        "clamp": clamp or clamp_of(rng),
+    }
+    return finish(rng, Node("Conv", "conv", (x, w, b), (), attrs), weighted_deviation(x, w))
+
+
+def stored_inputs(rng: np.random.Generator, node: Node) -> dict[str, Array]:
+    """Random stored values, extremes included, for the node's activation inputs, by name."""
+    return {t.name: random_stored(rng, t.shape) for t in node.inputs if t.value is None}
