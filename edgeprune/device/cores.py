@@ -15,7 +15,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Core:
-    """What follows from a core's name: instruction set, compiler, its machine flags, and the emulated board."""
+    """What follows from a core's name: instruction set, compiler, machine flags, emulated board."""
 
     dsp: bool
     fpu: bool

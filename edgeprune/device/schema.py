@@ -95,16 +95,14 @@ class DeviceFile(_Table):
 
 
 def explain(error: ValidationError) -> str:
-    """The first mistake as a phrase that names its key: "clock is missing", "memories[0].kind must be ..."."""
+    """The first mistake as a phrase that names its key, such as "memories[0].kind must be 'flash' or 'ram'"."""
     first = error.errors()[0]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     if first["type"] == "missing":
         return f"{key} is missing"
     if first["type"] == "extra_forbidden":
-        *tables, _ = first["loc"]
-        table = {"memories": _MemoryTable, "flash": _FlashTable}.get(
-            str(tables[0]) if tables else "", DeviceFile
-        )
+        tables: dict[object, type[BaseModel]] = {"memories": _MemoryTable, "flash": _FlashTable}
+        table = tables.get(first["loc"][0], DeviceFile) if len(first["loc"]) > 1 else DeviceFile
         return f"{key} is not a key of a device profile, use one of {', '.join(table.model_fields)}"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should", "must")
     return f"{key} {message}"

@@ -1,0 +1,137 @@
+"""Compiles a generated library and links it with a test firmware, once plain and once with its callback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeprune.codegen.sources import Sources
+from edgeprune.device import Device
+from edgeprune.errors import EnvironmentFailure, OverBudget
+from edgeprune.firmware.image import Image
+from edgeprune.firmware.sizes import measure_sizes
+from edgeprune.firmware.testbed import render_testbed
+from edgeprune.firmware.toolchain import require, run_tool, tool_version
+
+__all__ = ["build"]
+
+_OPTIMISATION = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections")
+_WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
+
+# Nothing of the C library may be in the firmware on its own account: what the library under test pulls in
+# would not show in the difference of the two images.
+_TESTBED = ("-fno-builtin", "-fno-tree-loop-distribute-patterns")
+_BARE_METAL_LINK = ("-nostartfiles", "--specs=nano.specs", "-T", "testbed.ld")
+_HOST_LINK = ("-no-pie",)
+_LIBRARIES = ("-lm",)
+
+
+@dataclass(frozen=True)
+class _Compiler:
+    """One compiler with a device's flags, at work in one folder."""
+
+    program: str
+    device: Device
+    directory: Path
+
+    def compile(self, source: str, target: str, flags: Sequence[str]) -> str:
+        """Compiles `source` to `target`, both relative to the folder; returns `target`."""
+        command = [self.program, *self.device.flags, *flags, "-c", source, "-o", target]
+        run_tool(command, self.directory / f"{Path(target).stem}.log", cwd=self.directory)
+        return target
+
+    def link(self, objects: Sequence[str], target: str) -> Path:
+        """Links `objects`, dropping what nothing refers to."""
+        form = _HOST_LINK if self.device.emulator is None else _BARE_METAL_LINK
+        command = [self.program, *self.device.flags, *form, "-Wl,--gc-sections", *objects]
+        log = self.directory / f"{target}.log"
+        try:
+            run_tool([*command, *_LIBRARIES, "-o", target], log, cwd=self.directory)
+        except EnvironmentFailure:
+            self._explain_overflow(log)
+            raise
+        return self.directory / target
+
+    def _explain_overflow(self, log: Path) -> None:
+        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        emulator = self.device.emulator
+        for region in ("FLASH", "RAM"):
+            if emulator is not None and f"region `{region}' overflowed" in text:
+                room = emulator.flash_bytes if region == "FLASH" else emulator.ram_bytes
+                raise OverBudget(
+                    f"The library does not fit the {room:,} bytes of {region.lower()} of the emulated board "
+                    f"{emulator.machine}: the network is too large for {self.device.name}."
+                )
+
+
+def build(sources: Sources, device: Device, directory: Path) -> Image:
+    """Compiles and links the library for `device` in `directory`, and measures what it takes.
+
+    The library is compiled without tolerance for warnings, under -O2 and the device's flags. Two firmwares
+    are linked, one of them with the layer callback; a third without the library gives the sizes by
+    difference.
+
+    Args:
+        sources: the generated C.
+        device: what to compile for; "host" compiles for the development machine.
+        directory: where sources, objects and images go; made if need be.
+
+    Raises:
+        MissingTool: no compiler.
+        EnvironmentFailure: it failed; its output is in the file the sentence names.
+        OverBudget: the library is larger than the memory of the emulated board.
+    """
+    compiler = _Compiler(require(device.compiler), device, directory.resolve())
+    library = {f"library/{name}": text for name, text in sources.files.items()}
+    testbed = render_testbed(sources, device)
+    _write(compiler.directory, {**library, **testbed})
+
+    stems = [name.removesuffix(".c") for name in sources.c_files]
+    callback = f"-D{sources.prefix.upper()}_ENABLE_LAYER_CALLBACK"
+    strict = (*_OPTIMISATION, *_WARNINGS)
+    firmware = (*strict, *_TESTBED, "-Ilibrary")
+    platform = "testbed_host" if device.emulator is None else "testbed_cortex_m"
+    weights = f"{sources.prefix}_weights"
+
+    jobs: list[tuple[str, str, Sequence[str]]] = [
+        *((f"library/{stem}.c", f"{stem}.o", strict) for stem in stems),
+        *(
+            (f"library/{stem}.c", f"{stem}.counting.o", (*strict, callback))
+            for stem in stems
+            if stem != weights
+        ),
+        ("testbed.c", "testbed.o", firmware),
+        ("testbed.c", "testbed.counting.o", (*firmware, callback)),
+        (f"{platform}.c", "platform.o", firmware),
+        ("testbed_stubs.c", "stubs.o", firmware),
+    ]
+    shared = ["platform.o"]
+    if device.emulator is not None:
+        jobs.append(("testbed_calls.S", "calls.o", ()))
+        shared.append("calls.o")
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda job: compiler.compile(*job), jobs))
+
+    plain = [f"{stem}.o" for stem in stems]
+    counting = [f"{stem}.o" if stem == weights else f"{stem}.counting.o" for stem in stems]
+    elf = compiler.link(["testbed.o", *shared, *plain], "firmware.elf")
+    counting_elf = compiler.link(["testbed.counting.o", *shared, *counting], "firmware.counting.elf")
+    bare_elf = compiler.link(["testbed.o", *shared, "stubs.o"], "firmware.bare.elf")
+    return Image(
+        device=device,
+        sources=sources,
+        directory=compiler.directory,
+        elf=elf,
+        counting_elf=counting_elf,
+        sizes=measure_sizes(elf, bare_elf, compiler.directory / f"{weights}.o"),
+        compiler=tool_version(device.compiler),
+        flags=(*_OPTIMISATION, *device.flags),
+    )
+
+
+def _write(directory: Path, files: dict[str, str]) -> None:
+    (directory / "library").mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")

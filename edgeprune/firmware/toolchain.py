@@ -1,0 +1,136 @@
+"""Compilers and other tools of the machine: finding them, their versions, and running them with a time limit."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeprune.errors import EnvironmentFailure, MissingTool
+
+__all__ = ["Tool", "ToolStatus", "doctor", "require", "run_tool", "tool_version"]
+
+_TIME_LIMIT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program edgeprune needs, and the Debian packages that bring it."""
+
+    program: str
+    purpose: str
+    packages: tuple[str, ...]
+
+    @property
+    def install(self) -> str:
+        """The command that installs it."""
+        return f"apt-get install {' '.join(self.packages)}"
+
+
+_TOOLS = (
+    Tool("gcc", "compiles libraries for the development machine", ("gcc", "libc6-dev")),
+    Tool("arm-none-eabi-gcc", "compiles for Cortex-M", ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi")),
+    Tool("qemu-system-arm", "runs Cortex-M firmware", ("qemu-system-arm",)),
+)
+
+
+@dataclass(frozen=True)
+class ToolStatus:
+    """What `doctor` found: `version` is None when the tool is missing, and then `remedy` says what to do."""
+
+    name: str
+    purpose: str
+    version: str | None
+    remedy: str
+
+
+def doctor() -> tuple[ToolStatus, ...]:
+    """Every outside tool, found or not, newlib (the C library for Cortex-M) included."""
+    found = []
+    for tool in _TOOLS:
+        version = tool_version(tool.program) if shutil.which(tool.program) else None
+        found.append(ToolStatus(tool.program, tool.purpose, version, tool.install))
+        if tool.program == "arm-none-eabi-gcc":
+            library = None if version is None else _newlib()
+            found.append(ToolStatus("newlib", "C library for Cortex-M", library, tool.install))
+    return tuple(found)
+
+
+def _newlib() -> str | None:
+    answer = run_tool(["arm-none-eabi-gcc", "-print-file-name=libc_nano.a"], log=None)
+    header = Path(answer.strip()).parent.parent / "include" / "_newlib_version.h"
+    if not header.is_file():
+        return None
+    match = re.search(r'_NEWLIB_VERSION "([^"]+)"', header.read_text(encoding="utf-8"))
+    return match[1] if match else None
+
+
+def require(program: str) -> str:
+    """The path of a tool.
+
+    Raises:
+        MissingTool: it is not installed; the sentence carries the command that installs it.
+    """
+    path = shutil.which(program)
+    if path is None:
+        install = next((tool.install for tool in _TOOLS if tool.program == program), None)
+        remedy = f"install it with `{install}`" if install else "put it on the PATH"
+        raise MissingTool(f"{program} is not installed: {remedy}.")
+    return path
+
+
+@functools.cache
+def tool_version(program: str) -> str:
+    """The first line of what `program --version` says."""
+    return run_tool([require(program), "--version"], log=None).splitlines()[0].strip()
+
+
+def run_tool(
+    command: Sequence[str], log: Path | None, cwd: Path | None = None, time_limit_s: float = _TIME_LIMIT_S
+) -> str:
+    """Runs a compiler or one of its kin; returns its standard output.
+
+    Args:
+        command: program and arguments.
+        log: where its output is kept if it fails; None for short questions such as `--version`.
+        cwd: its working directory.
+        time_limit_s: after this many seconds it is ended.
+
+    Raises:
+        EnvironmentFailure: it failed, cannot be started, or took longer than the limit.
+    """
+    name = Path(command[0]).name
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=time_limit_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        kept = _keep(log, command, _text(late.stdout) + _text(late.stderr))
+        raise EnvironmentFailure(f"{name} did not end within {time_limit_s:g} s{kept}.") from None
+    except OSError as error:
+        raise EnvironmentFailure(f"{name} could not be started: {error}.") from None
+    if done.returncode != 0:
+        kept = _keep(log, command, done.stdout + done.stderr)
+        raise EnvironmentFailure(f"{name} ended with status {done.returncode}{kept}.")
+    return done.stdout
+
+
+def _keep(log: Path | None, command: Sequence[str], output: str) -> str:
+    if log is None:
+        return f" and said {output.strip()[:200]!r}"
+    log.write_text(f"{' '.join(command)}\n{output}", encoding="utf-8")
+    return f", its output is in {log}"
+
+
+def _text(output: bytes | str | None) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
