@@ -60,9 +60,12 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         "macro": prefix.upper(),
         "device": program.device,
         "program": program,
-        "inputs": [_port_values(program, graph, tensor, prefix, "INPUT", i) for i, tensor in enumerate(graph.inputs)],
+        "inputs": [
+            _port_values(program, graph, tensor, prefix, "INPUT", i) for i, tensor in enumerate(graph.inputs)
+        ],
         "outputs": [
-            _port_values(program, graph, tensor, prefix, "OUTPUT", i) for i, tensor in enumerate(graph.outputs)
+            _port_values(program, graph, tensor, prefix, "OUTPUT", i)
+            for i, tensor in enumerate(graph.outputs)
         ],
         "layers": layers,
         "functions": functions,

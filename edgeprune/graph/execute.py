@@ -36,4 +36,5 @@ def dequantize(stored: Array, tensor: Tensor) -> Array:
     """Stored integers as float32."""
     if tensor.quant is None:
         return stored
-    return (stored.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+    real: Array = (stored.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+    return real

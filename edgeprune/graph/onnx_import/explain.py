@@ -14,7 +14,9 @@ def unsupported_operator(node: ir.Node) -> UsageError:
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     sources = ", ".join(repr(name) for name in _graph_inputs(node)) or "constants only"
     label = node.name or node.outputs[0].name
-    return UsageError(f"operator {operator} (node {label!r}, reached from {sources}) is not supported in int8")
+    return UsageError(
+        f"operator {operator} (node {label!r}, reached from {sources}) is not supported in int8"
+    )
 
 
 def _graph_inputs(node: ir.Node) -> list[str]:

@@ -93,7 +93,9 @@ class _Lowering:
         """Data movement stores what it reads, so a difference in scale becomes a Requantize beside it."""
         wanted = next(t.quant for t in outputs if t.name)
         if sum(bool(t.name) for t in outputs) == 1:
-            moved = [self._at(t, wanted) if t is not None and t.value is None and t.quant else t for t in inputs]
+            moved = [
+                self._at(t, wanted) if t is not None and t.value is None and t.quant else t for t in inputs
+            ]
             operator.lower(self._adapt(node, moved, outputs), self.build)
             return
         kept = inputs[0].quant if inputs[0] is not None else None
@@ -117,7 +119,9 @@ class _Lowering:
         source, result = node.inputs[0], node.outputs[0]
         assert source is not None
         if constant_of(source) is None and self.slots.root(source) is not self.slots.root(result):
-            self.build.add("Requantize", result.name or "", [self.activation(source)], [self.activation(result)])
+            self.build.add(
+                "Requantize", result.name or "", [self.activation(source)], [self.activation(result)]
+            )
 
     def _operand(self, value: ir.Value | None, operator: Operator) -> Tensor | None:
         if value is None:
@@ -135,7 +139,11 @@ class _Lowering:
         if array is not None:
             return (array.astype(np.float32) if array.dtype == np.float64 else array), None
         producer = value.producer()
-        if producer is not None and producer.op_type == "DequantizeLinear" and stored_constant_input(producer):
+        if (
+            producer is not None
+            and producer.op_type == "DequantizeLinear"
+            and stored_constant_input(producer)
+        ):
             return stored_constant(producer)
         return None
 

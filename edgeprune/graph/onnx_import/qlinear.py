@@ -46,8 +46,8 @@ def _rewrite(graph: ir.Graph, node: ir.Node, target: str) -> None:
     for number, (stored, scale, zero, axis) in enumerate(operands):
         if scale is None:
             scale = _bias_scale(graph, f"{label}_bias_scale", operands)
-        attributes = {"axis": axis} if _size(scale) > 1 else {}
-        dequantize = ir.node("DequantizeLinear", [stored, scale, zero], attributes=attributes)
+        along = {"axis": axis} if _size(scale) > 1 else {}
+        dequantize = ir.node("DequantizeLinear", [stored, scale, zero], attributes=along)
         dequantize.outputs[0].name = f"{label}_operand_{number}"
         dequantizers.append(dequantize)
     attributes = {key: value for key, value in node.attributes.items() if key not in _RUNTIME_ATTRIBUTES}
@@ -78,7 +78,9 @@ def _operands(op_type: str, v: list[ir.Value | None]) -> Operands:
 
 
 def _size(value: ir.Value | None) -> int:
-    return int(np.size(value.const_value.numpy())) if value is not None and value.const_value is not None else 1
+    return (
+        int(np.size(value.const_value.numpy())) if value is not None and value.const_value is not None else 1
+    )
 
 
 def _bias_scale(graph: ir.Graph, name: str, operands: list[Operand]) -> ir.Value:

@@ -44,7 +44,9 @@ def quant_of(node: ir.Node) -> Quant:
         raise UsageError(f"{node.op_type} node {_label(node)!r} has a scale that is not a positive number")
     stored = zero.dtype if zero is not None else _stored_type(node)
     if stored not in (np.int8, np.uint8, np.int32):
-        raise UsageError(f"{node.op_type} node {_label(node)!r} stores {stored}; int8 and uint8 are supported")
+        raise UsageError(
+            f"{node.op_type} node {_label(node)!r} stores {stored}; int8 and uint8 are supported"
+        )
     zero = np.zeros(scale.shape, np.int64) if zero is None else zero.astype(np.int64)
     if stored == np.uint8:
         zero = zero - 128
@@ -64,11 +66,19 @@ def stored_constant(node: ir.Node) -> tuple[Array, Quant] | None:
     array = constant_of(source)
     if array is None:
         producer = source.producer() if source is not None else None
-        real = constant_of(producer.inputs[0]) if producer is not None and producer.op_type == "QuantizeLinear" else None
+        real = (
+            constant_of(producer.inputs[0])
+            if producer is not None and producer.op_type == "QuantizeLinear"
+            else None
+        )
         if producer is None or real is None:
             return None
         inner = quant_of(producer)
-        array = np.clip(np.rint(real / _along(inner.scale, inner, real)) + _along(inner.zero_point, inner, real), -128, 127)
+        array = np.clip(
+            np.rint(real / _along(inner.scale, inner, real)) + _along(inner.zero_point, inner, real),
+            -128,
+            127,
+        )
         array = array.astype(np.int8)
     if array.dtype == np.uint8:
         array = (array.astype(np.int16) - 128).astype(np.int8)
@@ -132,7 +142,9 @@ class Slots:
             return
         quant, root = quant_of(node), self.root(source)
         if quant.axis is not None:
-            raise UsageError(f"activation {source.name!r} is quantised per channel; one scale per tensor is supported")
+            raise UsageError(
+                f"activation {source.name!r} is quantised per channel; one scale per tensor is supported"
+            )
         if self._quant.setdefault(root, quant) == quant:
             self._root[result] = root
         else:
@@ -147,7 +159,7 @@ class Slots:
     def _propagate(self, model: ir.Model) -> None:
         changed = True
         while changed:
-            changed = any([self._propagate_through(node) for node in model.graph])
+            changed = any(self._propagate_through(node) for node in model.graph)
 
     def _propagate_through(self, node: ir.Node) -> bool:
         operator = operators_by_onnx_type().get(node.op_type)
@@ -171,7 +183,7 @@ class Slots:
 
     def _assign(self, values: list[ir.Value], quant: Quant) -> bool:
         fresh = [self.root(v) for v in values if self.quant(v) is None]
-        self._quant.update({v: quant for v in fresh})
+        self._quant.update(dict.fromkeys(fresh, quant))
         return bool(fresh)
 
 
@@ -181,7 +193,11 @@ def stored_constant_input(node: ir.Node) -> bool:
     if constant_of(source) is not None:
         return True
     producer = source.producer() if source is not None else None
-    return producer is not None and producer.op_type == "QuantizeLinear" and constant_of(producer.inputs[0]) is not None
+    return (
+        producer is not None
+        and producer.op_type == "QuantizeLinear"
+        and constant_of(producer.inputs[0]) is not None
+    )
 
 
 def symmetric_int8(array: Array) -> tuple[Array, Quant]:

@@ -1,1 +1,5 @@
-"""Passes, one file each: pure functions Graph -> Graph; pipelines in pipeline order."""
+"""Passes, one file each: pure functions Graph -> Graph. `simplify` runs them in order."""
+
+from edgeprune.graph.passes.pipeline import simplify
+
+__all__ = ["simplify"]

@@ -1,0 +1,58 @@
+"""Inputs a build is verified on, and their stored form as the library takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeprune.graph.execute import dequantize, quantize
+from edgeprune.graph.ir import Array, Graph, Tensor
+
+__all__ = ["Samples", "real_outputs", "stored_inputs"]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Real inputs, one array [N, *shape] per model input in the model's layout, and labels [N] where known.
+
+    `source` says where they come from, for the report.
+    """
+
+    inputs: tuple[Array, ...]
+    labels: Array | None
+    source: str
+
+    @property
+    def count(self) -> int:
+        """How many inferences."""
+        return len(self.inputs[0])
+
+
+def stored_inputs(graph: Graph, samples: Samples) -> tuple[Array, ...]:
+    """Each graph input's stored values [N, *shape] in library layout, batch axis of the model dropped."""
+    return tuple(
+        np.ascontiguousarray(_to_library(quantize(real, tensor), graph, tensor))
+        for tensor, real in zip(graph.inputs, samples.inputs, strict=True)
+    )
+
+
+def _to_library(stored: Array, graph: Graph, tensor: Tensor) -> Array:
+    perm = graph.layouts.get(tensor.name)
+    count = len(stored)
+    if perm is not None:
+        model_shape = tuple(tensor.shape[axis] for axis in np.argsort(perm))
+        stored = stored.reshape(count, *model_shape).transpose(0, *(axis + 1 for axis in perm))
+    return stored.reshape(count, *tensor.shape)
+
+
+def real_outputs(graph: Graph, stored: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Real outputs [N, *shape] in the model's layout from stored ones in the library's."""
+    results = []
+    for tensor, values in zip(graph.outputs, stored, strict=True):
+        perm = graph.layouts.get(tensor.name)
+        values = values.reshape(len(values), *tensor.shape)
+        if perm is not None:
+            values = values.transpose(0, *(int(axis) + 1 for axis in np.argsort(perm)))
+        results.append(dequantize(values, tensor))
+    return tuple(results)
