@@ -4,9 +4,10 @@ Definition on stored integers, for scales sa, sb, sy and zero points za, zb, zy:
 
     y = clamp(zy + ((a - za) * ma + (b - zb) * mb + 2**(s - 1) >> s))
 
-where ma, mb = round(sa / sy * 2**s), round(+-sb / sy * 2**s), and s is the largest shift up to 30 at which both
-magnitudes stay below 2**21. With |a - za| <= 255 the sum stays below 2 * 255 * 2**21 + 2**29 < 2**31, so int32
-is enough; an operand's error is at most 255 / 2**21 of an output step at the largest multiplier.
+where ma, mb = round(sa / sy * 2**s), round(+-sb / sy * 2**s), and s is the largest shift up to 30 at which
+both magnitudes stay below 2**21. With |a - za| <= 255 the sum stays below 2 * 255 * 2**21 + 2**29 < 2**31, so
+int32 is enough. A multiplier is off by half at most, hence the sum by 255 / 2**s output steps: below 1/4 for
+operand scales up to 2**11 times the output's, beyond which nearly every output saturates.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from edgeprune.graph.build import Builder
 from edgeprune.graph.ir import Array, Node, Shape
 from edgeprune.ops._fixed_point import clamp_int8
+from edgeprune.ops._operands import check_binary, int8_operand
 from edgeprune.ops.base import OnnxNode, Operator
 
 __all__ = ["Additive", "SumArithmetic"]
@@ -43,12 +45,12 @@ class SumArithmetic:
 class Additive(Operator):
     """a + sign * b."""
 
+    quantizes_constants = True
     sign: ClassVar[int]
 
     def lower(self, node: OnnxNode, build: Builder) -> None:
-        build.add(
-            self.name, node.name, [node.required(0), node.required(1)], node.outputs, {"clamp": (-128, 127)}
-        )
+        operands = [int8_operand(node, index, build) for index in (0, 1)]
+        build.add(self.name, node.name, operands, node.outputs, {"clamp": (-128, 127)})
 
     def infer_shapes(self, node: Node) -> tuple[Shape, ...]:
         return (tuple(np.broadcast_shapes(node.inputs[0].shape, node.inputs[1].shape)),)
@@ -65,6 +67,7 @@ class Additive(Operator):
         return SumArithmetic(ma, mb, shift, a.zero_point, b.zero_point, y.zero_point, low, high)
 
     def check(self, node: Node) -> None:
+        check_binary(node)
         arithmetic = self.arithmetic(node)
         if max(abs(arithmetic.multiplier_a), abs(arithmetic.multiplier_b)) >= _MULTIPLIER_LIMIT:
             raise ValueError("an operand's scale is more than 2**21 times the output's")

@@ -17,8 +17,17 @@ from edgeprune.ops._convolution import weight_scales
 from tests.support.host_kernel import random_stored
 
 __all__ = [
+    "activation",
+    "average_pool_node",
+    "binary_node",
     "conv_node",
+    "conv_transpose_node",
     "finish",
+    "fully_connected_node",
+    "matmul_node",
+    "max_pool_node",
+    "real",
+    "reduce_mean_node",
     "stored_inputs",
     "weights_and_bias",
 ]
@@ -118,6 +127,160 @@ def conv_node(
         "clamp": clamp or clamp_of(rng),
     }
     return finish(rng, Node("Conv", "conv", (x, w, b), (), attrs), weighted_deviation(x, w))
+
+
+def conv_transpose_node(
+    rng: np.random.Generator,
+    *,
+    height: int = 4,
+    width: int = 5,
+    in_channels: int = 4,
+    out_channels: int = 6,
+    kernel: tuple[int, int] = (3, 3),
+    strides: tuple[int, int] = (2, 2),
+    pads: tuple[int, int, int, int] = (1, 1, 1, 1),
+    dilations: tuple[int, int] = (1, 1),
+    output_padding: tuple[int, int] = (0, 0),
+    group: int = 1,
+    batch: int = 1,
+    per_tensor: bool = False,
+    extremes: bool = False,
+) -> Node:
+    """A ConvTranspose."""
+    x = activation(rng, "x", (batch, height, width, in_channels))
+    w, b = weights_and_bias(
+        rng, x, (out_channels, *kernel, in_channels // group), per_tensor=per_tensor, extremes=extremes
+    )
+    attrs = {
+        "strides": strides,
+        "pads": pads,
+        "dilations": dilations,
+        "output_padding": output_padding,
+        "group": group,
+        "clamp": clamp_of(rng),
+    }
+    node = Node("ConvTranspose", "conv_transpose", (x, w, b), (), attrs)
+    return finish(rng, node, weighted_deviation(x, w))
+
+
+def fully_connected_node(
+    rng: np.random.Generator,
+    *,
+    rows: Shape = (1,),
+    in_features: int = 16,
+    out_features: int = 8,
+    per_tensor: bool = False,
+    extremes: bool = False,
+    clamp: tuple[int, int] | None = None,
+    zero_point: int | None = None,
+) -> Node:
+    """A FullyConnected of an input [*rows, in_features]."""
+    x = activation(rng, "x", (*rows, in_features), zero_point)
+    w, b = weights_and_bias(rng, x, (out_features, in_features), per_tensor=per_tensor, extremes=extremes)
+    node = Node("FullyConnected", "fully_connected", (x, w, b), (), {"clamp": clamp or clamp_of(rng)})
+    return finish(rng, node, weighted_deviation(x, w))
+
+
+def matmul_node(
+    rng: np.random.Generator,
+    a_shape: Shape = (2, 5, 7),
+    b_shape: Shape = (2, 7, 6),
+    *,
+    transpose_b: bool = False,
+    constant_b: bool = False,
+) -> Node:
+    """A MatMul of "a" and "b"; `constant_b` gives b a value."""
+    a, b = activation(rng, "a", a_shape), activation(rng, "b", b_shape)
+    if constant_b:
+        b = constant("b", random_stored(rng, b_shape), b.quant)
+    attrs = {"transpose_b": int(transpose_b), "clamp": clamp_of(rng)}
+    deviation = math.sqrt(a_shape[-1]) * _ACTIVATION_DEVIATION**2 * a.scale * b.scale
+    return finish(rng, Node("MatMul", "matmul", (a, b), (), attrs), deviation)
+
+
+def binary_node(
+    rng: np.random.Generator,
+    op: str,
+    a_shape: Shape = (1, 4, 5, 6),
+    b_shape: Shape = (1, 4, 5, 6),
+    *,
+    constant_b: bool = False,
+) -> Node:
+    """An Add, Sub or Mul of "a" and "b"; `constant_b` gives b a value."""
+    a, b = activation(rng, "a", a_shape), activation(rng, "b", b_shape)
+    if constant_b:
+        b = constant("b", random_stored(rng, b_shape), b.quant)
+    deviation = (a.scale + b.scale) * _ACTIVATION_DEVIATION
+    if op == "Mul":
+        deviation = a.scale * b.scale * _ACTIVATION_DEVIATION**2
+    return finish(rng, Node(op, op.lower(), (a, b), (), {"clamp": clamp_of(rng)}), deviation)
+
+
+def max_pool_node(
+    rng: np.random.Generator,
+    shape: Shape = (1, 6, 7, 5),
+    *,
+    kernel: tuple[int, int] = (2, 2),
+    strides: tuple[int, int] = (2, 2),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    dilations: tuple[int, int] = (1, 1),
+) -> Node:
+    """A MaxPool; its output has the input's scale and zero point."""
+    x = activation(rng, "x", shape)
+    attrs = {"kernel": kernel, "strides": strides, "pads": pads, "dilations": dilations}
+    node = Node("MaxPool", "max_pool", (x,), (), attrs)
+    (out,) = operator_for(node).infer_shapes(node)
+    return Node(node.op, node.name, node.inputs, (Tensor("y", out, "int8", x.quant),), attrs)
+
+
+def average_pool_node(
+    rng: np.random.Generator,
+    shape: Shape = (1, 6, 7, 5),
+    *,
+    kernel: tuple[int, int] = (2, 2),
+    strides: tuple[int, int] = (2, 2),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    dilations: tuple[int, int] = (1, 1),
+    overhang: tuple[int, int] = (0, 0),
+    count_include_pad: bool = False,
+) -> Node:
+    """An AveragePool."""
+    x = activation(rng, "x", shape)
+    attrs = {
+        "kernel": kernel,
+        "strides": strides,
+        "pads": pads,
+        "dilations": dilations,
+        "overhang": overhang,
+        "count_include_pad": int(count_include_pad),
+        "clamp": clamp_of(rng),
+    }
+    deviation = x.scale * _ACTIVATION_DEVIATION / math.sqrt(math.prod(kernel))
+    return finish(rng, Node("AveragePool", "average_pool", (x,), (), attrs), deviation)
+
+
+def reduce_mean_node(
+    rng: np.random.Generator,
+    shape: Shape = (1, 6, 7, 5),
+    axes: tuple[int, ...] = (1, 2),
+    *,
+    keepdims: bool = True,
+) -> Node:
+    """A ReduceMean."""
+    x = activation(rng, "x", shape)
+    attrs = {"axes": axes, "keepdims": int(keepdims), "clamp": clamp_of(rng)}
+    deviation = x.scale * _ACTIVATION_DEVIATION / math.sqrt(math.prod(shape[axis] for axis in axes))
+    return finish(rng, Node("ReduceMean", "reduce_mean", (x,), (), attrs), deviation)
+
+
+def real(tensor: Tensor, stored: Array) -> Array:
+    """The real numbers (float64) that `stored` values of `tensor` stand for."""
+    assert tensor.quant is not None
+    along = (1,) * stored.ndim
+    if tensor.quant.axis is not None:
+        along = tuple(-1 if axis == tensor.quant.axis else 1 for axis in range(stored.ndim))
+    scale, zero_point = np.array(tensor.quant.scale), np.array(tensor.quant.zero_point)
+    return (stored.astype(np.float64) - zero_point.reshape(along)) * scale.reshape(along)
 
 
 def stored_inputs(rng: np.random.Generator, node: Node) -> dict[str, Array]:
