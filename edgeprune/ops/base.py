@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Attributes, Node, Shape, Tensor
+from edgeprune.graph.ir import Array, Attributes, Node, Quant, Shape, Tensor
 
 __all__ = ["OnnxNode", "Operator", "operator_for", "operators", "operators_by_onnx_type"]
 
