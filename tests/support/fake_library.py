@@ -6,6 +6,8 @@ defective library might do in `run`, for tests of how the emulator reports it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edgeprune.codegen.sources import Layer, Port, Sources
@@ -181,3 +183,20 @@ def hidden(x: Array) -> Array:
 def expected(x: Array) -> Array:
     """What the library computes for inputs [N, 1, 8]."""
     return np.clip(2 * hidden(x).astype(np.int32), -128, 127).astype(np.int8)
+
+
+def assembly_sources(body: str) -> Sources:
+    """The library with a `run` in Thumb assembly of the test's own; it has no layers."""
+    start = _CODE.index("__attribute__((noinline)) static void fake_layer_0")
+    end = _CODE.index("#ifdef FAKE_ENABLE_LAYER_CALLBACK\nvoid fake_set_layer_callback")
+    lines = "\n".join(f'                     "{line}\\n"' for line in body.splitlines())
+    function = f"""
+__attribute__((naked)) fake_status_t fake_run(fake_context_t *context)
+{{
+    __asm__ volatile(
+{lines}
+                     : : "r"(context));
+}}
+
+"""
+    return replace(fake_sources(code=_CODE[:start] + function + _CODE[end:]), layers=())
