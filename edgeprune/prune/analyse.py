@@ -1,0 +1,203 @@
+"""`analyse`: which channels of which parameters can only be removed together, proven by removing some."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from edgeprune.prune.aten import rules
+from edgeprune.prune.coupling import Coupling, Group, PruningPlan, Role, Slices
+from edgeprune.prune.labels import Labels, Uncoupled
+from edgeprune.prune.surgery import CutRefused, prune
+from edgeprune.prune.trace import Call, Operand, Trace, trace
+
+__all__ = ["analyse", "propagate"]
+
+
+def analyse(
+    module: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...], ignore: Collection[str] = ()
+) -> Coupling:
+    """Find the channel groups of a network.
+
+    Labels run through the torch.export graph (see `Labels`); then every group is cut once for trial, and one
+    whose cut the network's own code does not follow (a channel number written into `forward`) is frozen.
+
+    Args:
+        module: The network; it is not changed.
+        example_inputs: What `forward` is called with.
+        ignore: Names of layers (or of their parents) whose output channels must stay.
+
+    Raises:
+        UsageError: torch.export cannot trace the network.
+    """
+    found = propagate(trace(module, example_inputs))
+    coupling = _grouped(found, example_inputs)
+    barred = {
+        group.name: "it is on the list of layers to ignore"
+        for group in coupling.groups
+        if any(_is_in(piece.parameter, name) for piece in group.slices for name in ignore)
+    }
+    return _proven(module, _freeze(coupling, barred))
+
+
+def propagate(network: Trace) -> Labels:
+    """Run the rules over all calls."""
+    labels = Labels()
+    for operand in network.inputs:
+        one = labels.fresh(1)
+        labels.freeze(one, "they are the network's input")
+        labels.put(operand.name, one.expand(operand.shape).clone())
+    for operand in network.constants:
+        fixed = labels.fresh(torch.Size(operand.shape).numel()).reshape(operand.shape)
+        labels.freeze(fixed, f"constant {operand.name!r} in the network's code has them")
+        labels.put(operand.name, fixed)
+    for call in network.calls:
+        _apply(call, labels)
+    for operand in network.outputs:
+        labels.freeze(labels.of(operand), "they are the network's output")
+    labels.settle()
+    return labels
+
+
+def _apply(call: Call, labels: Labels) -> None:
+    if call.output is None:
+        return
+    touched = [operand for operand in call.operands() if operand in labels]
+    if not touched:
+        labels.put(call.name, _fresh(call.output, labels))
+        return
+    rule = rules().get(call.target)
+    try:
+        if rule is None:
+            raise Uncoupled("no rule says how it moves channels")
+        labels.put(call.name, rule(call, labels))
+    except Uncoupled as why:
+        reason = f"{call.target} in {call.layer or 'forward'!r}: {why}"
+        for operand in touched:
+            for value in _all_labels(operand, labels):
+                labels.freeze(value, reason)
+        output = _fresh(call.output, labels)
+        for value in output if isinstance(output, tuple) else (output,):
+            labels.freeze(value, reason)
+        labels.put(call.name, output)
+
+
+def _all_labels(operand: Operand, labels: Labels) -> tuple[torch.Tensor, ...]:
+    return (labels.of(operand),) if operand.state is not None else labels.several(operand)
+
+
+def _fresh(shape: Any, labels: Labels) -> torch.Tensor | tuple[torch.Tensor, ...]:
+    """Labels of a value that comes from no channel: each element its own."""
+    if isinstance(shape, list):
+        return tuple(
+            labels.fresh(torch.Size(part).numel()).reshape(part) if part is not None else labels.fresh(0)
+            for part in shape
+        )
+    return labels.fresh(torch.Size(shape).numel()).reshape(shape)
+
+
+def _grouped(labels: Labels, example_inputs: tuple[torch.Tensor, ...]) -> Coupling:
+    """Channels that live in the same dimensions of the same parameters, as often, are one group."""
+    places: dict[int, dict[tuple[str, int, Role], list[int]]] = defaultdict(lambda: defaultdict(list))
+    for (parameter, dim), piece in labels.by_dimension().items():
+        for index, root in enumerate(labels.roots(piece.labels)):
+            places[root][parameter, dim, piece.role].append(index)
+    frozen = labels.frozen()
+    members: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    kept: dict[str, str] = {}
+    producers = _producers(labels)
+    for root in sorted(places):
+        if root in frozen:
+            if root in producers:
+                kept.setdefault(producers[root], frozen[root])
+            continue
+        signature = tuple((key, len(indices)) for key, indices in places[root].items())
+        members[signature].append(root)
+    groups: list[Group] = []
+    names: dict[int, str] = {}
+    for roots in members.values():
+        name = _unused(producers.get(roots[0]) or _owner(next(iter(places[roots[0]]))[0]), groups)
+        slices = tuple(
+            Slices(*key, indices=tuple(tuple(places[root][key]) for root in roots)) for key in places[roots[0]]
+        )
+        groups.append(Group(name, slices))
+        names.update(dict.fromkeys(roots, name))
+    return Coupling(tuple(groups), kept, labels.layers(names), example_inputs)
+
+
+def _producers(labels: Labels) -> Mapping[int, str]:
+    """Channel -> the layer that first makes it."""
+    first: dict[int, str] = {}
+    for piece in labels.pieces:
+        if piece.role == "produces":
+            for root in labels.roots(piece.labels):
+                first.setdefault(root, _owner(piece.parameter))
+    return first
+
+
+def _owner(parameter: str) -> str:
+    return parameter.rpartition(".")[0] or parameter
+
+
+def _unused(name: str, groups: Sequence[Group]) -> str:
+    taken = {group.name for group in groups}
+    candidates = (name, *(f"{name}#{number}" for number in range(2, len(groups) + 3)))
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _is_in(parameter: str, layer: str) -> bool:
+    return parameter == layer or parameter.startswith(f"{layer}.")
+
+
+def _freeze(coupling: Coupling, reasons: Mapping[str, str]) -> Coupling:
+    """`coupling` without the groups named in `reasons`."""
+    if not reasons:
+        return coupling
+
+    def left(side: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        return tuple(None if name in reasons else name for name in side)
+
+    return replace(
+        coupling,
+        groups=tuple(group for group in coupling.groups if group.name not in reasons),
+        frozen={**coupling.frozen, **reasons},
+        layers={
+            layer: replace(sides, inputs=left(sides.inputs), outputs=left(sides.outputs))
+            for layer, sides in coupling.layers.items()
+        },
+    )
+
+
+def _proven(module: torch.nn.Module, coupling: Coupling) -> Coupling:
+    """`coupling` with the groups frozen whose trial cut is refused; all at once first, for it is quicker."""
+    if _refusal(module, coupling, coupling.groups) is None:
+        return coupling
+    sound: list[Group] = []
+    reasons: dict[str, str] = {}
+    for group in coupling.groups:
+        refusal = _refusal(module, coupling, (*sound, group))
+        if refusal is None:
+            sound.append(group)
+        else:
+            reasons[group.name] = refusal
+    return _freeze(coupling, reasons)
+
+
+def _refusal(module: torch.nn.Module, coupling: Coupling, groups: Sequence[Group]) -> str | None:
+    """Why half of each group cannot be cut, or None."""
+    trial = PruningPlan({group.name: _about_half(group.size) for group in groups})
+    try:
+        prune(module, coupling, trial)
+    except CutRefused as refused:
+        return refused.reason
+    return None
+
+
+def _about_half(size: int) -> tuple[int, ...]:
+    """Half the channels, chosen without a pattern that a wrong split could survive; at least one."""
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(size))
+    return tuple(sorted(order[: max(1, size // 2)].tolist()))
