@@ -1,4 +1,4 @@
-"""Fixed-point exponentials and sums that Softmax and LogSoftmax share.
+"""What Softmax and LogSoftmax share: their lowering, and fixed-point exponentials and sums.
 
 For a row x[0..n) of stored values with maximum x_max, d = x_max - x is in [0, 255]. Every quantity is an integer:
 
@@ -11,11 +11,17 @@ A product in e is at most 2**60. Rows are limited to n <= 2**20, so S <= 2**50 f
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from edgeprune.graph.ir import Array, Node
+from edgeprune.graph.build import Builder
+from edgeprune.graph.ir import Array, Node, Tensor
+from edgeprune.ops._layout import with_axis_last
+from edgeprune.ops._values import normalized_axis
+from edgeprune.ops.base import OnnxNode
 
-__all__ = ["ROW_LIMIT", "check_row", "exponentials", "factors"]
+__all__ = ["ROW_LIMIT", "check_row", "exponentials", "factors", "lower_over_axis"]
 
 ROW_LIMIT = 1 << 20
 
@@ -46,3 +52,27 @@ def check_row(node: Node) -> None:
             raise ValueError(f"{tensor.name} must be int8 with one scale and one zero point")
     if node.inputs[0].shape[-1] > ROW_LIMIT:
         raise ValueError(f"a row of {node.inputs[0].shape[-1]} elements is longer than {ROW_LIMIT}")
+
+
+def lower_over_axis(op: str, node: OnnxNode, build: Builder) -> None:
+    """Append `op` over the axis of an ONNX Softmax or LogSoftmax node, moved to the end.
+
+    Before opset 13 the operators flatten their input to two axes at attribute axis (default 1).
+    """
+    x, y = node.required(0), node.outputs[0]
+    if node.opset >= 13:
+        axis = normalized_axis(node, int(node.attrs.get("axis", -1)), len(x.shape))
+        with_axis_last(build, x, y, axis, lambda moved, result: _append(op, node.name, build, moved, result))
+        return
+    axis = normalized_axis(node, int(node.attrs.get("axis", 1)), len(x.shape))
+    if axis == len(x.shape) - 1:
+        _append(op, node.name, build, x, y)
+        return
+    flat = (*x.shape[:axis], math.prod(x.shape[axis:]))
+    result = build.tensor(y.name, flat, y.dtype, y.quant)
+    _append(op, node.name, build, build.reshape(x, flat), result)
+    build.reshape(result, y.shape, output=y)
+
+
+def _append(op: str, name: str, build: Builder, x: Tensor, y: Tensor) -> None:
+    build.add(op, name, [x], [y])

@@ -2,35 +2,34 @@
 
 Definition on stored integers, for each row (e and S as in `_exponentials`):
 
-    shift:       the least k with S < 2**(31 + k);  s = S >> k, in [2**30, 2**31)
-    reciprocal:  r = floor((2**32 - 1) / ((s + 2**14) >> 15)), about 2**46 / s * 2;  one division of 32 bits
-    Newton step: t = 2**61 - s * (r << 14);  inverse = (r << 14) + (r * (t >> 31) >> 16), about 2**61 / s
-    per element: y = clamp(zero_y + ((e(d) * w + 2**(q - 1)) >> q)),  w = inverse * multiplier >> 31
+    k = the least shift with S < 2**(31 + k);  s = S >> k, in [2**30, 2**31)
+    r = floor((2**32 - 1) / ((s + 2**14) >> 15)), about 2**47 / s: one division of 32 bits
+    t = 2**61 - s * (r << 14);  inverse = (r << 14) + (r * (t >> 31) >> 16): a Newton step to 2**61 / s
+    w = inverse * multiplier >> 31;  q = min(61 + k - shift_y, 62)
+    y = clamp(zero_y + ((e(d) * w + 2**(q - 1)) >> q)) for each element
 
-with 1 / scale_y = multiplier / 2**31 * 2**shift_y and q = min(61 + k - shift_y, 62).
+with 1 / scale_y = multiplier / 2**31 * 2**shift_y.
 
 Ranges. (s + 2**14) >> 15 is in [2**15, 2**16], so r is in [2**16 - 1, 2**17). r << 14 is 2**61 / s within a
-relative 2**-15, so |t| < 2**46 + 2**45, |t >> 31| < 2**16 and r * (t >> 31) < 2**33: 64 bits. The step squares
-the relative error to below 2**-28, so inverse <= 2**31 + 8 fits uint32, w < 2**31 + 8, and e(d) * w < 2**62.
-scale_y >= 2**-20 makes shift_y <= 21 and q >= 40.
+relative 2**-15 (1 + 2**-14), so |t| < 2**47, |t >> 31| <= 2**16 and |r * (t >> 31)| < 2**33: 64 bits. A Newton
+step never exceeds the quotient it approaches, and both shifts round down, so inverse <= 2**61 / s <= 2**31 and
+w < 2**31; e(d) * w < 2**61 and the sum with 2**(q - 1) is below 2**62. scale_y >= 2**-20 makes shift_y <= 21
+and q >= 40, so the shifted sum is below 2**22.
 
-Accuracy. Before rounding y is within 255 * (2**-28 + (n + 1) * 2**-29) of the quotient where it does not
-saturate, plus 1.5 * 2**-30 / scale_y: below 1/4 for n up to 2**20 and usual scales, so y is within 1 of the
-rounded float.
+Accuracy. The step squares the relative error to 2**-30 and its shifts add less than 2**-28. e(d) is within 1.5
+and S within 1.5 n of 2**30 times their real values. Where y does not saturate, it is therefore within
+255 * (2**-27 + 1.5 n / 2**30) + 1.5 * 2**-30 / scale_y < 0.4 of the quotient before it is rounded, for every
+n <= 2**20: within 1 of the rounded float.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Quant, Shape, Tensor
-from edgeprune.ops._exponentials import check_row, exponentials
+from edgeprune.graph.ir import Array, Node, Quant, Shape
+from edgeprune.ops._exponentials import check_row, exponentials, lower_over_axis
 from edgeprune.ops._fixed_point import clamp_int8, quantize_multiplier
-from edgeprune.ops._layout import with_axis_last
-from edgeprune.ops._values import normalized_axis
 from edgeprune.ops.base import OnnxNode, Operator
 
 __all__ = ["OPERATOR", "Softmax"]
@@ -77,32 +76,6 @@ class Softmax(Operator):
     def float_reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         e = np.exp(inputs[0] - inputs[0].max(axis=-1, keepdims=True))
         return (e / e.sum(axis=-1, keepdims=True),)
-
-
-def lower_over_axis(op: str, node: OnnxNode, build: Builder) -> None:
-    """Append `op` over the axis of an ONNX Softmax or LogSoftmax node, moved to the end.
-
-    Before opset 13 the operators flatten their input to two axes at attribute axis (default 1).
-    """
-    x, y = node.required(0), node.outputs[0]
-    if node.opset >= 13:
-        axis = normalized_axis(node, int(node.attrs.get("axis", -1)), len(x.shape))
-        with_axis_last(
-            build, x, y, axis, lambda moved, result: _append(op, node.name, build, moved, result)
-        )
-        return
-    axis = normalized_axis(node, int(node.attrs.get("axis", 1)), len(x.shape))
-    if axis == len(x.shape) - 1:
-        _append(op, node.name, build, x, y)
-        return
-    flat = (*x.shape[:axis], math.prod(x.shape[axis:]))
-    result = build.tensor(y.name, flat, y.dtype, y.quant)
-    _append(op, node.name, build, build.reshape(x, flat), result)
-    build.reshape(result, y.shape, output=y)
-
-
-def _append(op: str, name: str, build: Builder, x: Tensor, y: Tensor) -> None:
-    build.add(op, name, [x], [y])
 
 
 OPERATOR = Softmax()
