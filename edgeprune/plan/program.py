@@ -17,7 +17,7 @@ class Buffer:
     """A range of the arena that holds `tensors` (views of one storage) or a step's scratch.
 
     `first_step` and `last_step` are inclusive indices into `Program.steps`; graph inputs are alive from
-    step 0, graph outputs to the last step.
+    step 0, graph outputs to the last step. A step's scratch is alive at that step, its persistent bytes always.
     """
 
     name: str
@@ -31,12 +31,13 @@ class Buffer:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One call of the library: the nodes it covers, the kernel candidate that runs them, its scratch buffer."""
+    """One call of the library: the nodes it covers, the kernel candidate that runs them, its own buffers."""
 
     name: str
     nodes: tuple[Node, ...]
     candidate: Candidate
     scratch: Buffer | None = None
+    persistent: Buffer | None = None
     next_best: Candidate | None = None
 
 

@@ -1,0 +1,43 @@
+"""Which kernel candidates can run a group of nodes on a device, with the weights it has."""
+
+from __future__ import annotations
+
+from edgeprune.device import Device
+from edgeprune.errors import UsageError
+from edgeprune.graph.ir import Node
+from edgeprune.kernels.base import Candidate, KernelFamily, families
+
+__all__ = ["admitted_candidates"]
+
+
+def admitted_candidates(nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+    """Every family's candidates for `nodes` whose exactness holds for the nodes' weights.
+
+    Raises:
+        UsageError: there is none; the sentence names operator, node and device.
+    """
+    weights = {t.name: t.value for node in nodes for t in node.inputs if t.value is not None}
+    offered = [
+        (family, candidate)
+        for family in families().values()
+        for candidate in family.candidates(nodes, device)
+    ]
+    found = tuple(candidate for family, candidate in offered if family.admits(candidate, weights))
+    if not found:
+        raise UsageError(_refusal(nodes, device, [family for family, _ in offered]))
+    return found
+
+
+def _refusal(nodes: tuple[Node, ...], device: Device, offered: list[KernelFamily]) -> str:
+    node = nodes[-1]
+    types = ", ".join(f"{t.dtype}{list(t.shape)}" for t in (*node.inputs[:1], *node.outputs[:1]))
+    if offered:
+        names = ", ".join(dict.fromkeys(family.name for family in offered))
+        return (
+            f"the weights of {node.op} node {node.name!r} are outside the range in which {names} is exact on "
+            f"{device.name}; retrain or rescale that layer"
+        )
+    return (
+        f"no kernel for {node.op} ({types}) on {device.name}, needed by node {node.name!r}; "
+        "change that layer or deploy for another device"
+    )

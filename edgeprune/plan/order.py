@@ -1,0 +1,137 @@
+"""The order in which operators run, chosen for the least memory in use at any step.
+
+A state is the set of nodes that have run; which storages are in use follows from it, whatever the order was.
+So the best order through each state is found layer by layer (states of one node, of two, ...), keeping for
+every state only the way there with the lowest peak: dynamic programming over the antichains of the graph,
+exact as long as no layer holds more states than `_STATES` allows. Beyond that only the most promising states
+of a layer are kept. Chains have one state per layer. Ties keep the given order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgeprune.graph.ir import Graph, Node
+from edgeprune.kernels.base import Candidate
+from edgeprune.plan.lifetimes import activations, storage_names, work_nodes
+from edgeprune.plan.overlap import input_distances, span_bytes
+
+__all__ = ["choose_order", "peak_bytes"]
+
+_STATES = 24_000
+_LEAST_BEAM = 32
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A node as the search sees it; storages are numbered."""
+
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    scratch_bytes: int
+    distances: Mapping[int, int]
+    after: int
+    """Bit set of the jobs that must have run."""
+
+
+@dataclass(frozen=True)
+class _Jobs:
+    jobs: tuple[_Job, ...]
+    sizes: tuple[int, ...]
+    readers: tuple[int, ...]
+    """Per storage, the bit set of jobs that read it."""
+    pinned: frozenset[int]
+    """Storages in use to the end."""
+    inputs_bytes: int
+
+
+@dataclass(frozen=True)
+class _State:
+    peak: int
+    live: int
+    order: tuple[int, ...]
+
+
+def choose_order(graph: Graph, candidates: Mapping[Node, Candidate]) -> tuple[Node, ...]:
+    """The graph's work nodes in an order whose `peak_bytes` is as low as was found, never above the given one's.
+
+    `candidates` gives a likely candidate per node, for scratch and overlap.
+    """
+    nodes = work_nodes(graph)
+    problem = _jobs(graph, nodes, candidates)
+    given = tuple(range(len(nodes)))
+    best = _search(problem)
+    if _peak(problem, given) <= best.peak:
+        return nodes
+    return tuple(nodes[index] for index in best.order)
+
+
+def peak_bytes(graph: Graph, order: Sequence[Node], candidates: Mapping[Node, Candidate]) -> int:
+    """The largest number of bytes any step of `order` needs, overlap and scratch counted."""
+    return _peak(_jobs(graph, order, candidates), tuple(range(len(order))))
+
+
+def _jobs(graph: Graph, nodes: Sequence[Node], candidates: Mapping[Node, Candidate]) -> _Jobs:
+    owner = storage_names(graph)
+    size_of = {tensor.name: tensor.bytes for tensor in graph.tensors()}
+    number = {name: index for index, name in enumerate(dict.fromkeys(owner.values()))}
+    writer = {number[t.name]: index for index, node in enumerate(nodes) for t in node.outputs}
+    readers = [0] * len(number)
+    jobs = []
+    for index, node in enumerate(nodes):
+        reads = tuple(dict.fromkeys(number[owner[t.name]] for t in activations(node.inputs)))
+        for storage in reads:
+            readers[storage] |= 1 << index
+        candidate = candidates[node]
+        distances = {number[name]: d for name, d in input_distances(candidate, owner).items()}
+        after = sum(1 << job for job in {writer[storage] for storage in reads if storage in writer})
+        writes = tuple(number[tensor.name] for tensor in node.outputs)
+        jobs.append(_Job(reads, writes, candidate.scratch_bytes, distances, after))
+    pinned = frozenset(number[owner[tensor.name]] for tensor in graph.outputs)
+    sizes = tuple(size_of[name] for name in number)
+    return _Jobs(tuple(jobs), sizes, tuple(readers), pinned, sum(sizes[number[t.name]] for t in graph.inputs))
+
+
+def _peak(problem: _Jobs, order: Sequence[int]) -> int:
+    state, done = _State(0, problem.inputs_bytes, ()), 0
+    for index in order:
+        done |= 1 << index
+        state = _after(problem, state, index, done)
+    return state.peak
+
+
+def _after(problem: _Jobs, state: _State, index: int, done: int) -> _State:
+    """The state after job `index`, `done` being the set of jobs that have run then, `index` included."""
+    job, sizes = problem.jobs[index], problem.sizes
+    dying = [s for s in job.reads if s not in problem.pinned and not problem.readers[s] & ~done]
+    overlapping = [(sizes[s], job.distances[s]) for s in dying if s in job.distances]
+    main = sizes[job.writes[0]]
+    saved = main + sum(size for size, _ in overlapping) - span_bytes(main, overlapping) if overlapping else 0
+    written = sum(sizes[s] for s in job.writes)
+    need = state.live + written + job.scratch_bytes - saved
+    unread = sum(sizes[s] for s in job.writes if not problem.readers[s] and s not in problem.pinned)
+    live = state.live + written - unread - sum(sizes[s] for s in dying)
+    return _State(max(state.peak, need), live, (*state.order, index))
+
+
+def _search(problem: _Jobs) -> _State:
+    count = len(problem.jobs)
+    beam = max(_LEAST_BEAM, _STATES // max(count, 1))
+    layer = {0: _State(0, problem.inputs_bytes, ())}
+    for _ in range(count):
+        following: dict[int, _State] = {}
+        for done, state in layer.items():
+            for index, job in enumerate(problem.jobs):
+                bit = 1 << index
+                if done & bit or job.after & ~done:
+                    continue
+                new = _after(problem, state, index, done | bit)
+                old = following.get(done | bit)
+                if old is None or (new.peak, new.order) < (old.peak, old.order):
+                    following[done | bit] = new
+        if len(following) > beam:
+            ranked = sorted(following.items(), key=lambda item: (item[1].peak, item[1].live, item[1].order))
+            following = dict(ranked[:beam])
+        layer = following
+    return next(iter(layer.values()))
