@@ -69,7 +69,8 @@ def tanh_q15(value: Array) -> Array:
     interpolated = table[index] + rounding_shift(
         (table[index + 1] - table[index]) * part, _INTERPOLATION_BITS
     )
-    return np.where(value < 0, -interpolated, interpolated)
+    signed: Array = np.where(value < 0, -interpolated, interpolated)
+    return signed
 
 
 def sigmoid_q16(value: Array) -> Array:
