@@ -40,8 +40,9 @@ __all__ = [
     "helpers",
     "initial_sums",
     "is_exact",
-    "pair_stream",
     "pad_to_words",
+    "pair_stream",
+    "stream_bytes",
 ]
 
 LARGEST_ACCUMULATOR = (1 << 23) - 1
@@ -151,7 +152,8 @@ def initial_sums(rows: Array, b: Array, zero_x: int, scaling: Scaling) -> Array:
     """
     w = rows.astype(np.int64)
     start = b.astype(np.int64) - zero_x * w.sum(axis=1) + 127 * w[:, 1::2].sum(axis=1)
-    return ((256 * start) & 0xFFFFFFFF).astype(np.uint32) | scaling.low_bytes()
+    sums: Array = ((256 * start) & 0xFFFFFFFF).astype(np.uint32) | scaling.low_bytes()
+    return sums
 
 
 def pair_stream(rows: Array, b: Array, zero_x: int, scaling: Scaling) -> Array:

@@ -11,15 +11,18 @@ compares, after every block, the end of the stored output with the first input b
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _dsp
-from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
+from edgeprune.templating import render
 
-__all__ = ["FAMILY", "ConvDsp"]
+__all__ = ["FAMILY", "ConvDsp", "cost", "emit_blocks"]
 
 _BLOCK = 4
 _CODE_BYTES = 700
@@ -34,17 +37,7 @@ class ConvDsp(KernelFamily):
         if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv" or nodes[0].int("group") != 1:
             return ()
         g = conv_geometry(nodes[0])
-        return (
-            Candidate(
-                self.name,
-                self.name,
-                nodes,
-                flash_bytes=_CODE_BYTES + _dsp.stream_bytes(g.out_channels, g.taps),
-                cycles=_cycles(g),
-                scratch_bytes=_scratch_bytes(g),
-                overlap=(_least_distance(g),),
-            ),
-        )
+        return (Candidate(self.name, self.name, nodes, **cost(g)),)
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         node = candidate.nodes[0]
@@ -55,37 +48,61 @@ class ConvDsp(KernelFamily):
         x, w, b = node.inputs
         rows = weights[w.name].reshape(w.shape[0], -1)
         stream = _dsp.pair_stream(rows, weights[b.name], x.zero_point, _dsp.Scaling.of(node))
-        return (Constant("stream", "uint32_t", stream, "initial sums, weights, multipliers per channel pair"),)
+        return (
+            Constant("stream", "uint32_t", stream, "initial sums, weights, multipliers per channel pair"),
+        )
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
-        g, scaling = conv_geometry(node), _dsp.Scaling.of(node)
-        gather = _gather(g)
-        block, functions = _dsp.block_functions(names.prefix, scaling)
-        parts = ("fill", "expand") if gather == "words" and g.is_padded else ("expand",)
-        stem = (
-            f"{names.prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
-            f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
-        )
-        layer = self.render(
-            stem,
-            {
-                "prefix": names.prefix,
-                "g": g,
-                "gather": gather,
-                "words": _words(g),
-                "block": block,
-                "scaling": scaling,
-                "padded_height": _leaves_height(g),
-                "padded_width": _leaves_width(g),
-                "inside_rows": _inside_rows(g),
-            },
-        )
-        x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
-        columns = f"({names.prefix}_u32_t *)(void *){names.scratch}"
-        zero = f"{node.inputs[0].zero_point}, " if g.is_padded else ""
-        body = f"{stem}({x}, {names.constants['stream']}, {y}, {columns}, {zero}{scaling.arguments});"
-        return Code((*functions, *_dsp.helpers(names.prefix, parts), layer), body)
+        return emit_blocks(node, conv_geometry(node), names)
+
+
+class Cost(TypedDict):
+    """The costs of a Candidate."""
+
+    flash_bytes: int
+    cycles: int
+    scratch_bytes: int
+    overlap: tuple[int | None, ...]
+
+
+def cost(g: ConvGeometry) -> Cost:
+    """What a convolution of geometry `g` costs."""
+    return Cost(
+        flash_bytes=_CODE_BYTES + _dsp.stream_bytes(g.out_channels, g.taps),
+        cycles=_cycles(g),
+        scratch_bytes=_scratch_bytes(g),
+        overlap=(_least_distance(g),),
+    )
+
+
+def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames) -> Code:
+    """The C of `node`, with inputs x, w, b, as a convolution of geometry `g` whose constant is "stream"."""
+    scaling, gather = _dsp.Scaling.of(node), _gather(g)
+    block, functions = _dsp.block_functions(names.prefix, scaling)
+    parts = ("fill", "expand") if gather == "words" and g.is_padded else ("expand",)
+    stem = (
+        f"{names.prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
+        f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
+    )
+    values = {
+        "name": stem,
+        "prefix": names.prefix,
+        "g": g,
+        "gather": gather,
+        "words": _words(g),
+        "block": block,
+        "scaling": scaling,
+        "padded_height": _leaves_height(g),
+        "padded_width": _leaves_width(g),
+        "inside_rows": _inside_rows(g),
+    }
+    layer = Function(stem, render("kernels/conv_s8_dsp.c.j2", values))
+    x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
+    columns = f"({names.prefix}_u32_t *)(void *){names.scratch}"
+    zero = f"{node.inputs[0].zero_point}, " if g.is_padded else ""
+    body = f"{stem}({x}, {names.constants['stream']}, {y}, {columns}, {zero}{scaling.arguments});"
+    return Code((*functions, *_dsp.helpers(names.prefix, parts), layer), body)
 
 
 def _words(g: ConvGeometry) -> int:
