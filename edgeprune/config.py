@@ -141,5 +141,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     keys = {key.replace("-", "_"): value for key, value in values.items()}
     unknown = sorted(set(keys) - known)
     if unknown:
-        raise UsageError(f"{path} has the unknown key {unknown[0]!r}; known keys are {', '.join(sorted(known))}")
+        raise UsageError(
+            f"{path} has the unknown key {unknown[0]!r}; known keys are {', '.join(sorted(known))}"
+        )
     return keys

@@ -6,6 +6,8 @@ and what to do about it. Anything else that escapes is a defect of edgeprune.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = [
     "EdgepruneError",
     "EnvironmentFailure",
@@ -38,6 +40,11 @@ class OverBudget(EdgepruneError):
     """No network within the budget; the sentence names what binds."""
 
     exit_status = 3
+
+    def __init__(self, sentence: str, nearest: Mapping[str, float] | None = None) -> None:
+        super().__init__(sentence)
+        self.nearest = nearest
+        """The nearest feasible budget, in the report's words: "flash" and "ram" in bytes, "latency_ms"."""
 
 
 class VerificationFailed(EdgepruneError):

@@ -29,7 +29,8 @@ def quantize(real: Array, tensor: Tensor) -> Array:
     if tensor.quant is None:
         return real.astype(tensor.dtype)
     scaled = real.astype(np.float32) / np.float32(tensor.scale)
-    return np.clip(np.rint(scaled) + tensor.zero_point, -128, 127).astype(np.int8)
+    stored: Array = np.clip(np.rint(scaled) + tensor.zero_point, -128, 127).astype(np.int8)
+    return stored
 
 
 def dequantize(stored: Array, tensor: Tensor) -> Array:

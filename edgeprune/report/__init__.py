@@ -1,1 +1,5 @@
-"""What a run found: terminal summary and report.json."""
+"""What a run found: report.json and the terminal summary."""
+
+from edgeprune.report.make import Accuracy, Findings, PruningSummary, make_report
+
+__all__ = ["Accuracy", "Findings", "PruningSummary", "make_report"]

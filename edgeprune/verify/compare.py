@@ -62,14 +62,21 @@ def verify_outputs(
     """The first difference of any run ("host", "emulator") from the expected outputs, or None."""
     for where, outputs in runs:
         for tensor, want, got in zip(graph.outputs, expected, outputs, strict=True):
-            mismatch = _first_difference(where, tensor.name, want.reshape(len(want), -1), got.reshape(len(got), -1))
+            mismatch = _first_difference(
+                where, tensor.name, want.reshape(len(want), -1), got.reshape(len(got), -1)
+            )
             if mismatch is not None:
                 return mismatch
     return None
 
 
 def compare_layers(
-    graph: Graph, sources: Sources, inputs: Sequence[Array], sample: int, layers: Sequence[Sequence[bytes]], where: str
+    graph: Graph,
+    sources: Sources,
+    inputs: Sequence[Array],
+    sample: int,
+    layers: Sequence[Sequence[bytes]],
+    where: str,
 ) -> Mismatch | None:
     """The first layer whose bytes differ from the reference on stored `inputs` of one sample."""
     values = execute(graph, list(inputs))
@@ -83,7 +90,9 @@ def compare_layers(
     return None
 
 
-def _first_difference(where: str, layer: str, want: Array, got: Array, first_sample: int = 0) -> Mismatch | None:
+def _first_difference(
+    where: str, layer: str, want: Array, got: Array, first_sample: int = 0
+) -> Mismatch | None:
     if want.shape != got.shape:
         return Mismatch(where, layer, first_sample, 0, want.size, got.size)
     different = np.argwhere(want != got)

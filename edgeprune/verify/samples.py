@@ -47,12 +47,14 @@ def _to_library(stored: Array, graph: Graph, tensor: Tensor) -> Array:
 
 
 def real_outputs(graph: Graph, stored: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Real outputs [N, *shape] in the model's layout from stored ones in the library's."""
+    """Real outputs [N, *shape] in the model's layout, its batch axis of 1 dropped, from stored ones."""
     results = []
     for tensor, values in zip(graph.outputs, stored, strict=True):
         perm = graph.layouts.get(tensor.name)
         values = values.reshape(len(values), *tensor.shape)
         if perm is not None:
             values = values.transpose(0, *(int(axis) + 1 for axis in np.argsort(perm)))
+        if values.ndim > 1 and values.shape[1] == 1:
+            values = values[:, 0]
         results.append(dequantize(values, tensor))
     return tuple(results)

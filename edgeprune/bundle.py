@@ -1,0 +1,147 @@
+"""The bundle on disk: written beside its place and renamed, so that it appears whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeprune.errors import EnvironmentFailure, UsageError
+from edgeprune.graph.ir import Array
+
+__all__ = ["Contents", "bundle_files", "read_bundle", "read_report", "staged_directory", "write_files"]
+
+_MARK = "report.json"
+_LIBRARY, _MODEL, _VECTORS, _DEVICE = "library", "model.onnx", "verification.npz", "device.toml"
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a bundle holds: C files by name, the int8 ONNX model, stored inputs and the outputs they must give.
+
+    `device_toml` is the profile when it was the user's own file.
+    """
+
+    library: Mapping[str, str]
+    onnx: bytes
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    report: Mapping[str, Any]
+    device_toml: str | None = None
+
+
+def bundle_files(contents: Contents) -> dict[str, str | bytes]:
+    """The bundle as files: path -> contents."""
+    vectors = io.BytesIO()
+    arrays = {f"input_{i}": array for i, array in enumerate(contents.inputs)}
+    arrays.update({f"output_{i}": array for i, array in enumerate(contents.outputs)})
+    np.savez_compressed(vectors, **arrays)  # type: ignore[arg-type]
+    files: dict[str, str | bytes] = {f"{_LIBRARY}/{name}": text for name, text in contents.library.items()}
+    files.update({_MODEL: contents.onnx, _VECTORS: vectors.getvalue()})
+    if contents.device_toml is not None:
+        files[_DEVICE] = contents.device_toml
+    files[_MARK] = json.dumps(contents.report, indent=2) + "\n"
+    return files
+
+
+def read_bundle(directory: Path) -> Contents:
+    """The bundle in `directory`, as it lies on disk now.
+
+    Raises:
+        UsageError: there is no bundle, or a file of it is missing or damaged.
+    """
+    report = read_report(directory)
+    try:
+        library = {
+            path.name: path.read_text(encoding="utf-8") for path in sorted((directory / _LIBRARY).iterdir())
+        }
+        onnx = (directory / _MODEL).read_bytes()
+        with np.load(directory / _VECTORS, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        toml = directory / _DEVICE
+        device = toml.read_text(encoding="utf-8") if toml.is_file() else None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UsageError(f"the bundle {directory} is incomplete or damaged: {error}") from error
+    inputs = tuple(arrays[f"input_{i}"] for i in range(sum(name.startswith("input_") for name in arrays)))
+    outputs = tuple(arrays[f"output_{i}"] for i in range(sum(name.startswith("output_") for name in arrays)))
+    return Contents(library, onnx, inputs, outputs, report, device)
+
+
+@contextmanager
+def staged_directory(place: Path) -> Iterator[Path]:
+    """A fresh folder that becomes `place` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        UsageError: `place` exists and is not a bundle, so it is not replaced.
+        EnvironmentFailure: the disk is full or not writable.
+    """
+    if place.exists() and not ((place / _MARK).is_file() or (place.is_dir() and not any(place.iterdir()))):
+        raise UsageError(f"{place} exists and is not an edgeprune bundle: choose another place with -o")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write to {place.parent}: {error.strerror}") from error
+    try:
+        yield staged
+        staged.chmod(0o755)
+        _replace(staged, place)
+    except OSError as error:
+        raise EnvironmentFailure(f"writing {place} failed: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _replace(staged: Path, place: Path) -> None:
+    """Put `staged` at `place`; a bundle already there steps aside first, and comes back if the rename fails."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{place.name}.old.", dir=place.parent)) / "bundle"
+    replacing = place.exists()
+    try:
+        if replacing:
+            place.rename(aside)
+        try:
+            staged.rename(place)
+        except OSError:
+            if replacing:
+                aside.rename(place)
+            raise
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
+
+
+def write_files(directory: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write `files` (path below `directory` -> contents)."""
+    for name, contents in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(contents, bytes):
+            path.write_bytes(contents)
+        else:
+            path.write_text(contents, encoding="utf-8")
+
+
+def read_report(directory: Path) -> dict[str, Any]:
+    """The report of the bundle in `directory`.
+
+    Raises:
+        UsageError: there is no bundle.
+    """
+    path = directory / _MARK
+    if not path.is_file():
+        raise UsageError(f"{directory} is not an edgeprune bundle: it has no report.json")
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is damaged: {error}") from error
+    if not isinstance(report, dict):
+        raise UsageError(f"{path} is damaged: it is not a report")
+    return report

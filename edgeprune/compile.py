@@ -1,0 +1,93 @@
+"""From an int8 ONNX file to a built library with its cost: the stages that need no training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeprune.codegen import Golden, Sources, generate
+from edgeprune.config import Budget
+from edgeprune.device import Device
+from edgeprune.emulate import Measurement, run
+from edgeprune.firmware import Image, build
+from edgeprune.graph.execute import execute
+from edgeprune.graph.ir import Array, Graph
+from edgeprune.graph.onnx_import import import_onnx
+from edgeprune.graph.passes import simplify
+from edgeprune.plan import Objective, Program, plan
+from edgeprune.progress import Progress
+
+__all__ = ["Build", "Cost", "compile_network", "lower", "measure"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a build takes, as linked and as run; latency is None where the device has none."""
+
+    flash_bytes: int
+    ram_bytes: int
+    latency_ms: float | None
+
+    def fits(self, budget: Budget) -> bool:
+        """Whether every limit holds."""
+        limits = (budget.flash_bytes, budget.ram_bytes, budget.latency_ms)
+        spent = (self.flash_bytes, self.ram_bytes, self.latency_ms)
+        return all(
+            limit is None or cost is None or cost <= limit for cost, limit in zip(spent, limits, strict=True)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """A network from its int8 ONNX file to the linked image."""
+
+    onnx: bytes
+    graph: Graph
+    program: Program
+    sources: Sources
+    image: Image
+
+
+def lower(onnx: bytes, name: str) -> Graph:
+    """The typed integer graph of an int8 ONNX model, simplified."""
+    return simplify(import_onnx(onnx, name))
+
+
+def compile_network(
+    onnx: bytes, name: str, device: Device, objective: Objective, directory: Path, progress: Progress
+) -> Build:
+    """Lower, plan, generate and link; sources and images go to `directory`."""
+    with progress.task("compiling", 4) as task:
+        graph = lower(onnx, name)
+        task.advance(1, "planning")
+        program = plan(graph, device, objective)
+        task.advance(1, "generating C")
+        sources = generate(program, name, _golden(graph))
+        task.advance(1, "linking")
+        image = build(sources, device, directory)
+        task.advance(1, "linked")
+    return Build(onnx, graph, program, sources, image)
+
+
+def measure(built: Build, inputs: tuple[Array, ...], progress: Progress) -> tuple[Measurement, Cost]:
+    """Run the image on stored `inputs` [N, *shape], and what it takes by DESIGN's definition of a budget."""
+    measurement = run(built.image, inputs, progress=progress)
+    sizes = built.image.sizes
+    ram = built.program.arena_bytes + sizes.context_bytes + sizes.static_bytes + measurement.stack_bytes
+    latency = None if measurement.latency is None else measurement.latency.ms
+    return measurement, Cost(sizes.flash_bytes, ram, latency)
+
+
+def _golden(graph: Graph) -> Golden:
+    """A pseudo-random inference for the library's self test, the same for the same graph."""
+    generator = np.random.default_rng(0)
+    inputs = tuple(
+        generator.integers(-128, 128, tensor.shape).astype(np.int8)
+        if tensor.dtype == "int8"
+        else np.zeros(tensor.shape, tensor.dtype)
+        for tensor in graph.inputs
+    )
+    values = execute(graph, inputs)
+    return Golden(inputs, tuple(values[tensor.name] for tensor in graph.outputs))

@@ -1,0 +1,111 @@
+"""The whole product on one screen: from a trained network to a verified C library that fits.
+
+Each stage is a function from one frozen value to the next; to learn how one works, open its package:
+
+    model      recipe.py / .onnx / .pt2 -> Model
+    prune      which channels may go, which should (with plan.costs), and taking them out
+    train      winning back the accuracy
+    quantize   Model -> QDQ ONNX, int8
+    graph      QDQ ONNX -> Graph, simplified; every operator's definition is in ops
+    plan       Graph -> Program: order, kernels, addresses
+    codegen    Program -> C sources
+    firmware   C sources -> linked image and its sizes
+    emulate    image -> outputs, instructions, stack
+    verify     outputs = NumPy reference = host library, byte for byte
+    report     what was found
+
+`compress` holds the loop that prunes until the linked and executed result fits, and `prove` the proof.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeprune.bundle import Contents, bundle_files, staged_directory, write_files
+from edgeprune.compress import Network, compress
+from edgeprune.config import Budget, Settings
+from edgeprune.device import Device, load_device
+from edgeprune.errors import OverBudget
+from edgeprune.model import Model, load_model
+from edgeprune.progress import Progress, SilentProgress
+from edgeprune.prove import Proof, prove
+from edgeprune.report import Findings, make_report
+from edgeprune.verify.choose_samples import choose_samples
+
+__all__ = ["Deployment", "deploy"]
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """What `deploy` made. `directory` is the bundle, or None when nothing fits; then `report["reason"]` says why."""
+
+    report: dict[str, Any]
+    directory: Path | None
+
+
+def deploy(settings: Settings, progress: Progress | None = None) -> Deployment:
+    """The whole job: prune until it fits, quantise, generate, link, run, verify, and write the bundle.
+
+    Raises:
+        VerificationFailed: a build differs from the reference, or the emulator hung.
+        UsageError, EnvironmentFailure, MissingTool: see their classes.
+    """
+    progress = progress or SilentProgress()
+    device = load_device(settings.device)
+    budget = settings.budget(device.flash_bytes, device.ram_bytes)
+    model = load_model(settings.model)
+    place = settings.output or Path("build") / f"{model.name}-{device.name}"
+    try:
+        with staged_directory(place) as bundle, tempfile.TemporaryDirectory(prefix="edgeprune-") as scratch:
+            network = compress(model, device, budget, settings, Path(scratch), progress)
+            samples = choose_samples(
+                model, network.build.graph, settings.data, settings.samples, settings.seed
+            )
+            proof = prove(network.build, model, network.pruned, samples, Path(scratch), progress)
+            report = make_report(_findings(model, device, budget, network, proof))
+            write_files(bundle, bundle_files(_contents(network, proof, report, settings)))
+    except OverBudget as error:
+        return Deployment(make_report(_over_budget(model, device, budget, error)), None)
+    return Deployment(report, place)
+
+
+def _contents(network: Network, proof: Proof, report: dict[str, Any], settings: Settings) -> Contents:
+    own_device = Path(settings.device)
+    return Contents(
+        library=network.build.sources.files,
+        onnx=network.build.onnx,
+        inputs=proof.inputs,
+        outputs=proof.measurement.outputs,
+        report=report,
+        device_toml=own_device.read_text(encoding="utf-8") if own_device.is_file() else None,
+    )
+
+
+def _findings(model: Model, device: Device, budget: Budget, network: Network, proof: Proof) -> Findings:
+    return Findings(
+        model=_about(model),
+        device=device,
+        budget=budget,
+        fits=True,
+        backend="c",
+        dtype="int8",
+        program=network.build.program,
+        image=network.build.image,
+        measurement=proof.measurement,
+        verification=proof.verification,
+        accuracy=proof.accuracy,
+        pruning=network.pruning,
+    )
+
+
+def _over_budget(model: Model, device: Device, budget: Budget, error: OverBudget) -> Findings:
+    return Findings(
+        _about(model), device, budget, False, "c", "int8", nearest=error.nearest, reason=str(error)
+    )
+
+
+def _about(model: Model) -> dict[str, Any]:
+    return {"name": model.name, "file": model.path.name, "kind": model.kind}

@@ -1,0 +1,108 @@
+"""The proof of a build: reference, host library and emulator on every sample, and the task's metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeprune.compile import Build, Cost, measure
+from edgeprune.device import load_device
+from edgeprune.emulate import Measurement, layer_outputs, run
+from edgeprune.errors import VerificationFailed
+from edgeprune.firmware import Image, build
+from edgeprune.graph.ir import Array, Graph
+from edgeprune.model.model import Model
+from edgeprune.progress import Progress
+from edgeprune.quantize import run_onnx
+from edgeprune.report import Accuracy
+from edgeprune.verify import (
+    Mismatch,
+    Samples,
+    Verification,
+    compare_layers,
+    real_outputs,
+    reference_outputs,
+    stored_inputs,
+    verify_outputs,
+)
+from edgeprune.verify.accuracy import metric_name, score, score_module
+
+__all__ = ["Proof", "prove"]
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """What running the build on every sample showed."""
+
+    inputs: tuple[Array, ...]
+    """Stored inputs [N, *shape] of every sample, in library layout."""
+    measurement: Measurement
+    cost: Cost
+    verification: Verification
+    accuracy: Accuracy
+
+
+def prove(
+    built: Build, original: Model, pruned: Model | None, samples: Samples, directory: Path, progress: Progress
+) -> Proof:
+    """Run `built` on every sample on its device and on the host, and compare both with the reference.
+
+    Raises:
+        VerificationFailed: the first mismatch, named by layer and element; or the emulator hung.
+    """
+    graph, inputs = built.graph, stored_inputs(built.graph, samples)
+    expected = reference_outputs(graph, inputs, progress)
+    measurement, cost = measure(built, inputs, progress)
+    _check(graph, built.image, inputs, expected, measurement.outputs)
+    if built.image.device.emulator is not None:
+        host = build(built.sources, load_device("host"), directory / "host")
+        _check(graph, host, inputs, expected, run(host, inputs, progress=progress).outputs)
+    real = real_outputs(graph, measurement.outputs)
+    onnx = run_onnx(built.onnx, samples.inputs, progress)
+    accuracy = Accuracy(
+        metric=metric_name(original),
+        original=score_module(original, samples),
+        pruned=None if pruned is None else score_module(pruned, samples),
+        int8=score(original, samples, tuple(a.reshape(b.shape) for a, b in zip(onnx, real, strict=True))),
+        emulated=score(original, samples, real),
+        samples=samples.count,
+    )
+    difference = _max_difference(graph, onnx, real)
+    return Proof(inputs, measurement, cost, Verification(samples.count, True, None, difference), accuracy)
+
+
+def _check(
+    graph: Graph,
+    image: Image,
+    inputs: tuple[Array, ...],
+    expected: tuple[Array, ...],
+    found: tuple[Array, ...],
+) -> None:
+    where = "the host library" if image.device.emulator is None else "the emulated firmware"
+    mismatch = verify_outputs(graph, expected, [(where, found)])
+    if mismatch is not None:
+        raise VerificationFailed(f"{_by_layer(graph, image, inputs, mismatch, where)}; no bundle was written")
+
+
+def _by_layer(
+    graph: Graph, image: Image, inputs: tuple[Array, ...], mismatch: Mismatch, where: str
+) -> Mismatch:
+    """The same mismatch at the first layer that shows it."""
+    sample = tuple(array[mismatch.sample : mismatch.sample + 1] for array in inputs)
+    layers = layer_outputs(image, sample)
+    first = compare_layers(
+        graph, image.sources, [array[0] for array in sample], mismatch.sample, layers, where
+    )
+    return first or mismatch
+
+
+def _max_difference(graph: Graph, onnx: tuple[Array, ...], real: tuple[Array, ...]) -> int:
+    """Largest difference from onnxruntime over all outputs and samples, in steps of the output's scale."""
+    differences = [0.0]
+    for tensor, theirs, ours in zip(graph.outputs, onnx, real, strict=True):
+        step = tensor.scale if tensor.quant is not None else 1.0
+        gap = np.abs(theirs.reshape(ours.shape).astype(np.float64) - ours) / step
+        differences.append(float(gap.max(initial=0.0)))
+    return round(max(differences))

@@ -1,0 +1,100 @@
+"""`edgeprune verify`: a finished bundle built, run and compared once more, from the files as they lie on disk."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeprune.bundle import Contents, read_bundle
+from edgeprune.codegen import Layer, Port, Sources
+from edgeprune.compile import lower
+from edgeprune.device import Device, load_device
+from edgeprune.emulate import layer_outputs, run
+from edgeprune.errors import UsageError, VerificationFailed
+from edgeprune.firmware import build
+from edgeprune.graph.ir import Graph
+from edgeprune.progress import Progress, SilentProgress
+from edgeprune.verify import compare_layers, reference_outputs, verify_outputs
+
+__all__ = ["Recheck", "verify_bundle"]
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """What was compared: samples, and layers when they were (0 otherwise)."""
+
+    samples: int
+    layers: int
+    device: str
+
+
+def verify_bundle(directory: Path, layer_by_layer: bool = False, progress: Progress | None = None) -> Recheck:
+    """Build the bundle's C again, run every stored sample, and compare with the reference computed anew.
+
+    Args:
+        directory: The bundle.
+        layer_by_layer: Also compare every layer's output on the first sample.
+        progress: Where to report to.
+
+    Raises:
+        UsageError: there is no bundle, or it is damaged.
+        VerificationFailed: the first mismatch, named by layer and element.
+    """
+    progress = progress or SilentProgress()
+    contents = read_bundle(directory)
+    graph = lower(contents.onnx, str(contents.report["model"]["name"]))
+    sources = _sources(contents, graph)
+    expected = reference_outputs(graph, contents.inputs, progress)
+    stale = verify_outputs(graph, expected, [("the stored output", contents.outputs)])
+    with tempfile.TemporaryDirectory(prefix="edgeprune-") as scratch:
+        device = _device(contents, Path(scratch))
+        image = build(sources, device, Path(scratch) / "firmware")
+        found = run(image, contents.inputs, progress=progress).outputs
+        mismatch = stale or verify_outputs(graph, expected, [(f"the build for {device.name}", found)])
+        if layer_by_layer or mismatch is not None:
+            sample = 0 if mismatch is None else mismatch.sample
+            one = tuple(array[sample : sample + 1] for array in contents.inputs)
+            layers = layer_outputs(image, one)
+            first = compare_layers(
+                graph, sources, [a[0] for a in one], sample, layers, f"the build for {device.name}"
+            )
+            mismatch = first or mismatch
+    if mismatch is not None:
+        raise VerificationFailed(f"{mismatch}")
+    return Recheck(len(contents.inputs[0]), len(sources.layers) if layer_by_layer else 0, device.name)
+
+
+def _device(contents: Contents, scratch: Path) -> Device:
+    if contents.device_toml is None:
+        return load_device(str(contents.report["device"]))
+    profile = scratch / f"{contents.report['device']}.toml"
+    profile.write_text(contents.device_toml, encoding="utf-8")
+    return load_device(str(profile))
+
+
+def _sources(contents: Contents, graph: Graph) -> Sources:
+    """The library's description, from the report and the graph; its texts are the files on disk."""
+    report = contents.report
+    tensors = {tensor.name: tensor for tensor in graph.tensors()}
+    try:
+        layers = tuple(
+            Layer(row["name"], row["function"], tuple(tensors[name] for name in row["outputs"]))
+            for row in report["layers"]
+        )
+        about: Mapping[str, Any] = report["library"]
+        arena_bytes, arena_align = int(report["ram"]["arena"]), int(about["arena_align"])
+        prefix, files = str(about["prefix"]), {name: contents.library[name] for name in about["files"]}
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"the bundle's report does not describe its library: {error} is missing") from error
+    return Sources(
+        prefix=prefix,
+        files=files,
+        inputs=tuple(Port(tensor, graph.layouts.get(tensor.name)) for tensor in graph.inputs),
+        outputs=tuple(Port(tensor, graph.layouts.get(tensor.name)) for tensor in graph.outputs),
+        layers=layers,
+        arena_bytes=arena_bytes,
+        arena_align=arena_align,
+    )

@@ -1,0 +1,251 @@
+"""`report.json` as a value: the contract of DESIGN.md section 10; fields are added, never renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgeprune import __version__
+from edgeprune.config import Budget
+from edgeprune.device import Device
+from edgeprune.emulate import Measurement
+from edgeprune.firmware import Image
+from edgeprune.graph.ir import DTYPES, Graph, Tensor
+from edgeprune.ops import operator_for
+from edgeprune.plan import Buffer, Program, Step
+from edgeprune.verify.compare import Verification
+
+__all__ = ["Accuracy", "Findings", "PruningSummary", "make_report"]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The metric at each stage on the same samples; None where it was not computed."""
+
+    metric: str
+    original: float | None
+    pruned: float | None
+    int8: float | None
+    emulated: float | None
+    samples: int
+
+
+@dataclass(frozen=True)
+class PruningSummary:
+    """Per group its widths before and after; channels removed without loss; groups left alone, with reasons."""
+
+    groups: tuple[tuple[str, int, int], ...] = ()
+    lossless_channels: int = 0
+    frozen: Mapping[str, str] = field(default_factory=dict)
+    rounds: int = 0
+    steps: int = 0
+    criterion: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """All a report is made of. `program`, `image` and what follow are None when nothing was built."""
+
+    model: Mapping[str, Any]
+    device: Device
+    budget: Budget
+    fits: bool
+    backend: str
+    dtype: str
+    nearest: Mapping[str, float] | None = None
+    reason: str | None = None
+    program: Program | None = None
+    image: Image | None = None
+    measurement: Measurement | None = None
+    verification: Verification | None = None
+    accuracy: Accuracy | None = None
+    pruning: PruningSummary | None = None
+
+
+def make_report(findings: Findings) -> dict[str, Any]:
+    """The report as JSON values."""
+    program, image, measurement = findings.program, findings.image, findings.measurement
+    budget, verification = findings.budget, findings.verification
+    report: dict[str, Any] = {
+        "edgeprune": __version__,
+        "model": dict(findings.model),
+        "device": findings.device.name,
+        "backend": findings.backend,
+        "dtype": findings.dtype,
+        "budget": {"flash": budget.flash_bytes, "ram": budget.ram_bytes, "latency_ms": budget.latency_ms},
+        "fits": findings.fits,
+        "nearest": None if findings.nearest is None else dict(findings.nearest),
+        "reason": findings.reason,
+        "flash": None,
+        "ram": None,
+        "latency": None,
+        "macs": None,
+        "parameters": None,
+        "layers": [],
+        "buffers": [],
+        "verify": None,
+        "accuracy": None if findings.accuracy is None else _accuracy(findings.accuracy),
+        "pruning": None if findings.pruning is None else _pruning(findings.pruning),
+        "tools": {} if measurement is None else dict(measurement.tools),
+    }
+    if program is not None:
+        report["macs"] = sum(_macs(step) for step in program.steps)
+        report["parameters"] = _parameters(program.graph)
+        report["buffers"] = [_buffer(buffer) for buffer in program.buffers]
+        report["inputs"] = [_port(program.graph, tensor) for tensor in program.graph.inputs]
+        report["outputs"] = [_port(program.graph, tensor) for tensor in program.graph.outputs]
+        report["layers"] = _layers(program, image, measurement)
+    if program is not None and image is not None and measurement is not None:
+        sizes = image.sizes
+        static = sizes.context_bytes + sizes.static_bytes
+        report["flash"] = {
+            "total": sizes.flash_bytes,
+            "code": sizes.code_bytes,
+            "weights": sizes.weights_bytes,
+        }
+        report["ram"] = {
+            "total": program.arena_bytes + static + measurement.stack_bytes,
+            "arena": program.arena_bytes,
+            "arena_persistent": program.persistent_bytes,
+            "arena_lower_bound": program.lower_bound_bytes,
+            "saved_by_overlap": max(0, program.lower_bound_bytes - program.arena_bytes),
+            "static": static,
+            "stack": measurement.stack_bytes,
+        }
+        report["latency"] = _latency(measurement)
+        report["library"] = {
+            "prefix": image.sources.prefix,
+            "files": list(image.sources.files),
+            "arena_align": image.sources.arena_align,
+        }
+    if verification is not None:
+        mismatch = verification.first_mismatch
+        report["verify"] = {
+            "samples": verification.samples,
+            "bit_exact": verification.bit_exact,
+            "max_difference_to_onnx": verification.max_difference_to_onnx,
+            "first_mismatch": None if mismatch is None else str(mismatch),
+        }
+    return report
+
+
+def _latency(measurement: Measurement) -> dict[str, Any] | None:
+    latency = measurement.latency
+    if latency is None:
+        return None
+    return {
+        "instructions": latency.instructions,
+        "cycles": latency.cycles,
+        "cycles_model": latency.cycles_model,
+        "cycles_error": latency.cycles_error,
+        "ms": latency.ms,
+        "measured_ms": None,
+    }
+
+
+def _layers(program: Program, image: Image | None, measurement: Measurement | None) -> list[dict[str, Any]]:
+    latency = None if measurement is None else measurement.latency
+    counts = latency.layer_instructions if latency is not None else [None] * len(program.steps)
+    ratio = latency.cycles / latency.instructions if latency is not None and latency.instructions else None
+    rows = []
+    for index, (step, count) in enumerate(zip(program.steps, counts, strict=True)):
+        cycles = step.candidate.cycles if count is None or ratio is None else round(count * ratio)
+        rows.append(
+            {
+                "name": step.name,
+                "op": "+".join(node.op for node in step.nodes),
+                "kernel": step.candidate.name,
+                "function": None if image is None else image.sources.layers[index].function,
+                "outputs": [tensor.name for tensor in step.nodes[-1].outputs],
+                "shape": list(step.nodes[-1].output.shape),
+                "macs": _macs(step),
+                "instructions": count,
+                "cycles": cycles,
+                "flash": step.candidate.flash_bytes if image is None else _layer_flash(step, index, image),
+                "sparsity": _sparsity(step),
+                "next_best": _next_best(step),
+            }
+        )
+    return rows
+
+
+def _layer_flash(step: Step, index: int, image: Image) -> int:
+    """Flash of the layer's own function and constants; kernels that layers share are not apportioned."""
+    prefix = image.sources.prefix
+    function = image.sources.layers[index].function
+    own = f"{prefix}_{index}_"
+    symbols = image.sizes.symbols.items()
+    return sum(size for name, size in symbols if name == function or name.startswith(own))
+
+
+def _next_best(step: Step) -> dict[str, Any] | None:
+    other = step.next_best
+    return (
+        None if other is None else {"kernel": other.name, "cycles": other.cycles, "flash": other.flash_bytes}
+    )
+
+
+def _sparsity(step: Step) -> float | None:
+    """Share of zero weights, or None for a layer without weights."""
+    weights = [
+        t.value for node in step.nodes for t in node.inputs if t.value is not None and t.value.ndim > 1
+    ]
+    total = sum(array.size for array in weights)
+    return round(sum(int((array == 0).sum()) for array in weights) / total, 4) if total else None
+
+
+def _macs(step: Step) -> int:
+    return sum(operator_for(node).macs(node) for node in step.nodes)
+
+
+def _parameters(graph: Graph) -> int:
+    return sum(tensor.elements for tensor in graph.tensors() if tensor.value is not None)
+
+
+def _buffer(buffer: Buffer) -> dict[str, Any]:
+    return {
+        "name": buffer.name,
+        "tensors": list(buffer.tensors),
+        "region": buffer.region,
+        "offset": buffer.offset,
+        "size": buffer.size_bytes,
+        "first_step": buffer.first_step,
+        "last_step": buffer.last_step,
+    }
+
+
+def _port(graph: Graph, tensor: Tensor) -> dict[str, Any]:
+    layout = graph.layouts.get(tensor.name)
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": DTYPES[tensor.dtype].name,
+        "scale": None if tensor.quant is None else tensor.quant.scale[0],
+        "zero_point": None if tensor.quant is None else tensor.quant.zero_point[0],
+        "layout": None if layout is None else list(layout),
+    }
+
+
+def _accuracy(accuracy: Accuracy) -> dict[str, Any]:
+    return {
+        "metric": accuracy.metric,
+        "float": accuracy.original,
+        "pruned": accuracy.pruned,
+        "int8": accuracy.int8,
+        "emulated": accuracy.emulated,
+        "samples": accuracy.samples,
+    }
+
+
+def _pruning(pruning: PruningSummary) -> dict[str, Any]:
+    return {
+        "groups": [
+            {"name": name, "before": before, "after": after} for name, before, after in pruning.groups
+        ],
+        "lossless_channels": pruning.lossless_channels,
+        "frozen": [{"name": name, "reason": reason} for name, reason in pruning.frozen.items()],
+        "rounds": pruning.rounds,
+        "steps": pruning.steps,
+        "criterion": pruning.criterion,
+    }

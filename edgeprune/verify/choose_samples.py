@@ -1,0 +1,69 @@
+"""Which inputs a run is verified on: a data file, a recipe's test data, or seeded random inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edgeprune.errors import UsageError
+from edgeprune.graph.execute import dequantize
+from edgeprune.graph.ir import Array, Graph, Tensor
+from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset
+from edgeprune.model.model import Model
+from edgeprune.verify.samples import Samples
+
+__all__ = ["choose_samples"]
+
+_RECIPE_SAMPLES = 500
+_RANDOM_SAMPLES = 20
+
+
+def choose_samples(model: Model, graph: Graph, data: Path | None, limit: int | None, seed: int) -> Samples:
+    """The inputs to verify on, at most `limit`.
+
+    Raises:
+        UsageError: the data file or the recipe's data do not fit the network.
+    """
+    if data is not None:
+        file = load_dataset(data, input_specs(model))
+        count = min(limit or len(file.inputs[0]), len(file.inputs[0]))
+        labels = None if file.labels is None else file.labels[:count]
+        return Samples(tuple(array[:count] for array in file.inputs), labels, data.name)
+    if model.training is not None:
+        count = limit or _RECIPE_SAMPLES
+        test = dataset_from_batches(model.training.test_data(), count, model.example_inputs)
+        return Samples(test.inputs, test.labels, "the recipe's test data")
+    return _random_samples(graph, limit or _RANDOM_SAMPLES, seed)
+
+
+def _random_samples(graph: Graph, count: int, seed: int) -> Samples:
+    generator = np.random.default_rng(seed)
+    return Samples(
+        tuple(_random_input(graph, tensor, count, generator) for tensor in graph.inputs),
+        None,
+        "random inputs",
+    )
+
+
+def _random_input(graph: Graph, tensor: Tensor, count: int, generator: np.random.Generator) -> Array:
+    """Uniform over the stored range: int8 for activations, the rows of the table that ids select."""
+    perm = graph.layouts.get(tensor.name)
+    shape = tensor.shape if perm is None else tuple(tensor.shape[axis] for axis in np.argsort(perm))
+    inner = shape[1:] if shape and shape[0] == 1 else shape
+    if tensor.quant is not None:
+        stored = generator.integers(-128, 128, (count, *inner), dtype=np.int8)
+        return dequantize(stored, tensor)
+    return generator.integers(0, _table_rows(graph, tensor), (count, *inner), dtype=np.int32)
+
+
+def _table_rows(graph: Graph, tensor: Tensor) -> int:
+    rows = [
+        other.shape[0]
+        for node in graph.nodes
+        for other in node.inputs
+        if node.op == "Gather" and other.value is not None and tensor.name in {t.name for t in node.inputs}
+    ]
+    if not rows:
+        raise UsageError(f"input {tensor.name!r} holds integers of unknown range: give samples with --data")
+    return min(rows)
