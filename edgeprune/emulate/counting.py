@@ -8,18 +8,20 @@ counts down once every T ns (T = 40 at 25 MHz, 50 at 20 MHz). Two reads n instru
 
 With S = 7, P = 128 > 2 T: the intervals (n P - T, n P + T) of successive n do not touch, so n = round(d T / P)
 is the only n possible, and it is exact from one run, whatever the phase. The interval is asserted on every
-count. The timer has 32 bits, so that about 1.3e9 instructions fit; firmware reports when it went round.
+count.
+
+The timer has 32 bits. It goes round after R = 2**32 T / P instructions (an integer, 1.3e9 at 25 MHz), which
+the firmware notices; then n is known modulo R, because 2**32 ticks are R instructions. A second run with S = 3
+(P = 8 ns, which lasts for 2e10 instructions) gives n within T / P < 7, and so the multiple of R.
 """
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import pairwise
 
 from edgeprune.device import Emulator
-from edgeprune.emulate.machine import COUNT, ICOUNT_SHIFT, execute
+from edgeprune.emulate.machine import COUNT, execute
 from edgeprune.errors import EnvironmentFailure
 from edgeprune.firmware import Image
 from edgeprune.graph.ir import Array
@@ -31,7 +33,9 @@ _CALL_AND_READ = 2
 _NOTHING = 2
 """Instructions of the testbed's function that does nothing, its return included."""
 
+_EXACT_SHIFT, _ROUGH_SHIFT = 7, 3
 _NANOSECONDS = 1_000_000_000
+_TIMER_RANGE = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -42,20 +46,27 @@ class Counts:
     layers: tuple[int, ...]
 
 
-def instructions_between(before: int, after: int, emulator: Emulator) -> int:
+def instructions_between(before: int, after: int, emulator: Emulator, roughly: int = 0) -> int:
     """Instructions between two reads of the down-counting timer, the second read included.
+
+    Args:
+        before: the timer at the first read, in a run with S = 7.
+        after: the timer at the second read.
+        emulator: the board.
+        roughly: the number to within half of R, if the timer may have gone round between the reads.
 
     Raises:
         EnvironmentFailure: no number of instructions explains the times: this QEMU does not count exactly.
     """
-    tick_ns, step_ns = _NANOSECONDS // emulator.timer_hz, 1 << ICOUNT_SHIFT
-    elapsed_ns = ((before - after) % (1 << 32)) * tick_ns
+    tick_ns, step_ns = _NANOSECONDS // emulator.timer_hz, 1 << _EXACT_SHIFT
+    elapsed_ns = ((before - after) % _TIMER_RANGE) * tick_ns
     count = (elapsed_ns + step_ns // 2) // step_ns
     if step_ns <= 2 * tick_ns or abs(elapsed_ns - count * step_ns) >= tick_ns:
         raise EnvironmentFailure(
             f"QEMU's timer on {emulator.machine} does not follow its instruction count: install QEMU 7.2 or later."
         )
-    return count
+    round_of_timer = _TIMER_RANGE * tick_ns // step_ns
+    return count + max(0, round((roughly - count) / round_of_timer)) * round_of_timer
 
 
 def count_instructions(image: Image, sample: tuple[Array, ...], timeout_s: float) -> Counts:
@@ -67,31 +78,63 @@ def count_instructions(image: Image, sample: tuple[Array, ...], timeout_s: float
     second of its four instructions, so the first layer's interval holds the call of `run` and the callback's
     first half: o - 1 in all.
     """
-    emulator = image.device.emulator
-    assert emulator is not None, "the development machine does not count"
-
-    plain = execute(image, COUNT, sample, counting=False, timeout_s=timeout_s).results
-    total = _call(plain, emulator)
-    layers = image.sources.layers
-    if not layers:
+    total, _ = _measure(image, sample, timeout_s, counting=False)
+    layers = len(image.sources.layers)
+    if layers == 0:
         return Counts(total, ())
-    timed = execute(image, COUNT, sample, counting=True, timeout_s=timeout_s).results
-    overhead = round((_call(timed, emulator) - total) / len(layers))
-    reads = [int(timed[2]), *(int(time) for time in timed[4 : 4 + len(layers)])]
-    steps = [instructions_between(a, b, emulator) for a, b in itertools.pairwise(reads)]
-    first, *others = steps
+    total_with_callback, (first, *others) = _measure(image, sample, timeout_s, counting=True)
+    overhead = round((total_with_callback - total) / layers)
     return Counts(total, (max(first - overhead + 1, 0), *(max(step - overhead, 0) for step in others)))
 
 
-def _call(times: Array, emulator: Emulator) -> int:
-    """Instructions of the timed function, after checking the count of the one that does nothing."""
-    nothing, function = (
-        instructions_between(int(before), int(after), emulator) - _CALL_AND_READ
-        for before, after in np.reshape(times[:4], (2, 2))
-    )
+@dataclass(frozen=True)
+class _Times:
+    """Pairs of timer reads: around a call that does nothing, around `run`, and around each layer."""
+
+    nothing: tuple[int, int]
+    run: tuple[int, int]
+    layers: tuple[tuple[int, int], ...]
+    went_round: bool
+
+
+def _measure(
+    image: Image, sample: tuple[Array, ...], timeout_s: float, *, counting: bool
+) -> tuple[int, list[int]]:
+    """Instructions of `run` and, in the firmware with the callback, between the reads around each layer."""
+    emulator = image.device.emulator
+    assert emulator is not None, "the development machine does not count"
+    layers = len(image.sources.layers) if counting else 0
+
+    def times(shift: int) -> _Times:
+        answer = execute(image, COUNT, sample, counting=counting, timeout_s=timeout_s, icount_shift=shift)
+        words = [int(word) for word in answer.results]
+        reads = [words[2], *words[5 : 5 + layers]]
+        return _Times((words[0], words[1]), (words[2], words[3]), tuple(pairwise(reads)), words[4] != 0)
+
+    exact = times(_EXACT_SHIFT)
+    nothing = instructions_between(*exact.nothing, emulator) - _CALL_AND_READ
     if nothing != _NOTHING:
         raise EnvironmentFailure(
             f"QEMU counted {nothing} instructions where {_NOTHING} ran on {emulator.machine}: install QEMU 7.2 "
             "or later."
         )
-    return function
+    intervals = [exact.run, *exact.layers]
+    roughly = [0] * len(intervals)
+    if exact.went_round:
+        rough = times(_ROUGH_SHIFT)
+        if rough.went_round:
+            raise EnvironmentFailure(
+                f"One inference of {image.sources.prefix} is more than {_rough(_TIMER_RANGE, emulator):,} "
+                f"instructions, which {emulator.machine} cannot count: choose the device host."
+            )
+        roughly = [_rough((a - b) % _TIMER_RANGE, emulator) for a, b in (rough.run, *rough.layers)]
+    run, *steps = (
+        instructions_between(*interval, emulator, rough)
+        for interval, rough in zip(intervals, roughly, strict=True)
+    )
+    return run - _CALL_AND_READ, steps
+
+
+def _rough(ticks: int, emulator: Emulator) -> int:
+    """Instructions in `ticks` of a run with S = 3, within T / P."""
+    return ticks * (_NANOSECONDS // emulator.timer_hz) >> _ROUGH_SHIFT

@@ -16,15 +16,14 @@ from edgeprune.firmware import Image
 from edgeprune.firmware.toolchain import require
 from edgeprune.graph.ir import Array
 
-__all__ = ["BATCH", "COUNT", "ICOUNT_SHIFT", "LAYERS", "Answer", "execute"]
+__all__ = ["BATCH", "COUNT", "LAYERS", "Answer", "execute"]
 
 BATCH, COUNT, LAYERS = 0, 1, 2
 """What a firmware can be asked for: outputs of all samples, times of one inference, outputs of every layer."""
 
-ICOUNT_SHIFT = 7
-"""In a counting run an instruction takes 2**ICOUNT_SHIFT nanoseconds of the emulator's virtual time."""
+_FIRST_TESTBED_STATUS, _FILE_FAILED = 64, 66
+"""Exit statuses of templates/firmware/testbed_platform.h."""
 
-_FIRST_FIRMWARE_STATUS = 64
 _POLL_S = 0.02
 _LOG_TAIL = 300
 
@@ -44,6 +43,7 @@ def execute(
     *,
     counting: bool,
     timeout_s: float,
+    icount_shift: int | None = None,
     on_output: Callable[[int], None] = lambda _: None,
 ) -> Answer:
     """Runs one of the image's two firmwares on `inputs`, one array [N, *shape] per input of the library.
@@ -54,6 +54,7 @@ def execute(
         inputs: stored values in the library's layout.
         counting: whether to run the firmware that has the layer callback.
         timeout_s: how long it may take.
+        icount_shift: if given, an instruction takes 2**icount_shift nanoseconds of the emulator's virtual time.
         on_output: told now and then how many bytes of output there are.
 
     Raises:
@@ -71,7 +72,7 @@ def execute(
         (folder / "request.bin").write_bytes(np.array([request, len(inputs[0])], "<u4").tobytes())
         (folder / "inputs.bin").write_bytes(_interleave(inputs))
         elf = image.counting_elf if counting else image.elf
-        command = _command(image, elf, exact=request == COUNT)
+        command = _command(image, elf, icount_shift)
         status = _run(command, folder, log, timeout_s, on_output)
         _explain(status, image, log)
         results = np.frombuffer((folder / "results.bin").read_bytes(), "<u4")
@@ -86,13 +87,15 @@ def _interleave(inputs: tuple[Array, ...]) -> bytes:
     return np.concatenate(rows, axis=1).tobytes()
 
 
-def _command(image: Image, elf: Path, *, exact: bool) -> list[str]:
+def _command(image: Image, elf: Path, icount_shift: int | None) -> list[str]:
     emulator = image.device.emulator
     if emulator is None:
         return [str(elf)]
     command = [require("qemu-system-arm"), "-M", emulator.machine, "-nodefaults", "-display", "none"]
     command += ["-nic", "none", "-semihosting-config", "enable=on,target=native", "-kernel", str(elf)]
-    return [*command, "-icount", f"shift={ICOUNT_SHIFT},align=off,sleep=off"] if exact else command
+    if icount_shift is not None:
+        command += ["-icount", f"shift={icount_shift},align=off,sleep=off"]
+    return command
 
 
 def _run(
@@ -129,9 +132,10 @@ def _explain(status: int, image: Image, log: Path) -> None:
     said = log.read_text(encoding="utf-8", errors="replace").strip()
     place = image.device.emulator.machine if image.device.emulator else "the development machine"
     library = image.sources.prefix
-    if status >= _FIRST_FIRMWARE_STATUS and "testbed: " in said:
+    if status >= _FIRST_TESTBED_STATUS and "testbed: " in said:
         reason = said.rpartition("testbed: ")[2].splitlines()[0]
-        raise VerificationFailed(f"Library {library} failed on {place}: {reason}; the log is {log}.")
+        failure = EnvironmentFailure if status == _FILE_FAILED else VerificationFailed
+        raise failure(f"Library {library} failed on {place}: {reason}; the log is {log}.")
     if status < 0 and (image.device.emulator is None or "Lockup" in said):
         signal = "a lockup" if image.device.emulator else f"signal {-status}"
         raise VerificationFailed(f"Library {library} failed on {place}: {signal}; the log is {log}.")

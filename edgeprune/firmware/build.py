@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from edgeprune.codegen.sources import Sources
 from edgeprune.device import Device
@@ -13,7 +14,7 @@ from edgeprune.errors import EnvironmentFailure, OverBudget
 from edgeprune.firmware.image import Image
 from edgeprune.firmware.sizes import measure_sizes
 from edgeprune.firmware.testbed import render_testbed
-from edgeprune.firmware.toolchain import require, run_tool, tool_version
+from edgeprune.firmware.toolchain import require_compiler, run_tool, tool_version
 
 __all__ = ["build"]
 
@@ -27,6 +28,9 @@ _BARE_METAL_LINK = ("-nostartfiles", "--specs=nano.specs", "-T", "testbed.ld")
 _HOST_LINK = ("-no-pie",)
 _LIBRARIES = ("-lm",)
 
+_Job: TypeAlias = tuple[str, str, tuple[str, ...]]
+"""Source, object, flags."""
+
 
 @dataclass(frozen=True)
 class _Compiler:
@@ -39,7 +43,7 @@ class _Compiler:
     def compile(self, source: str, target: str, flags: Sequence[str]) -> str:
         """Compiles `source` to `target`, both relative to the folder; returns `target`."""
         command = [self.program, *self.device.flags, *flags, "-c", source, "-o", target]
-        run_tool(command, self.directory / f"{Path(target).stem}.log", cwd=self.directory)
+        run_tool(command, (self.directory / target).with_suffix(".log"), cwd=self.directory)
         return target
 
     def link(self, objects: Sequence[str], target: str) -> Path:
@@ -83,37 +87,18 @@ def build(sources: Sources, device: Device, directory: Path) -> Image:
         EnvironmentFailure: it failed; its output is in the file the sentence names.
         OverBudget: the library is larger than the memory of the emulated board.
     """
-    compiler = _Compiler(require(device.compiler), device, directory.resolve())
+    compiler = _Compiler(require_compiler(device.compiler), device, directory.resolve())
     library = {f"library/{name}": text for name, text in sources.files.items()}
-    testbed = render_testbed(sources, device)
-    _write(compiler.directory, {**library, **testbed})
+    _write(compiler.directory, {**library, **render_testbed(sources, device)})
 
-    stems = [name.removesuffix(".c") for name in sources.c_files]
-    callback = f"-D{sources.prefix.upper()}_ENABLE_LAYER_CALLBACK"
-    strict = (*_OPTIMISATION, *_WARNINGS)
-    firmware = (*strict, *_TESTBED, "-Ilibrary")
-    platform = "testbed_host" if device.emulator is None else "testbed_cortex_m"
-    weights = f"{sources.prefix}_weights"
-
-    jobs: list[tuple[str, str, Sequence[str]]] = [
-        *((f"library/{stem}.c", f"{stem}.o", strict) for stem in stems),
-        *(
-            (f"library/{stem}.c", f"{stem}.counting.o", (*strict, callback))
-            for stem in stems
-            if stem != weights
-        ),
-        ("testbed.c", "testbed.o", firmware),
-        ("testbed.c", "testbed.counting.o", (*firmware, callback)),
-        (f"{platform}.c", "platform.o", firmware),
-        ("testbed_stubs.c", "stubs.o", firmware),
-    ]
-    shared = ["platform.o"]
-    if device.emulator is not None:
-        jobs.append(("testbed_calls.S", "calls.o", ()))
-        shared.append("calls.o")
+    # The library's files have a folder of their own: its name, and so theirs, may be any identifier.
+    stems = [f"library/{name.removesuffix('.c')}" for name in sources.c_files]
+    weights = f"library/{sources.prefix}_weights"
+    jobs = [*_library_jobs(stems, weights, sources.prefix), *_testbed_jobs(device, sources.prefix)]
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(lambda job: compiler.compile(*job), jobs))
 
+    shared = ["platform.o"] if device.emulator is None else ["platform.o", "calls.o"]
     plain = [f"{stem}.o" for stem in stems]
     counting = [f"{stem}.o" if stem == weights else f"{stem}.counting.o" for stem in stems]
     elf = compiler.link(["testbed.o", *shared, *plain], "firmware.elf")
@@ -131,7 +116,37 @@ def build(sources: Sources, device: Device, directory: Path) -> Image:
     )
 
 
+def _library_jobs(stems: Sequence[str], weights: str, prefix: str) -> Iterator[_Job]:
+    """Every file of the library without and with the callback, which the weights know nothing of."""
+    strict = (*_OPTIMISATION, *_WARNINGS)
+    for stem in stems:
+        yield f"{stem}.c", f"{stem}.o", strict
+        if stem != weights:
+            yield f"{stem}.c", f"{stem}.counting.o", (*strict, _callback(prefix))
+
+
+def _testbed_jobs(device: Device, prefix: str) -> Iterator[_Job]:
+    flags = (*_OPTIMISATION, *_WARNINGS, *_TESTBED, "-Ilibrary")
+    yield "testbed.c", "testbed.o", flags
+    yield "testbed.c", "testbed.counting.o", (*flags, _callback(prefix))
+    yield "testbed_stubs.c", "stubs.o", flags
+    if device.emulator is None:
+        yield "testbed_host.c", "platform.o", flags
+    else:
+        yield "testbed_cortex_m.c", "platform.o", flags
+        yield "testbed_calls.S", "calls.o", ()
+
+
+def _callback(prefix: str) -> str:
+    return f"-D{prefix.upper()}_ENABLE_LAYER_CALLBACK"
+
+
 def _write(directory: Path, files: dict[str, str]) -> None:
-    (directory / "library").mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (directory / name).write_text(text, encoding="utf-8")
+    try:
+        (directory / "library").mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (directory / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"The firmware's sources cannot be written to {directory}: {error}."
+        ) from None

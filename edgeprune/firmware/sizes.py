@@ -86,4 +86,5 @@ def _symbols(elf: ELFFile) -> Iterator[_Symbol]:
         kind, place = symbol["st_info"]["type"], symbol["st_shndx"]
         if kind in ("STT_FUNC", "STT_OBJECT") and isinstance(place, int):
             writable = _writable(elf.get_section(place))
-            yield _Symbol(symbol.name, kind, symbol["st_size"], writable)
+            name = symbol.name.partition(".")[0]  # the compiler names its clones kws_run.part.0
+            yield _Symbol(name, kind, symbol["st_size"], writable)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgeprune.errors import EnvironmentFailure, MissingTool
 
-__all__ = ["Tool", "ToolStatus", "doctor", "require", "run_tool", "tool_version"]
+__all__ = ["Tool", "ToolStatus", "doctor", "require", "require_compiler", "run_tool", "tool_version"]
 
 _TIME_LIMIT_S = 300.0
 
@@ -30,17 +30,25 @@ class Tool:
         """The command that installs it."""
         return f"apt-get install {' '.join(self.packages)}"
 
+    @property
+    def remedy(self) -> str:
+        """What to do when it is missing."""
+        return f"install it with `{self.install}`"
 
+
+_ARM_COMPILER = Tool(
+    "arm-none-eabi-gcc", "compiles for Cortex-M", ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi")
+)
 _TOOLS = (
     Tool("gcc", "compiles libraries for the development machine", ("gcc", "libc6-dev")),
-    Tool("arm-none-eabi-gcc", "compiles for Cortex-M", ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi")),
+    _ARM_COMPILER,
     Tool("qemu-system-arm", "runs Cortex-M firmware", ("qemu-system-arm",)),
 )
 
 
 @dataclass(frozen=True)
 class ToolStatus:
-    """What `doctor` found: `version` is None when the tool is missing, and then `remedy` says what to do."""
+    """What `doctor` found: `version` is None when the tool is missing; `remedy` is the command that installs it."""
 
     name: str
     purpose: str
@@ -54,14 +62,14 @@ def doctor() -> tuple[ToolStatus, ...]:
     for tool in _TOOLS:
         version = tool_version(tool.program) if shutil.which(tool.program) else None
         found.append(ToolStatus(tool.program, tool.purpose, version, tool.install))
-        if tool.program == "arm-none-eabi-gcc":
+        if tool is _ARM_COMPILER:
             library = None if version is None else _newlib()
             found.append(ToolStatus("newlib", "C library for Cortex-M", library, tool.install))
     return tuple(found)
 
 
 def _newlib() -> str | None:
-    answer = run_tool(["arm-none-eabi-gcc", "-print-file-name=libc_nano.a"], log=None)
+    answer = run_tool([_ARM_COMPILER.program, "-print-file-name=libc_nano.a"], log=None)
     header = Path(answer.strip()).parent.parent / "include" / "_newlib_version.h"
     if not header.is_file():
         return None
@@ -77,9 +85,20 @@ def require(program: str) -> str:
     """
     path = shutil.which(program)
     if path is None:
-        install = next((tool.install for tool in _TOOLS if tool.program == program), None)
-        remedy = f"install it with `{install}`" if install else "put it on the PATH"
+        remedy = next((tool.remedy for tool in _TOOLS if tool.program == program), "put it on the PATH")
         raise MissingTool(f"{program} is not installed: {remedy}.")
+    return path
+
+
+def require_compiler(program: str) -> str:
+    """The path of a compiler that has its C library.
+
+    Raises:
+        MissingTool: compiler or library is not installed; the sentence carries the command that installs it.
+    """
+    path = require(program)
+    if program == _ARM_COMPILER.program and _newlib() is None:
+        raise MissingTool(f"newlib, the C library of {program}, is not installed: {_ARM_COMPILER.remedy}.")
     return path
 
 

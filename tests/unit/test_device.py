@@ -73,8 +73,16 @@ def test_a_profile_of_the_users_own(tmp_path: Path) -> None:
         ('kind = "ram"', 'kind = "rom"', r"memories\[1\].kind must be 'flash' or 'ram'"),
         ('kind = "ram"', 'kind = "flash"', 'memories must list at least one memory of kind "flash" and one'),
         ("origin = 0\n", "orgin = 0\n", r"memories\[0\].origin is missing"),
-        ("origin = 0\n", "origin = 0\nsise = 1\n", "sise is not a key of a device profile, use one of name, kind"),
-        ('description = "mine"', 'description = "mine"\ncolor = 1', "color is not a key .* description, core"),
+        (
+            "origin = 0\n",
+            "origin = 0\nsise = 1\n",
+            "sise is not a key of a device profile, use one of name, kind",
+        ),
+        (
+            'description = "mine"',
+            'description = "mine"\ncolor = 1',
+            "color is not a key .* description, core",
+        ),
         ("[[memories]]", "[[memories", "is not valid TOML"),
     ],
 )

@@ -43,14 +43,18 @@ def test_what_the_library_pulls_in_counts(tmp_path: Path) -> None:
 
 
 def test_variables_of_the_library_count_as_static(tmp_path: Path) -> None:
-    keep = _with("context->arena = arena;", "static int kept[5] = {1};\n    kept[0]++;\n    context->arena = arena;")
+    keep = _with(
+        "context->arena = arena;", "static int kept[5] = {1};\n    kept[0]++;\n    context->arena = arena;"
+    )
     sizes = build(keep, DEVICE, tmp_path).sizes
     assert sizes.static_bytes == 20
     assert "kept" not in "".join(sizes.symbols)
 
 
 def test_a_warning_in_the_library_is_a_failure(tmp_path: Path) -> None:
-    narrowing = _with("const int value = 2 * context->arena[i];", "const int8_t value = 2 * context->arena[i];")
+    narrowing = _with(
+        "const int value = 2 * context->arena[i];", "const int8_t value = 2 * context->arena[i];"
+    )
     with pytest.raises(EnvironmentFailure, match=r"status 1, its output is in .*fake\.log") as failure:
         build(narrowing, DEVICE, tmp_path)
     log = Path(str(failure.value).rpartition(" in ")[2].rstrip("."))
