@@ -12,6 +12,8 @@ from edgeprune.ops import operators
 from edgeprune.ops.base import OnnxNode
 
 GATES = {"LSTM": 4, "GRU": 3}
+X_QUANT = Quant.per_tensor(3 / 128, 5)
+OUTPUT_QUANTS = (Quant.per_tensor(1 / 128, 0), Quant.per_tensor(1 / 100, -3), Quant.per_tensor(1 / 50, 9))
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,8 @@ def random_parameters(shape: Recurrence, rng: np.random.Generator) -> dict[str, 
 def lower(
     shape: Recurrence,
     rng: np.random.Generator,
-    x_quant: Quant = Quant.per_tensor(3 / 128, 5),
-    output_quants: tuple[Quant, ...] = (
-        Quant.per_tensor(1 / 128, 0),
-        Quant.per_tensor(1 / 100, -3),
-        Quant.per_tensor(1 / 50, 9),
-    ),
+    x_quant: Quant = X_QUANT,
+    output_quants: tuple[Quant, ...] = OUTPUT_QUANTS,
     parameters: dict[str, Array] | None = None,
 ) -> tuple[Node, ...]:
     """The IR nodes of a random ONNX node."""
