@@ -115,7 +115,7 @@ def _emit(program: Program, step: Step, constants: Sequence[tuple[str, Constant]
         for name, tensor in tensors.items()
         if name in inputs or tensor in step.nodes[-1].outputs
     }
-    scratch = f"arena + {step.scratch.offset}" if step.scratch is not None else "NULL"
+    scratch = f"(arena + {step.scratch.offset})" if step.scratch is not None else "NULL"
     names = LayerNames(prefix, pointers, {constant.name: symbol for symbol, constant in constants}, scratch)
     return families()[step.candidate.family].emit(step.candidate, names)
 
