@@ -7,15 +7,21 @@ never read again; a broadcast operand must be elsewhere.
 from __future__ import annotations
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Node, Tensor
+from edgeprune.graph.ir import Node
 from edgeprune.kernels._loops import elementwise_loops
+from edgeprune.kernels._operands import (
+    constant_bytes,
+    elementwise_overlap,
+    operand_constants,
+    operand_pointers,
+)
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops import operator_for
 from edgeprune.ops._arithmetic import Additive
 
 __all__ = ["FAMILY", "AddPortable"]
 
-_CYCLES_PER_ELEMENT = 14
+_CYCLES_PER_ELEMENT = 21
 _CODE_BYTES = 120
 
 
@@ -27,37 +33,24 @@ class AddPortable(KernelFamily):
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
         if len(nodes) != 1 or not isinstance(operator_for(nodes[0]), Additive):
             return ()
-        node = nodes[0]
-        overlap = tuple(0 if tensor.shape == node.output.shape else None for tensor in _activations(node))
-        constants = sum(tensor.bytes for tensor in node.inputs if tensor.value is not None)
-        cycles = _CYCLES_PER_ELEMENT * node.output.elements
-        return (Candidate(self.name, self.name, nodes, _CODE_BYTES + constants, cycles, overlap=overlap),)
+        flash, cycles = _CODE_BYTES + constant_bytes(nodes[0]), _CYCLES_PER_ELEMENT * nodes[0].output.elements
+        return (Candidate(self.name, self.name, nodes, flash, cycles, overlap=elementwise_overlap(nodes[0])),)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
-        node = candidate.nodes[0]
-        return tuple(
-            Constant(f"operand_{i}", "int8_t", weights[tensor.name])
-            for i, tensor in enumerate(node.inputs)
-            if tensor.name in weights
-        )
+        return operand_constants(candidate.nodes[0], weights)
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
         operator = operator_for(node)
         assert isinstance(operator, Additive)
-        a, b = (
-            names.tensors.get(t.name) or names.constants[f"operand_{i}"] for i, t in enumerate(node.inputs)
-        )
+        a, b = operand_pointers(node, names)
         loops = elementwise_loops(node.output, node.inputs)
         stem = f"{names.prefix}_add_" + "x".join(map(str, loops.extents))
         function = self.render(stem, {"loops": loops})
         p = operator.arithmetic(node)
-        numbers = f"{p.multiplier_a}, {p.multiplier_b}, {p.shift}, {p.zero_a}, {p.zero_b}, {p.zero_y}, {p.low}, {p.high}"
-        return Code((function,), f"{stem}({a}, {b}, {names.tensors[node.output.name]}, {numbers});")
-
-
-def _activations(node: Node) -> tuple[Tensor, ...]:
-    return tuple({t.name: t for t in node.inputs if t.value is None}.values())
+        numbers = (p.multiplier_a, p.multiplier_b, p.shift, p.zero_a, p.zero_b, p.zero_y, p.low, p.high)
+        arguments = ", ".join([a, b, names.tensors[node.output.name], *map(str, numbers)])
+        return Code((function,), f"{stem}({arguments});")
 
 
 FAMILY = AddPortable()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -90,34 +92,60 @@ def emit_file(candidate: Candidate) -> tuple[str, list]:
 
 
 def run_on_host(
-    candidate: Candidate, values: dict[str, Array], flags: tuple[str, ...] = ()
+    candidate: Candidate,
+    values: dict[str, Array],
+    flags: tuple[str, ...] = (),
+    overlapped: str | None = None,
+    align: int = 1,
 ) -> dict[str, Array]:
-    """Outputs of the candidate for the activations in `values`, by tensor name; poisons output and scratch."""
+    """Outputs of the candidate for the activations in `values`, by tensor name; poisons output and scratch.
+
+    The input `overlapped` lies in the first output's buffer, as many bytes above its start as the candidate
+    declares, rounded up to `align`.
+    """
     text, tensors = emit_file(candidate)
+    function = _compile(text, (*FLAGS, *flags))
+    inputs = set(candidate.activation_inputs)
+    arrays = {}
+    for tensor in tensors:
+        given = values.get(tensor.name)
+        poison = np.full(tensor.shape, 0x55, DTYPES[tensor.dtype])
+        arrays[tensor.name] = _aligned(poison if given is None else np.array(given, order="C"))
+    if overlapped is not None:
+        output = candidate.nodes[-1].outputs[0].name
+        distance = candidate.overlap[candidate.activation_inputs.index(overlapped)]
+        assert distance is not None
+        arrays.update(_share(overlapped, output, -(-distance // align) * align, arrays))
+    scratch = _aligned(np.full(max(candidate.scratch_bytes, 1) + 64, 0xA5, np.uint8))
+    pointers = [arrays[tensor.name].ctypes.data_as(ctypes.c_void_p) for tensor in tensors]
+    function(*pointers, scratch.ctypes.data_as(ctypes.c_void_p))
+    assert (scratch[candidate.scratch_bytes :] == 0xA5)[-32:].all(), "the kernel wrote beyond its scratch"
+    return {name: array for name, array in arrays.items() if name not in inputs}
+
+
+@functools.lru_cache(maxsize=4)
+def _compile(text: str, flags: tuple[str, ...]) -> Callable[..., None]:
+    """The function run_layer of a C file, loaded into this process."""
     with tempfile.TemporaryDirectory() as folder:
         source, library = Path(folder, "layer.c"), Path(folder, "layer.so")
         source.write_text(text)
         done = subprocess.run(
-            ["gcc", *FLAGS, *flags, str(source), "-o", str(library), "-lm"], capture_output=True, text=True
+            ["gcc", *flags, str(source), "-o", str(library), "-lm"], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr + "\n" + text
-        function = ctypes.CDLL(str(library)).run_layer
-        arrays = []
-        for tensor in tensors:
-            given = values.get(tensor.name)
-            array = (
-                np.array(given, order="C")
-                if given is not None
-                else np.full(tensor.shape, 0x55, DTYPES[tensor.dtype])
-            )
-            arrays.append(_aligned(array))
-        scratch = _aligned(np.full(max(candidate.scratch_bytes, 1) + 64, 0xA5, np.uint8))
-        function(
-            *(a.ctypes.data_as(ctypes.c_void_p) for a in arrays), scratch.ctypes.data_as(ctypes.c_void_p)
-        )
-        assert (scratch[candidate.scratch_bytes :] == 0xA5)[-32:].all(), "the kernel wrote beyond its scratch"
-        inputs = set(candidate.activation_inputs)
-        return {t.name: a for t, a in zip(tensors, arrays, strict=True) if t.name not in inputs}
+        return ctypes.CDLL(str(library)).run_layer
+
+
+def _share(above: str, below: str, distance: int, arrays: dict[str, Array]) -> dict[str, Array]:
+    """The two arrays in one buffer, `above` starting `distance` bytes after `below`."""
+    upper, lower = arrays[above], arrays[below]
+    memory = _aligned(np.full(max(distance + upper.nbytes, lower.nbytes), 0x55, np.uint8))
+    views = {
+        name: memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+        for name, array, start in ((above, upper, distance), (below, lower, 0))
+    }
+    views[above][...] = upper
+    return views
 
 
 def _aligned(array: Array, align: int = 16) -> Array:

@@ -1,0 +1,76 @@
+"""Portable C for int8 depthwise convolution with one output per input channel: four channels at a time.
+
+Weights are packed [kh][kw][C], so that neighbouring channels of inputs and weights are neighbours in memory.
+A channel multiplier above 1 is `conv_s8_c`'s, as any other grouped convolution.
+"""
+
+from __future__ import annotations
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Node
+from edgeprune.kernels._requantization import (
+    CYCLES_PER_INSTRUCTION,
+    REQUANTIZE_BYTES,
+    REQUANTIZE_INSTRUCTIONS,
+    channelwise_distance,
+    edges,
+    requantization_constants,
+    weighted_arguments,
+)
+from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.ops._convolution import ConvGeometry, conv_geometry
+
+__all__ = ["FAMILY", "DepthwisePortable"]
+
+_CODE_BYTES = 420
+_BLOCK = 4
+
+
+class DepthwisePortable(KernelFamily):
+    """int8 Conv with as many groups as input and output channels."""
+
+    name = "depthwise_s8_c"
+
+    def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+        if len(nodes) != 1 or nodes[0].op != "Conv":
+            return ()
+        g = conv_geometry(nodes[0])
+        if not g.is_depthwise or g.out_channels != g.in_channels:
+            return ()
+        return (
+            Candidate(
+                self.name,
+                self.name,
+                nodes,
+                flash_bytes=_CODE_BYTES + g.out_channels * (g.taps + REQUANTIZE_BYTES),
+                cycles=_cycles(g),
+                overlap=(channelwise_distance(g),),
+            ),
+        )
+
+    def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
+        node = candidate.nodes[0]
+        _, w, b = node.inputs
+        packed = Constant("weights", "int8_t", weights[w.name].transpose(1, 2, 3, 0), align=1)
+        return (packed, *requantization_constants(node, weights[b.name]))
+
+    def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        node = candidate.nodes[0]
+        g = conv_geometry(node)
+        stem = (
+            f"{names.prefix}_depthwise_{g.kernel_height}x{g.kernel_width}_"
+            f"{g.in_height}x{g.in_width}x{g.in_channels}"
+        )
+        function = self.render(stem, {"prefix": names.prefix, "g": g, "edges": edges(g)})
+        return Code((function,), f"{stem}({weighted_arguments(node, names)});")
+
+
+def _cycles(g: ConvGeometry) -> int:
+    """From instructions counted on Cortex-M3: per MAC, per tap and kernel row of a block, per output."""
+    pixels = g.batch * g.out_height * g.out_width
+    blocks = -(-g.out_channels // _BLOCK)
+    sums = g.taps * (4 * g.out_channels + 5 * blocks) + 20 * g.kernel_height * blocks + 20 * blocks
+    return round(CYCLES_PER_INSTRUCTION * pixels * (sums + g.out_channels * REQUANTIZE_INSTRUCTIONS + 20))
+
+
+FAMILY = DepthwisePortable()

@@ -1,0 +1,69 @@
+"""Portable C for int8 fully connected layers: one row, four output channels at a time."""
+
+from __future__ import annotations
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Node
+from edgeprune.kernels._requantization import (
+    CYCLES_PER_INSTRUCTION,
+    REQUANTIZE_BYTES,
+    REQUANTIZE_INSTRUCTIONS,
+    requantization_constants,
+    weighted_arguments,
+)
+from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+
+__all__ = ["FAMILY", "FullyConnectedPortable"]
+
+_CODE_BYTES = 260
+_BLOCK = 4
+
+
+class FullyConnectedPortable(KernelFamily):
+    """int8 FullyConnected."""
+
+    name = "fully_connected_s8_c"
+
+    def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+        if len(nodes) != 1 or nodes[0].op != "FullyConnected":
+            return ()
+        channels, depth = nodes[0].inputs[1].shape
+        flash = _CODE_BYTES + channels * (depth + REQUANTIZE_BYTES)
+        rows = nodes[0].output.elements // channels
+        blocks = -(-channels // _BLOCK)
+        per_row = blocks * (depth * (3 + 2 * min(_BLOCK, channels)) + 25) + channels * REQUANTIZE_INSTRUCTIONS
+        cycles = round(CYCLES_PER_INSTRUCTION * rows * per_row)
+        return (
+            Candidate(
+                self.name, self.name, nodes, flash, cycles, overlap=(_distance(rows, depth, channels),)
+            ),
+        )
+
+    def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
+        node = candidate.nodes[0]
+        _, w, b = node.inputs
+        packed = Constant("weights", "int8_t", weights[w.name], align=1)
+        return (packed, *requantization_constants(node, weights[b.name]))
+
+    def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        node = candidate.nodes[0]
+        channels, depth = node.inputs[1].shape
+        rows = node.output.elements // channels
+        stem = f"{names.prefix}_fully_connected_{rows}x{depth}_{channels}"
+        values = {"prefix": names.prefix, "rows": rows, "depth": depth, "channels": channels}
+        function = self.render(stem, values)
+        return Code((function,), f"{stem}({weighted_arguments(node, names)});")
+
+
+def _distance(rows: int, depth: int, channels: int) -> int:
+    """Least address(input) - address(output): row r is read until its last block of channels is stored.
+
+    Before that block is stored, r * channels + channels - last bytes are, and r * depth onwards is needed.
+    """
+    last = channels % _BLOCK or min(_BLOCK, channels)
+    ends = [(row, row * channels + channels - last) for row in (0, rows - 1)]
+    after = [(row, row * channels) for row in (1, rows - 1) if row < rows]
+    return max(0, *(stored - row * depth for row, stored in ends + after))
+
+
+FAMILY = FullyConnectedPortable()
