@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from edgeprune.plan.lifetimes import Storage
 from edgeprune.plan.search import Layout, improve
+from edgeprune.plan.sweep import lower_by_sweeps
 
 __all__ = ["Packing", "pack"]
 
@@ -46,7 +47,10 @@ def pack(
     if distances and _height(layout, best) > bound_bytes:
         apart = _greedy(storages, _layout(storages, {}, align), bound_bytes)
         best = min(best, apart, key=lambda offsets: _height(layout, offsets))
-    offsets, proven = improve(layout, best, bound_bytes)
+    first = np.array([storage.first for storage in storages], np.int64)
+    last = np.array([storage.last for storage in storages], np.int64)
+    swept = lower_by_sweeps(layout, first, last, best, bound_bytes)
+    offsets, proven = improve(layout, swept, bound_bytes)
     named = {storage.name: int(offset) for storage, offset in zip(storages, offsets, strict=True)}
     return Packing(named, _height(layout, offsets), proven)
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 __all__ = ["Layout", "improve"]
 
 _NODES = 6_000
-_WORK = 300_000
+_WORK = 100_000
 Integers = npt.NDArray[np.int64]
 
 

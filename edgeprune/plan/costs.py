@@ -1,0 +1,241 @@
+"""`costs`: what a network costs at every choice of channel widths, from the kernels that would run it.
+
+Order and lifetimes are those of the unpruned network. An activation's bytes are linear in the widths of the
+groups its elements belong to. A weighted layer is costed by asking the kernel families about it with the
+channels it would have; everything else scales with the elements it computes.
+
+The memory a step's kernel saves by overwriting its input depends on both widths, so it is counted in the
+layer's scratch, which may therefore be negative: rows stay linear, and exact.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeprune.costs import CostTable, LayerCost, MemoryRow
+from edgeprune.device import Device
+from edgeprune.graph.ir import DTYPES, Node
+from edgeprune.graph.skeleton import Skeleton
+from edgeprune.ops import operator_for
+from edgeprune.plan.choose import Option, choose
+from edgeprune.plan.labels import FROZEN, WEIGHTED, Labels, group_numbers, label_activations
+from edgeprune.plan.lifetimes import Storage
+from edgeprune.plan.objective import Objective
+from edgeprune.plan.planner import Schedule, schedule
+from edgeprune.plan.sampling import Cost, KernelCosts, ResizableLayer, Table
+
+__all__ = ["costs"]
+
+Widths = Mapping[str, tuple[int, ...]]
+
+
+def costs(skeleton: Skeleton, device: Device, objective: Objective) -> CostTable:
+    """The costs of the skeleton's network on `device`, when every layer runs the best kernel by `objective`.
+
+    Budgets of `objective` are ignored. With all channels kept, flash, cycles and MACs are the sums over the
+    plan without budgets, and the highest row is the largest step's need.
+
+    Raises:
+        UsageError: no kernel runs a node, or an output of the graph is a constant.
+    """
+    free = Objective(objective.optimize)
+    table = schedule(skeleton.graph, device, free)
+    chosen = choose(table.options, free, [None] * len(table.options))
+    assert chosen is not None
+    labels = label_activations(skeleton)
+    names = _unique_names([nodes[-1].name for nodes in table.steps])
+    kernels = KernelCosts(device, free)
+    layers: list[LayerCost] = []
+    rows: list[MemoryRow] = []
+    for index, (name, option) in enumerate(zip(names, chosen, strict=True)):
+        layers += _layer_costs(name, _Step(table, index, option), skeleton, labels, kernels)
+        rows.append(_row(name, table.alive(index), skeleton, labels, table))
+    return CostTable(
+        widths=skeleton.widths,
+        layers=tuple(layers),
+        rows=tuple(rows),
+        cycles_per_ms=device.clock_hz / 1000,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """One step of the unpruned plan."""
+
+    table: Schedule
+    index: int
+    option: Option
+
+    @property
+    def node(self) -> Node:
+        return self.table.steps[self.index][-1]
+
+    @property
+    def cost(self) -> Cost:
+        """Flash, cycles, scratch less what input and output share, and MACs."""
+        candidate = self.option.candidate
+        alive = sum(storage.size_bytes for storage in self.table.alive(self.index))
+        scratch = self.option.need_bytes - alive
+        return (candidate.flash_bytes, candidate.cycles, scratch, operator_for(self.node).macs(self.node))
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The kernel families that run the step, each once."""
+        options = self.table.options[self.index]
+        return tuple(dict.fromkeys(option.candidate.family for option in options))
+
+    @property
+    def input_dies(self) -> bool:
+        """Whether the first input's bytes may be reused by this step."""
+        holder = self.table.owner[self.node.inputs[0].name]
+        return any(s.dies_at(self.index) for s in self.table.alive(self.index) if s.name == holder)
+
+
+def _layer_costs(
+    name: str, step: _Step, skeleton: Skeleton, labels: Mapping[str, Labels], kernels: KernelCosts
+) -> list[LayerCost]:
+    if step.node.op in WEIGHTED and step.node.name in skeleton.layers:
+        return _weighted(name, step, skeleton, kernels)
+    counts = _group_sizes(labels[step.node.output.name], skeleton)
+    return _linear(name, step.cost, counts, step.node.output.elements, skeleton.widths)
+
+
+def _linear(
+    name: str, cost: Cost, counts: Mapping[str, int], elements: int, widths: Widths
+) -> list[LayerCost]:
+    """A layer whose cycles, shared bytes and MACs go with its elements; its code and its scratch do not."""
+    flash, cycles, scratch, macs = cost
+    shared, constant = min(scratch, 0), max(scratch, 0)
+    found, before = [], 0
+    for group, count in counts.items():
+        full, size = widths[group][-1], len(widths[group])
+        tables = np.zeros((4, size, size), np.int64)
+        for position, width in enumerate(widths[group]):
+            for column, total in ((1, cycles), (2, shared), (3, macs)):
+                part = _part(total, before, before + count, elements)
+                tables[column, position, position] = round(part * width / full)
+        before += count
+        found.append(_as_layer(name, group, group, tables))
+    rest = [flash, *(_part(total, before, elements, elements) for total in (cycles, shared, macs))]
+    rest[2] += constant
+    if any(rest):
+        found.append(_as_layer(name, None, None, np.array(rest, np.int64).reshape(4, 1, 1)))
+    return found
+
+
+def _weighted(name: str, step: _Step, skeleton: Skeleton, kernels: KernelCosts) -> list[LayerCost]:
+    """A Conv, ConvTranspose or FullyConnected: one table per pair of an input and an output group.
+
+    With several groups on a side, each table assumes that the others keep the same share of their channels,
+    and holds its group's part of the whole: exact where costs are affine in the channels.
+    """
+    node, widths = step.node, skeleton.widths
+    groups = skeleton.layers[node.name]
+    ins = _channel_counts(groups.inputs, node.inputs[0].shape[-1], widths)
+    outs = _channel_counts(groups.outputs, node.output.shape[-1], widths)
+    pairs = _pairs(node, ins, outs)
+    weight = sum(share for _, _, share in pairs)
+    found, before = [], 0
+    for group_in, group_out, share in pairs:
+        in_channels = _channels(node.inputs[0].shape[-1], ins, group_in, widths)
+        out_channels = _channels(node.output.shape[-1], outs, group_out, widths)
+        coupled = group_in is not None and group_in == group_out
+        layer = ResizableLayer(node, step.families, step.input_dies, coupled)
+        whole = kernels.table(layer, in_channels, out_channels)
+        whole[:, -1, -1] = step.cost
+        if weight > share:
+            whole = _part_of(whole, before, before + share, weight)
+        before += share
+        found.append(_as_layer(name, group_in, group_out, whole))
+    return found
+
+
+def _pairs(
+    node: Node, ins: Mapping[str, int], outs: Mapping[str, int]
+) -> list[tuple[str | None, str | None, int]]:
+    """(input group, output group, share of the layer), over all pairs that meet in the layer."""
+    if "group" in node.attrs and node.int("group") > 1 and ins.keys() == outs.keys() and ins:
+        return [(group, group, count) for group, count in outs.items()]
+    return [(g, h, m * n) for g, m in _or_frozen(ins) for h, n in _or_frozen(outs)]
+
+
+def _or_frozen(counts: Mapping[str, int]) -> tuple[tuple[str | None, int], ...]:
+    return tuple(counts.items()) or ((None, 1),)
+
+
+def _channel_counts(channels: Sequence[str | None], total: int, widths: Widths) -> dict[str, int]:
+    """Channels of each group, scaled to the IR's own number of channels where a layer sees flattened images."""
+    found = Counter(group for group in channels if group is not None and group in widths)
+    return {group: count * total // len(channels) for group, count in found.items()}
+
+
+def _channels(total: int, counts: Mapping[str, int], group: str | None, widths: Widths) -> list[int]:
+    """Channels of the whole layer at each width of `group`, other groups keeping the same share."""
+    if group is None:
+        return [total]
+    free = sum(counts.values())
+    return [max(total - free + round(free * width / widths[group][-1]), 1) for width in widths[group]]
+
+
+def _part_of(whole: Table, start: int, end: int, total: int) -> Table:
+    """The part from `start` to `end` of `total`, so rounded that the parts of a number add up to it."""
+    return np.floor_divide(whole * end, total) - np.floor_divide(whole * start, total)
+
+
+def _part(number: int, start: int, end: int, total: int) -> int:
+    return number * end // total - number * start // total
+
+
+def _as_layer(name: str, group_in: str | None, group_out: str | None, tables: Table) -> LayerCost:
+    flash, cycles, scratch, macs = (
+        tuple(tuple(int(entry) for entry in row) for row in table) for table in tables
+    )
+    return LayerCost(name, group_in, group_out, flash, cycles, scratch, macs)
+
+
+def _row(
+    name: str,
+    alive: Sequence[Storage],
+    skeleton: Skeleton,
+    labels: Mapping[str, Labels],
+    table: Schedule,
+) -> MemoryRow:
+    itemsizes = {tensor.name: DTYPES[tensor.dtype].itemsize for tensor in table.graph.tensors()}
+    fixed, per_channel = 0, Counter[str]()
+    for storage in alive:
+        counts = _group_sizes(labels[storage.name], skeleton)
+        for group, count in counts.items():
+            per_channel[group] += count * itemsizes[storage.name]
+        fixed += storage.size_bytes - sum(counts.values()) * itemsizes[storage.name]
+    return MemoryRow(
+        step=name,
+        fixed_bytes=fixed,
+        bytes_per_channel={group: count / skeleton.widths[group][-1] for group, count in per_channel.items()},
+        layer=name,
+        alive=tuple(f"{storage.name} {storage.size_bytes:,} B" for storage in alive),
+    )
+
+
+def _group_sizes(labels: Labels, skeleton: Skeleton) -> dict[str, int]:
+    """Elements of each group among `labels`, for the groups that occur."""
+    names = {number: group for group, number in group_numbers(skeleton).items()}
+    numbers, counts = np.unique(labels, return_counts=True)
+    return {
+        names[int(number)]: int(count)
+        for number, count in zip(numbers, counts, strict=True)
+        if number != FROZEN
+    }
+
+
+def _unique_names(names: Sequence[str]) -> list[str]:
+    """Names that rows can refer to layers by: repeated ones are numbered."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found

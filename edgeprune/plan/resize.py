@@ -1,0 +1,69 @@
+"""A weighted layer with other numbers of channels: shapes as they would be, values absent.
+
+Constants stay constants, since kernels tell weights from activations by that, but hold nothing but zeros that
+share one byte of memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from edgeprune.graph.ir import DTYPES, AttributeValue, Node, Quant, Tensor
+
+__all__ = ["resized"]
+
+
+def resized(node: Node, inputs: int, outputs: int) -> Node:
+    """`node` (a Conv, ConvTranspose or FullyConnected) with so many input and output channels.
+
+    Of a grouped convolution whose channels shrink, groups go as a whole where that is possible (always in a
+    depthwise one, whose inputs and outputs shrink together), and groups get narrower otherwise.
+    """
+    x, w, b = node.inputs
+    attrs: dict[str, AttributeValue] = dict(node.attrs)
+    group = node.int("group") if "group" in attrs else 1
+    if group > 1:
+        group = _groups(group, x.shape[-1], inputs, outputs)
+        attrs["group"] = group
+    return replace(
+        node,
+        inputs=(
+            _with_last(x, inputs),
+            _with_shape(w, (outputs, *w.shape[1:-1], max(inputs // group, 1))),
+            _with_shape(b, (outputs,)),
+        ),
+        outputs=(_with_last(node.output, outputs),),
+        attrs=attrs,
+    )
+
+
+def _groups(group: int, full_inputs: int, inputs: int, outputs: int) -> int:
+    """The number of groups that is left: of the old width if that divides the channels, else a divisor."""
+    width = full_inputs // group
+    wanted = inputs // width if inputs % width == 0 else group
+    return next(
+        count for count in range(max(wanted, 1), 0, -1) if inputs % count == 0 and outputs % count == 0
+    )
+
+
+def _with_last(tensor: Tensor, channels: int) -> Tensor:
+    return replace(tensor, shape=(*tensor.shape[:-1], channels))
+
+
+def _with_shape(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    quant = tensor.quant
+    if quant is not None and quant.axis is not None:
+        quant = _resized_quant(quant, shape[quant.axis])
+    value = np.broadcast_to(np.zeros((), DTYPES[tensor.dtype]), shape)
+    return replace(tensor, shape=shape, quant=quant, value=value)
+
+
+def _resized_quant(quant: Quant, channels: int) -> Quant:
+    picks = [min(index, len(quant.scale) - 1) for index in range(channels)]
+    return replace(
+        quant,
+        scale=tuple(quant.scale[index] for index in picks),
+        zero_point=tuple(quant.zero_point[min(index, len(quant.zero_point) - 1)] for index in picks),
+    )

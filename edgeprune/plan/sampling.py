@@ -1,0 +1,125 @@
+"""Kernel costs of a layer over a grid of channel numbers, each shape asked for once.
+
+A long axis is sampled at `_POINTS` widths and interpolated between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Node
+from edgeprune.kernels.base import Candidate, families
+from edgeprune.ops import operator_for
+from edgeprune.plan.candidates import admitted_candidates
+from edgeprune.plan.objective import Objective
+from edgeprune.plan.overlap import input_distances, span_bytes
+from edgeprune.plan.resize import resized
+
+__all__ = ["Cost", "KernelCosts", "ResizableLayer", "Table"]
+
+_POINTS = 17
+
+Cost = tuple[int, int, int, int]
+"""Flash bytes, cycles, scratch bytes less those that input and output share, MACs."""
+Table = npt.NDArray[np.int64]
+"""Costs [4, input widths, output widths]."""
+
+
+@dataclass(frozen=True, eq=False)
+class ResizableLayer:
+    """A weighted layer of the unpruned plan, the kernel families that run it, and what becomes of its input.
+
+    `coupled`: its input and output channels belong to one group.
+    """
+
+    node: Node
+    families: tuple[str, ...]
+    input_dies: bool
+    coupled: bool
+
+
+class KernelCosts:
+    """Costs of resized layers on one device by one objective; remembers what it was asked."""
+
+    def __init__(self, device: Device, objective: Objective) -> None:
+        self._device = device
+        self._objective = objective
+        self._known: dict[object, Cost] = {}
+
+    def table(self, layer: ResizableLayer, inputs: Sequence[int], outputs: Sequence[int]) -> Table:
+        """Costs of `layer` at each number of input and of output channels.
+
+        Where both are the same group's, they go in step and only the diagonal is filled.
+
+        Raises:
+            UsageError: no kernel runs the layer at some width.
+        """
+        rows, columns = _samples(len(inputs)), _samples(len(outputs))
+        values = np.zeros((4, len(rows), len(columns)), np.int64)
+        for i, row in enumerate(rows):
+            for j, column in enumerate(columns):
+                if not layer.coupled or i == j:
+                    values[:, i, j] = self._cost(layer, inputs[row], outputs[column])
+        if layer.coupled:
+            diagonal = _stretched(np.diagonal(values, axis1=1, axis2=2), rows, inputs)
+            return np.eye(len(inputs), dtype=np.int64) * diagonal[:, :, None]
+        wide = _stretched(values, columns, outputs)
+        return _stretched(wide.swapaxes(1, 2), rows, inputs).swapaxes(1, 2)
+
+    def _cost(self, layer: ResizableLayer, inputs: int, outputs: int) -> Cost:
+        node = resized(layer.node, inputs, outputs)
+        key = (_shape_of(node), layer.families, layer.input_dies)
+        if key not in self._known:
+            found = [
+                candidate
+                for name in layer.families
+                for candidate in families()[name].candidates((node,), self._device)
+                if not candidate.persistent_bytes
+            ]
+            offered = found or admitted_candidates((node,), self._device)
+            self._known[key] = min(
+                (_cost_of(candidate, layer.input_dies) for candidate in offered), key=self._rank
+            )
+        return self._known[key]
+
+    def _rank(self, cost: Cost) -> tuple[int, ...]:
+        flash, cycles, scratch, _ = cost
+        values = {"latency": cycles, "ram": scratch, "flash": flash}
+        return tuple(values[goal] for goal in self._objective.priorities)
+
+
+def _cost_of(candidate: Candidate, input_dies: bool) -> Cost:
+    node = candidate.nodes[-1]
+    size = node.output.bytes
+    distances = input_distances(candidate, {name: name for name in candidate.activation_inputs})
+    source = node.inputs[0]
+    shared = 0
+    if input_dies and source.name in distances:
+        shared = size + source.bytes - span_bytes(size, [(source.bytes, distances[source.name])])
+    scratch = candidate.scratch_bytes - shared
+    return (candidate.flash_bytes, candidate.cycles, scratch, operator_for(node).macs(node))
+
+
+def _shape_of(node: Node) -> object:
+    """What a kernel's cost depends on: not the numbers of quantisation, which are data to it."""
+    attrs = tuple(sorted((key, value) for key, value in node.attrs.items() if key != "clamp"))
+    return node.op, attrs, tuple((t.shape, t.dtype) for t in (*node.inputs, *node.outputs))
+
+
+def _samples(count: int) -> list[int]:
+    """Positions to ask about, the first and the last among them."""
+    return sorted({round(position) for position in np.linspace(0, count - 1, min(count, _POINTS))})
+
+
+def _stretched(values: Table, positions: Sequence[int], channels: Sequence[int]) -> Table:
+    """`values`, sampled on their last axis at `positions` of `channels`, at all of them."""
+    if len(positions) == len(channels):
+        return values
+    known = [channels[position] for position in positions]
+    lines = [np.interp(channels, known, line) for line in values.reshape(-1, len(positions))]
+    return np.rint(lines).astype(np.int64).reshape(*values.shape[:-1], len(channels))
