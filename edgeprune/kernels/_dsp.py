@@ -40,6 +40,7 @@ __all__ = [
     "helpers",
     "initial_sums",
     "is_exact",
+    "is_within_range",
     "pad_to_words",
     "pair_stream",
     "stream_bytes",
@@ -49,6 +50,9 @@ LARGEST_ACCUMULATOR = (1 << 23) - 1
 _LARGEST_SHIFT = 23
 
 _REQUIRES = {
+    "depthwise_3x3_stride1": ("portable_smlad",),
+    "depthwise_3x3_stride2": ("portable_smlad",),
+    "smlad": ("portable_smlad",),
     "multiply_4x2": ("portable_smlad", "portable_sxtb16"),
     "multiply_1x4": ("portable_smlad", "portable_sxtb16"),
 }
@@ -107,6 +111,15 @@ class Scaling:
         return "int32_t zero, int32_t low, int32_t high" if self.clamps else "int32_t zero"
 
     @property
+    def limits(self) -> str:
+        """The last arguments of the function that scales one sum."""
+        return ", low, high" if self.clamps else ""
+
+    def offset(self, shift: str) -> str:
+        """The C expression of the offset that goes with the channel's `shift`."""
+        return "zero" if self.kind == "general" else f"(2 * zero + 1) * (int32_t)(1UL << ({shift} - 1))"
+
+    @property
     def passed(self) -> str:
         """The C arguments that hand `parameters` on."""
         return "zero, low, high" if self.clamps else "zero"
@@ -124,12 +137,15 @@ class Scaling:
         return name, (*needed, _part("scale", prefix, name, kind=self.kind, clamp=self.clamps))
 
 
-def is_exact(node: Node, w: Array, b: Array) -> bool:
-    """Whether the borrow encoding is exact for weights `w` (output channels first) and bias `b`."""
-    if w.min(initial=0) < -127:
-        return False
+def is_within_range(node: Node, w: Array, b: Array) -> bool:
+    """Whether weights `w` (output channels first) and bias `b` prove |accumulator| < 2**23 for every input."""
     low, high = accumulator_bounds(node.inputs[0].zero_point, w, b)
     return bool(low.min() >= -LARGEST_ACCUMULATOR and high.max() <= LARGEST_ACCUMULATOR)
+
+
+def is_exact(node: Node, w: Array, b: Array) -> bool:
+    """Whether the borrow encoding is exact for weights `w` (output channels first) and bias `b`."""
+    return bool(w.min(initial=0) >= -127) and is_within_range(node, w, b)
 
 
 def pad_to_words(rows: Array) -> Array:
@@ -189,7 +205,7 @@ def block_functions(prefix: str, scaling: Scaling) -> tuple[str, tuple[Function,
     """The name of the function that computes a block of 4 pixels, and the functions it needs, itself last."""
     scale, functions = scaling.functions(prefix)
     name = f"{prefix}_block_{scaling.suffix}"
-    block = _part("block", prefix, name, scale=scale, clamp=scaling.clamps)
+    block = _part("block", prefix, name, scale=scale, scaling=scaling)
     return name, (*functions, *helpers(prefix, ("multiply_4x2",)), block)
 
 

@@ -1,0 +1,187 @@
+"""Depthwise convolution for cores with the DSP extension: any kernel size, stride and padding.
+
+Channel-last images keep neighbouring pixels of a channel far apart, while SMLAD wants them side by side. So a
+strip of input rows is turned into four planes of halfwords, four channels at a time, less the zero point and
+with zeros for padding. Then a window row of a channel is a few words, and each output one SMLAD per two taps.
+Windows of odd stride start at even and odd inputs in turn; weights are paired for both (`Tiling.pairs`).
+
+Weights enter as 256*w, which int16 holds even for w = -128, so that sums are 256 times the accumulator and share
+the requantisation of `_dsp`. The accumulator must stay below 2**23, which the weights prove.
+
+Output and input must not overlap: later strips and channel groups read inputs again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Node
+from edgeprune.kernels import _dsp
+from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
+from edgeprune.ops._convolution import ConvGeometry, conv_geometry
+
+__all__ = ["FAMILY", "DepthwiseDsp", "Tiling"]
+
+_CODE_BYTES = 800
+_SCRATCH_LIMITS = (4096, 1024)
+"""Strips are made as high as these allow, one candidate each."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a strip of `strip` output rows lies in scratch.
+
+    A window row takes `even_words` words when it starts at an even input and `odd_words` at an odd one (0 when
+    none does); outputs are computed in `pairs_per_row` pairs. `pairs` are the indices of the weights of a kernel
+    row that share a word, None for zero, in the order of the table of weights.
+    """
+
+    strip: int
+    window_rows: int
+    plane_rows: int
+    row_words: int
+    even_words: int
+    odd_words: int
+    pairs_per_row: int
+    table_words: int
+    pairs: tuple[tuple[int | None, int | None], ...]
+
+    @staticmethod
+    def of(g: ConvGeometry, strip: int) -> Tiling:
+        """The tiling of geometry `g` by strips of `strip` output rows."""
+        taps: list[int | None] = list(range(g.kernel_width))
+        even, odd = _in_pairs(taps), _in_pairs([None, *taps]) if g.stride_width % 2 else ()
+        pairs_per_row = -(-g.out_width // 2)
+        widest = max(len(even), g.stride_width // 2 + len(odd or even))
+        window_rows = (g.kernel_height - 1) * g.dilation_height + 1
+        pairs = ((0, 1), (1, 2)) if _is_unrolled(g) else (*even, *odd)
+        return Tiling(
+            strip=strip,
+            window_rows=window_rows,
+            plane_rows=(strip - 1) * g.stride_height + window_rows,
+            row_words=(pairs_per_row - 1) * g.stride_width + widest,
+            even_words=len(even),
+            odd_words=len(odd),
+            pairs_per_row=pairs_per_row,
+            table_words=g.kernel_height * len(pairs),
+            pairs=pairs,
+        )
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Four planes, a channel's table of weights and a row of sums; a multiple of 8."""
+        words = 4 * self.plane_rows * self.row_words + self.table_words + 2 * self.pairs_per_row
+        return -(-words // 2) * 8
+
+
+class DepthwiseDsp(KernelFamily):
+    """int8 Conv with as many groups as input and output channels."""
+
+    name = "depthwise_s8_dsp"
+
+    def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+        if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv":
+            return ()
+        g = conv_geometry(nodes[0])
+        if not g.group == g.in_channels == g.out_channels or g.dilation_width > 1 or g.batch > 1:
+            return ()
+        strips = dict.fromkeys(_highest_strip(g, limit) for limit in _SCRATCH_LIMITS)
+        return tuple(self._candidate(nodes, g, Tiling.of(g, strip)) for strip in strips)
+
+    def _candidate(self, nodes: tuple[Node, ...], g: ConvGeometry, tiling: Tiling) -> Candidate:
+        return Candidate(
+            self.name,
+            f"{self.name}_strip{tiling.strip}",
+            nodes,
+            flash_bytes=_CODE_BYTES + g.in_channels * (g.taps + 8),
+            cycles=_cycles(g, tiling),
+            scratch_bytes=tiling.scratch_bytes,
+            overlap=(None,),
+            parameters={"strip": tiling.strip},
+        )
+
+    def admits(self, candidate: Candidate, weights: Weights) -> bool:
+        node = candidate.nodes[0]
+        return _dsp.is_within_range(node, weights[node.inputs[1].name], weights[node.inputs[2].name])
+
+    def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
+        _, w, b = candidate.nodes[0].inputs
+        scaling = _dsp.Scaling.of(candidate.nodes[0])
+        sums = (256 * weights[b.name].astype(np.int64)).astype(np.uint32) | scaling.low_bytes()
+        channels = np.stack([sums, scaling.multipliers.astype(np.uint32)], axis=1)
+        return (
+            Constant("weights", "int8_t", weights[w.name], "channel by channel"),
+            Constant("channels", "uint32_t", channels, "initial sum and multiplier of each channel"),
+        )
+
+    def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        node = candidate.nodes[0]
+        g, scaling = conv_geometry(node), _dsp.Scaling.of(node)
+        tiling = Tiling.of(g, int(candidate.parameters["strip"]))
+        correlate, correlates = self._correlate(g, tiling, names.prefix)
+        scale, scales = scaling.functions(names.prefix)
+        stem = (
+            f"{names.prefix}_depthwise_{g.kernel_height}x{g.kernel_width}_"
+            f"{g.in_height}x{g.in_width}x{g.in_channels}"
+        )
+        values = {
+            "part": "layer",
+            "prefix": names.prefix,
+            "g": g,
+            "t": tiling,
+            "correlate": correlate,
+            "scale": scale,
+            "scaling": scaling,
+        }
+        functions = (*scales, *correlates, *_dsp.helpers(names.prefix, ("split",)), self.render(stem, values))
+        x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
+        constants = f"{names.constants['weights']}, {names.constants['channels']}"
+        planes = f"({names.prefix}_u32_t *)(void *){names.scratch}"
+        body = f"{stem}({x}, {constants}, {y}, {planes}, {node.inputs[0].zero_point}, {scaling.arguments});"
+        return Code(functions, body)
+
+    def _correlate(self, g: ConvGeometry, tiling: Tiling, prefix: str) -> tuple[str, tuple[Function, ...]]:
+        """The function that sums one row of outputs, and what it needs, itself last."""
+        if _is_unrolled(g):
+            part = f"depthwise_3x3_stride{g.stride_width}"
+            return f"{prefix}_{part}", _dsp.helpers(prefix, (part,))
+        stem = f"{prefix}_correlate_{g.kernel_height}x{g.kernel_width}_stride{g.stride_width}"
+        function = self.render(stem, {"part": "correlate", "prefix": prefix, "g": g, "t": tiling})
+        return stem, (*_dsp.helpers(prefix, ("smlad",)), function)
+
+
+def _is_unrolled(g: ConvGeometry) -> bool:
+    """Whether the hand-scheduled 3 x 3 function serves this geometry."""
+    return (g.kernel_height, g.kernel_width) == (3, 3) and g.stride_width in (1, 2)
+
+
+def _in_pairs(taps: list[int | None]) -> tuple[tuple[int | None, int | None], ...]:
+    padded = [*taps, None] if len(taps) % 2 else taps
+    return tuple(zip(padded[0::2], padded[1::2], strict=True))
+
+
+def _highest_strip(g: ConvGeometry, limit: int) -> int:
+    """The output rows of the highest equal strips whose scratch is within `limit` bytes, at least 1."""
+    for strips in range(1, g.out_height + 1):
+        strip = -(-g.out_height // strips)
+        if Tiling.of(g, strip).scratch_bytes <= limit:
+            return strip
+    return 1
+
+
+def _cycles(g: ConvGeometry, t: Tiling) -> int:
+    """1.5 cycles for each instruction counted in the generated code for Cortex-M4."""
+    groups, strips = -(-g.in_channels // 4), -(-g.out_height // t.strip)
+    plane_words = groups * strips * t.plane_rows * t.row_words
+    pairs = 4 * groups * g.out_height * t.pairs_per_row
+    per_pair = 19 if _is_unrolled(g) else 8 + g.kernel_height * (4 + 5 * t.even_words)
+    outputs = 4 * groups * g.out_height * g.out_width
+    rows = 4 * groups * g.out_height
+    tables = 4 * groups * strips
+    return round(1.5 * (22 * plane_words + per_pair * pairs + 11 * outputs + 40 * rows + 60 * tables))
+
+
+FAMILY = DepthwiseDsp()
