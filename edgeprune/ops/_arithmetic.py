@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Shape
+from edgeprune.graph.ir import Array, Attributes, Node, Shape
 from edgeprune.ops._fixed_point import clamp_int8
 from edgeprune.ops._operands import check_binary, int8_operand
 from edgeprune.ops.base import OnnxNode, Operator
@@ -71,6 +71,9 @@ class Additive(Operator):
         arithmetic = self.arithmetic(node)
         if max(abs(arithmetic.multiplier_a), abs(arithmetic.multiplier_b)) >= _MULTIPLIER_LIMIT:
             raise ValueError("an operand's scale is more than 2**21 times the output's")
+
+    def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
+        return node.attrs
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         p = self.arithmetic(node)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Shape
+from edgeprune.graph.ir import Array, Attributes, Node, Shape
 from edgeprune.ops._fixed_point import clamp_int8, multiply_by_quantized_multiplier, quantize_multiplier
 from edgeprune.ops._operands import check_binary, int8_operand
 from edgeprune.ops.base import OnnxNode, Operator
@@ -39,6 +39,9 @@ class Mul(Operator):
 
     def check(self, node: Node) -> None:
         check_binary(node)
+
+    def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
+        return node.attrs
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         a, b = (

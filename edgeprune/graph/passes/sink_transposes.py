@@ -64,7 +64,7 @@ class _Sinking:
         wanted = min(perms) if perms and tensor.name not in self.layouts else tuple(range(len(tensor.shape)))
         shape = tuple(tensor.shape[axis] for axis in wanted)
         data = replace(tensor, shape=shape)
-        if not _keeps_order(tensor.shape, wanted):
+        if wanted != tuple(range(len(wanted))):
             self.layouts[tensor.name] = wanted
         self.forms[tensor.name] = _Form(data, _inverse(wanted))
         return data
