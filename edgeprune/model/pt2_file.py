@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprune.errors import UsageError
 from edgeprune.model.model import Model
+from edgeprune.model.quiet import quiet_libraries
 from edgeprune.model.torch_checks import batch_of_one, check_outputs, check_weights
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _PLAIN_RECORD = re.compile(
 _SAFE_TARGET = re.compile(
     r"torch\.ops\.aten\.\w+\.\w+|_operator\.(getitem|add|sub|mul|floordiv|eq|ge|le|gt|lt)"
 )
-_SAFE_SIZE = re.compile(r"-?\d+|[su]\d+")
+_SAFE_SIZE = re.compile(r"-?\d+|[su]\d+|Symbol\('[su]\d+'(, (positive|nonnegative|integer)=True)*\)")
 
 
 def load_pt2(path: Path) -> Model:
@@ -48,8 +49,9 @@ def load_pt2(path: Path) -> Model:
 
     example = _inspect(path)
     try:
-        program = torch.export.load(path)
-        module = torch.export.unflatten(program)
+        with quiet_libraries():
+            program = torch.export.load(path)
+            module = torch.export.unflatten(program)
     except Exception as error:  # damaged contents surface as whatever torch's deserialiser trips over
         raise UsageError(
             f"{path} cannot be loaded ({_line(error)}): save it again with torch.export.save"

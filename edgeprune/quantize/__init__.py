@@ -1,1 +1,12 @@
-"""Calibration and export to int8 QDQ ONNX."""
+"""Quantising a float network to int8: calibration, QDQ export and running the result.
+
+One road for torch modules and float ONNX files: `export` and `normalize` bring the network into one float ONNX
+form, `observe` collects what flows through it on the calibration data, `ranges` turns that into scales and zero
+points, and `insert` writes QuantizeLinear and DequantizeLinear around every operator.
+"""
+
+from edgeprune.quantize.completeness import unquantised_tensors
+from edgeprune.quantize.quantize import quantize
+from edgeprune.quantize.run import run_onnx, signal_to_noise_db
+
+__all__ = ["quantize", "run_onnx", "signal_to_noise_db", "unquantised_tensors"]
