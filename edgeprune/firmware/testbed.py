@@ -13,7 +13,10 @@ STACK_BYTES = 64 * 1024
 
 _HANDLER_STACK_BYTES = 1024
 _HOST_STACK_BYTES = 1024 * 1024
-_LEAST_GUARD_BYTES = 64
+_LEAST_ALIGN = 8
+
+# Wide, because a wrong offset misses the arena by much more than a wrong loop bound does.
+_GUARD_BYTES = 32 * 1024
 
 
 def render_testbed(sources: Sources, device: Device) -> dict[str, str]:
@@ -28,7 +31,8 @@ def render_testbed(sources: Sources, device: Device) -> dict[str, str]:
         "inputs": len(sources.inputs),
         "outputs": len(sources.outputs),
         "layer_outputs": [len(layer.outputs) for layer in sources.layers],
-        "guard_bytes": max(_LEAST_GUARD_BYTES, sources.arena_align),
+        "guard_bytes": _GUARD_BYTES,
+        "guard_align": max(_LEAST_ALIGN, sources.arena_align),
         "functions": _public_functions(sources),
     }
     names = ["testbed.c", "testbed_platform.h", "testbed_stubs.c"]
