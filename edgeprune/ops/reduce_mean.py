@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, AttributeValue, Node, Shape
+from edgeprune.graph.ir import Array, Attributes, AttributeValue, Node, Shape
 from edgeprune.ops._operands import int8_operand
 from edgeprune.ops._pooling import check_mean, requantized_mean
 from edgeprune.ops._values import constant_ints, normalized_axis
@@ -57,6 +57,11 @@ class ReduceMean(Operator):
     def count(self, node: Node) -> int:
         """Elements each mean is over."""
         return math.prod(node.inputs[0].shape[axis] for axis in node.ints("axes"))
+
+    def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
+        if not node.int("keepdims"):
+            return None
+        return {**node.attrs, "axes": tuple(sorted(perm.index(axis) for axis in node.ints("axes")))}
 
     def check(self, node: Node) -> None:
         check_mean(node, self.count(node))

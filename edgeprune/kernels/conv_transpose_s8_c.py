@@ -1,0 +1,92 @@
+"""Portable C for int8 transposed convolution: each output pixel gathers the inputs that reach it.
+
+Gathering keeps the accumulators in registers, four output channels at a time, at the price of testing every
+kernel tap; the test is outside the loop over channels.
+"""
+
+from __future__ import annotations
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Node
+from edgeprune.kernels._requantization import (
+    CYCLES_PER_INSTRUCTION,
+    REQUANTIZE_BYTES,
+    REQUANTIZE_INSTRUCTIONS,
+    requantization_constants,
+    weighted_arguments,
+)
+from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.ops import operator_for
+
+__all__ = ["FAMILY", "ConvTransposePortable"]
+
+_CODE_BYTES = 480
+_BLOCK = 4
+
+
+class ConvTransposePortable(KernelFamily):
+    """int8 ConvTranspose."""
+
+    name = "conv_transpose_s8_c"
+
+    def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+        if len(nodes) != 1 or nodes[0].op != "ConvTranspose":
+            return ()
+        w = nodes[0].inputs[1]
+        flash = _CODE_BYTES + w.elements + w.shape[0] * REQUANTIZE_BYTES
+        return (Candidate(self.name, self.name, nodes, flash, _cycles(nodes[0]), overlap=(None,)),)
+
+    def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
+        node = candidate.nodes[0]
+        _, w, b = node.inputs
+        packed = Constant("weights", "int8_t", weights[w.name], align=1)
+        return (packed, *requantization_constants(node, weights[b.name]))
+
+    def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        node = candidate.nodes[0]
+        batch, in_height, in_width, in_channels = node.inputs[0].shape
+        out_channels, kernel_height, kernel_width, depth = node.inputs[1].shape
+        stride_height, stride_width = node.ints("strides")
+        dilation_height, dilation_width = node.ints("dilations")
+        pad_top, pad_left, _, _ = node.ints("pads")
+        group = node.int("group")
+        stem = (
+            f"{names.prefix}_conv_transpose_{kernel_height}x{kernel_width}_"
+            f"{in_height}x{in_width}x{in_channels}_{out_channels}"
+        )
+        values = {
+            "prefix": names.prefix,
+            "batch": batch,
+            "in_height": in_height,
+            "in_width": in_width,
+            "in_channels": in_channels,
+            "out_height": node.output.shape[1],
+            "out_width": node.output.shape[2],
+            "out_channels": out_channels,
+            "kernel_height": kernel_height,
+            "kernel_width": kernel_width,
+            "depth": depth,
+            "stride_height": stride_height,
+            "stride_width": stride_width,
+            "dilation_height": dilation_height,
+            "dilation_width": dilation_width,
+            "pad_top": pad_top,
+            "pad_left": pad_left,
+            "group": group,
+            "group_channels": out_channels // group,
+        }
+        return Code((self.render(stem, values),), f"{stem}({weighted_arguments(node, names)});")
+
+
+def _cycles(node: Node) -> int:
+    """From instructions counted on Cortex-M3: per MAC, per tap tested, per output."""
+    channels, kernel_height, kernel_width, _ = node.inputs[1].shape
+    group = node.int("group")
+    blocks = group * -(-(channels // group) // _BLOCK)
+    pixels = node.output.elements // channels
+    sums = 14 * operator_for(node).macs(node) / min(_BLOCK, channels // group)
+    tests = pixels * blocks * kernel_height * kernel_width * 12
+    return round(CYCLES_PER_INSTRUCTION * (sums + tests + node.output.elements * REQUANTIZE_INSTRUCTIONS))
+
+
+FAMILY = ConvTransposePortable()
