@@ -29,6 +29,8 @@ class RecurrentPortable(KernelFamily):
     """Portable C around the time step that a subclass's template holds."""
 
     op: ClassVar[str]
+    keeps_state: ClassVar[bool] = True
+    """Whether scratch holds a 32-bit state per unit."""
     row_words: ClassVar[int]
     """Words per unit of the constant `rows`."""
     code_bytes: ClassVar[int]
@@ -64,7 +66,7 @@ class RecurrentPortable(KernelFamily):
             nodes,
             flash_bytes=self.code_bytes + constants + rows_bytes,
             cycles=round(operator.macs(node) * self.cycles_per_mac + units * self.cycles_per_unit),
-            scratch_bytes=(4 + buffers) * hidden,
+            scratch_bytes=(4 * self.keeps_state + buffers) * hidden,
         )
         return (_with_overlap(candidate, node),)
 
@@ -94,6 +96,7 @@ class RecurrentPortable(KernelFamily):
         h0, c0 = operator.initial_states(node)
         y, y_h, y_c = operator.emitted(node)
         variant = {
+            "state": self.keeps_state,
             "cell": operator.states == 2,
             "initial_h": h0 is not None,
             "initial_c": c0 is not None,

@@ -23,6 +23,8 @@ CASES = [
     Recurrence("GRU", direction="bidirectional", emits=(0, 1), states="constant", gain=30.0),
     Recurrence("GRU", direction="bidirectional", emits=(1, 1), states="computed", linear_before_reset=0),
     Recurrence("GRU", steps=70, emits=(0, 1), gain=8.0, linear_before_reset=0),
+    Recurrence("RNN"),
+    Recurrence("RNN", direction="bidirectional", batch=2, emits=(0, 1), states="computed", gain=8.0),
 ]
 
 

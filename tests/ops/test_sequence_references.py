@@ -61,6 +61,7 @@ def steps_apart(stored: Array, real: Array, quant: Quant) -> Array:
         Recurrence("LSTM", 20, 2, 16, 32, "bidirectional", emits=(1, 1, 1)),
         Recurrence("GRU", 20, 1, 16, 32, emits=(1, 1)),
         Recurrence("GRU", 20, 2, 16, 32, "reverse", linear_before_reset=0, emits=(1, 1)),
+        Recurrence("RNN", 20, 1, 16, 32, emits=(1, 1)),
     ],
     ids=lambda case: f"{case.op}-{case.direction}",
 )
@@ -81,7 +82,7 @@ def test_recurrent_layer_is_near_onnxruntime(case: Recurrence, seed: int) -> Non
         assert distance.mean() <= 0.7, (name, distance.mean())
 
 
-@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
 def test_float_reference_equals_onnxruntime(op: str) -> None:
     rng = np.random.default_rng(1)
     case = Recurrence(op, direction="bidirectional", batch=2, emits=(1, 1, 1)[: 3 if op == "LSTM" else 2])

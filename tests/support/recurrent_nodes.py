@@ -11,7 +11,7 @@ from edgeprune.graph.ir import Array, Node, Quant, Tensor
 from edgeprune.ops import operators
 from edgeprune.ops.base import OnnxNode
 
-GATES = {"LSTM": 4, "GRU": 3}
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 X_QUANT = Quant.per_tensor(3 / 128, 5)
 OUTPUT_QUANTS = (Quant.per_tensor(1 / 128, 0), Quant.per_tensor(1 / 100, -3), Quant.per_tensor(1 / 50, 9))
 
