@@ -29,8 +29,9 @@ def export_float(module: torch.nn.Module, example_inputs: Sequence[torch.Tensor]
     """
     import torch
 
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    inputs = tuple(tensor[:1].detach().to(device) for tensor in example_inputs)
     module.eval()
-    inputs = tuple(tensor[:1].detach() for tensor in example_inputs)
     with quiet_libraries():
         try:
             program = torch.export.export(module, inputs, strict=False)

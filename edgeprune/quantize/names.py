@@ -13,7 +13,7 @@ __all__ = ["name_nodes"]
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _NAMED = "edgeprune.name"
-_PARAMETER = re.compile(r"(.+)\.(weight|bias)(_\w+)?")
+_PARAMETER = re.compile(r"(.+)\.weight")
 
 
 def name_nodes(graph: ir.Graph) -> None:
@@ -55,9 +55,12 @@ def _wanted(node: ir.Node) -> str:
 
 
 def _module_of_weights(node: ir.Node) -> str | None:
-    """The module that owns the node's weights; folding batch norm moves a convolution into another scope."""
-    for value in node.inputs[1:2] if node.op_type != "Gather" else node.inputs[:1]:
-        match = _PARAMETER.fullmatch(value.name or "") if value is not None else None
-        if match is not None and constant_of(value) is not None:
-            return match.group(1)
-    return None
+    """The module that owns the node's weights, where batch norm may be folded in: that changes the scope.
+
+    Elsewhere the scope is right, and the weights' name may not be: equal constants are stored once.
+    """
+    if node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
+        return None
+    value = node.inputs[1]
+    match = _PARAMETER.fullmatch(value.name or "") if constant_of(value) is not None and value else None
+    return None if match is None else match.group(1)
