@@ -66,9 +66,6 @@ class Additive(Operator):
         low, high = node.ints("clamp")
         return SumArithmetic(ma, mb, shift, a.zero_point, b.zero_point, y.zero_point, low, high)
 
-    def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
-        return node.attrs
-
     def check(self, node: Node) -> None:
         check_binary(node)
         arithmetic = self.arithmetic(node)

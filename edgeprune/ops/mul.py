@@ -37,9 +37,6 @@ class Mul(Operator):
         a, b = node.inputs
         return quantize_multiplier(a.scale * b.scale / node.output.scale)
 
-    def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
-        return node.attrs
-
     def check(self, node: Node) -> None:
         check_binary(node)
 
