@@ -8,8 +8,8 @@ from pathlib import Path
 from edgeprune.compile import Build, Cost
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device
-from edgeprune.errors import OverBudget, UsageError
-from edgeprune.fit import Fitted, fit_program
+from edgeprune.errors import UsageError
+from edgeprune.fit import Fitted, fit_program, over_budget
 from edgeprune.model import Model
 from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset, random_dataset
 from edgeprune.model.model import Dataset
@@ -41,23 +41,26 @@ def compress(
         UsageError: a float ONNX model without calibration data, or data that do not fit the model.
     """
     calibration = _calibration(model, settings)
-    fitted = _fit(model, calibration, device, budget, settings, directory / "unpruned", progress)
+
+    def fit(candidate: Model, folder: str) -> Fitted:
+        onnx = _int8(candidate, calibration, progress)
+        place = directory / folder
+        return fit_program(onnx, model.name, device, budget, settings.optimize, None, place, progress)
+
+    fitted = fit(model, "unpruned")
     if fitted.fits:
         return Network(fitted.build, fitted.cost, None, PruningSummary())
-    raise over_budget(fitted, budget, "the network cannot be pruned")
+    if model.module is None:
+        raise over_budget(
+            fitted, budget, "an ONNX model is deployed as it is: give a recipe to have it pruned"
+        )
+    if model.training is None:
+        raise over_budget(fitted, budget, "without training data it cannot be pruned: give a recipe")
 
+    from edgeprune.shrink import shrink
 
-def _fit(
-    model: Model,
-    calibration: Dataset | None,
-    device: Device,
-    budget: Budget,
-    settings: Settings,
-    directory: Path,
-    progress: Progress,
-) -> Fitted:
-    onnx = _int8(model, calibration, progress)
-    return fit_program(onnx, model.name, device, budget, settings.optimize, None, directory, progress)
+    shrunk = shrink(model, fitted, device, budget, settings, fit, progress)
+    return Network(shrunk.fitted.build, shrunk.fitted.cost, shrunk.model, shrunk.summary)
 
 
 def int8_onnx(model: Model, settings: Settings, progress: Progress, quick: bool = False) -> bytes:
@@ -87,21 +90,3 @@ def _calibration(model: Model, settings: Settings) -> Dataset | None:
     raise UsageError(
         f"{model.path.name} is a float model: give data to calibrate it with --calibration data.npz"
     )
-
-
-def over_budget(fitted: Fitted, budget: Budget, why: str) -> OverBudget:
-    """The refusal of a network that does not fit, with what it takes."""
-    cost = fitted.cost
-    parts = []
-    if budget.flash_bytes is not None and cost.flash_bytes > budget.flash_bytes:
-        parts.append(f"flash {cost.flash_bytes:,} B of {budget.flash_bytes:,} B")
-    if budget.ram_bytes is not None and cost.ram_bytes > budget.ram_bytes:
-        parts.append(f"RAM {cost.ram_bytes:,} B of {budget.ram_bytes:,} B")
-    if budget.latency_ms is not None and cost.latency_ms is not None and cost.latency_ms > budget.latency_ms:
-        parts.append(f"latency {cost.latency_ms:.2f} ms of {budget.latency_ms:g} ms")
-    needs = "it needs " + ", ".join(parts) if parts else "it does not fit"
-    binds = f"; {fitted.binds}" if fitted.binds else ""
-    nearest: dict[str, float] = {"flash": cost.flash_bytes, "ram": cost.ram_bytes}
-    if cost.latency_ms is not None:
-        nearest["latency_ms"] = cost.latency_ms
-    return OverBudget(f"over budget: {needs}, and {why}{binds}", nearest)

@@ -13,7 +13,7 @@ from edgeprune.graph.ir import Array
 from edgeprune.plan import Objective
 from edgeprune.progress import Progress
 
-__all__ = ["Fitted", "fit_program"]
+__all__ = ["Fitted", "fit_program", "over_budget"]
 
 _ATTEMPTS = 4
 _FIRST_GUESS_OF_STACK_BYTES = 512
@@ -91,3 +91,21 @@ def _tightened(limits: Objective, built: Build, cost: Cost, budget: Budget) -> O
 
 def _less(limit: int | None, amount: int) -> int | None:
     return None if limit is None else max(1, limit - amount)
+
+
+def over_budget(fitted: Fitted, budget: Budget, why: str) -> OverBudget:
+    """The refusal of a network that does not fit, with what it takes."""
+    cost = fitted.cost
+    parts = []
+    if budget.flash_bytes is not None and cost.flash_bytes > budget.flash_bytes:
+        parts.append(f"flash {cost.flash_bytes:,} B of {budget.flash_bytes:,} B")
+    if budget.ram_bytes is not None and cost.ram_bytes > budget.ram_bytes:
+        parts.append(f"RAM {cost.ram_bytes:,} B of {budget.ram_bytes:,} B")
+    if budget.latency_ms is not None and cost.latency_ms is not None and cost.latency_ms > budget.latency_ms:
+        parts.append(f"latency {cost.latency_ms:.2f} ms of {budget.latency_ms:g} ms")
+    needs = "it needs " + ", ".join(parts) if parts else "it does not fit"
+    binds = f"; {fitted.binds}" if fitted.binds else ""
+    nearest: dict[str, float] = {"flash": cost.flash_bytes, "ram": cost.ram_bytes}
+    if cost.latency_ms is not None:
+        nearest["latency_ms"] = cost.latency_ms
+    return OverBudget(f"over budget: {needs}, and {why}{binds}", nearest)
