@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import DTYPES, Node
-from edgeprune.kernels._strided import ELEMENT_TYPES, dense_strides
+from edgeprune.kernels._strided import ELEMENT_TYPES, dense_strides, move_statement
 from edgeprune.kernels.base import Candidate, Code, KernelFamily, LayerNames
 
 __all__ = ["FAMILY", "Border", "Level", "PadPortable"]
@@ -69,6 +69,8 @@ class PadPortable(KernelFamily):
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
         x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
+        if not any(node.ints("pads")):
+            return Code((), move_statement(x, y, node.output))
         mode, ctype = str(node.attrs["mode"]), ELEMENT_TYPES[node.output.dtype]
         stem = f"{names.prefix}_pad_{mode}_" + "x".join(map(str, node.output.shape))
         if mode == "constant":
