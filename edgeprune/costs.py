@@ -20,7 +20,8 @@ class LayerCost:
     `group_in` and `group_out` name the groups its input and output channels belong to, or None where that
     side cannot be pruned (then its table has one row or column). Entries are bytes, cycles and bytes, indexed
     [position of the width in][position of the width out]; when both groups are the same, only the diagonal
-    counts.
+    counts. Layers of one name are parts of one step: their costs add up. What a step saves by overwriting its
+    input is taken off its scratch, which may therefore be negative.
     """
 
     name: str

@@ -25,8 +25,8 @@ from edgeprune.plan.choose import Option, choose
 from edgeprune.plan.labels import FROZEN, WEIGHTED, Labels, group_numbers, label_activations
 from edgeprune.plan.lifetimes import Storage
 from edgeprune.plan.objective import Objective
-from edgeprune.plan.planner import Schedule, schedule
 from edgeprune.plan.sampling import Cost, KernelCosts, ResizableLayer, Table
+from edgeprune.plan.schedule import Schedule, schedule
 
 __all__ = ["costs"]
 

@@ -46,11 +46,22 @@ class _Jobs:
     inputs_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _State:
+    """The best way to a set of jobs: its peak, what is in use now, and its last job with the state before."""
+
     peak: int
     live: int
-    order: tuple[int, ...]
+    job: int = -1
+    before: _State | None = None
+
+    def order(self) -> list[int]:
+        """The jobs that have run, first to last."""
+        found, state = [], self
+        while state.before is not None:
+            found.append(state.job)
+            state = state.before
+        return found[::-1]
 
 
 def choose_order(graph: Graph, candidates: Mapping[Node, Candidate]) -> tuple[Node, ...]:
@@ -64,7 +75,7 @@ def choose_order(graph: Graph, candidates: Mapping[Node, Candidate]) -> tuple[No
     best = _search(problem)
     if _peak(problem, given) <= best.peak:
         return nodes
-    return tuple(nodes[index] for index in best.order)
+    return tuple(nodes[index] for index in best.order())
 
 
 def peak_bytes(graph: Graph, order: Sequence[Node], candidates: Mapping[Node, Candidate]) -> int:
@@ -94,7 +105,7 @@ def _jobs(graph: Graph, nodes: Sequence[Node], candidates: Mapping[Node, Candida
 
 
 def _peak(problem: _Jobs, order: Sequence[int]) -> int:
-    state, done = _State(0, problem.inputs_bytes, ()), 0
+    state, done = _State(0, problem.inputs_bytes), 0
     for index in order:
         done |= 1 << index
         state = _after(problem, state, index, done)
@@ -112,13 +123,13 @@ def _after(problem: _Jobs, state: _State, index: int, done: int) -> _State:
     need = state.live + written + job.scratch_bytes - saved
     unread = sum(sizes[s] for s in job.writes if not problem.readers[s] and s not in problem.pinned)
     live = state.live + written - unread - sum(sizes[s] for s in dying)
-    return _State(max(state.peak, need), live, (*state.order, index))
+    return _State(max(state.peak, need), live, index, state)
 
 
 def _search(problem: _Jobs) -> _State:
     count = len(problem.jobs)
     beam = max(_LEAST_BEAM, _STATES // max(count, 1))
-    layer = {0: _State(0, problem.inputs_bytes, ())}
+    layer = {0: _State(0, problem.inputs_bytes)}
     for _ in range(count):
         following: dict[int, _State] = {}
         for done, state in layer.items():
@@ -128,10 +139,10 @@ def _search(problem: _Jobs) -> _State:
                     continue
                 new = _after(problem, state, index, done | bit)
                 old = following.get(done | bit)
-                if old is None or (new.peak, new.order) < (old.peak, old.order):
+                if old is None or new.peak < old.peak:
                     following[done | bit] = new
         if len(following) > beam:
-            ranked = sorted(following.items(), key=lambda item: (item[1].peak, item[1].live, item[1].order))
+            ranked = sorted(following.items(), key=lambda item: (item[1].peak, item[1].live))
             following = dict(ranked[:beam])
         layer = following
     return next(iter(layer.values()))

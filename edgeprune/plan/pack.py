@@ -23,6 +23,9 @@ from edgeprune.plan.sweep import lower_by_sweeps
 __all__ = ["Packing", "pack"]
 
 _BUMPS = 60
+_FEW = 60
+"""Up to so many storages, all the variations are tried; of more storages, fewer."""
+Integers = npt.NDArray[np.int64]
 Distances = Mapping[tuple[str, str], int]
 """(upper, lower) storage names -> least offset(upper) - offset(lower), where less than the lower one's size."""
 
@@ -43,9 +46,9 @@ def pack(
     if not storages:
         return Packing({}, 0, True)
     layout = _layout(storages, distances, align)
-    best = _greedy(storages, layout, bound_bytes)
+    best = _Greedy(storages, layout).best(bound_bytes)
     if distances and _height(layout, best) > bound_bytes:
-        apart = _greedy(storages, _layout(storages, {}, align), bound_bytes)
+        apart = _Greedy(storages, _layout(storages, {}, align)).best(bound_bytes)
         best = min(best, apart, key=lambda offsets: _height(layout, offsets))
     first = np.array([storage.first for storage in storages], np.int64)
     last = np.array([storage.last for storage in storages], np.int64)
@@ -70,7 +73,7 @@ def _layout(storages: Sequence[Storage], distances: Distances, align: Callable[[
     return Layout(sizes, aligns, meets, above, _cliques(first, last))
 
 
-def _cliques(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _cliques(first: npt.NDArray[np.int64], last: Integers) -> npt.NDArray[np.bool_]:
     """Row per step whose set of storages is in no other step's: [steps, storages]."""
     ends = np.unique(last)
     rows = np.array([(first <= step) & (last >= step) for step in ends])
@@ -81,58 +84,71 @@ def _cliques(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> npt.N
     return rows[np.array(keep)] if any(keep) else rows
 
 
-def _height(layout: Layout, offsets: npt.NDArray[np.int64]) -> int:
+def _height(layout: Layout, offsets: Integers) -> int:
     return int((offsets + layout.sizes).max())
 
 
-def _greedy(storages: Sequence[Storage], layout: Layout, bound: int) -> npt.NDArray[np.int64]:
-    """The best of several orders, each placing one storage after another as low as it fits."""
-    crowd = (layout.cliques @ layout.sizes)[:, None] * layout.cliques
-    busiest = crowd.max(axis=0)
-    keys: tuple[Callable[[int], tuple[int, ...]], ...] = (
-        lambda i: (-storages[i].size_bytes, storages[i].first, i),
-        lambda i: (-storages[i].size_bytes * (storages[i].last - storages[i].first + 1), i),
-        lambda i: (-int(busiest[i]), -storages[i].size_bytes, i),
-        lambda i: (storages[i].first, -storages[i].size_bytes, i),
-        lambda i: (-storages[i].last, -storages[i].size_bytes, i),
-        lambda i: (storages[i].first - storages[i].last, -storages[i].size_bytes, i),
-    )
-    best: npt.NDArray[np.int64] | None = None
-    for key in keys:
-        order = sorted(range(len(storages)), key=key)
-        offsets = _bumped(layout, order, bound)
-        if best is None or _height(layout, offsets) < _height(layout, best):
-            best = offsets
-        if _height(layout, best) <= bound:
-            break
-    assert best is not None
-    return best
+class _Greedy:
+    """Places storages one after another, each as low as it fits beside those placed before."""
 
+    def __init__(self, storages: Sequence[Storage], layout: Layout) -> None:
+        self._storages = storages
+        crowds = (layout.cliques @ layout.sizes)[:, None] * layout.cliques
+        self._busiest: list[int] = crowds.max(axis=0).tolist()
+        self._sizes: list[int] = layout.sizes.tolist()
+        self._aligns = layout.aligns.tolist()
+        self._above = layout.above.tolist()
+        self._near = [np.flatnonzero(row).tolist() for row in layout.meets]
 
-def _bumped(layout: Layout, order: list[int], bound: int) -> npt.NDArray[np.int64]:
-    """`order` placed; then, a few times, with the storages that end highest moved to its front."""
-    best = offsets = _place(layout, order)
-    rounds = min(_BUMPS, 6_000 // len(order))
-    for _ in range(rounds):
-        if _height(layout, best) <= bound:
-            break
-        ends = offsets + layout.sizes
-        high = [index for index in order if ends[index] == ends.max()]
-        moved = [*high, *(index for index in order if index not in high)]
-        if moved == order:
-            break
-        order = moved
-        offsets = _place(layout, order)
-        if _height(layout, offsets) < _height(layout, best):
-            best = offsets
-    return best
+    def best(self, bound: int) -> Integers:
+        """The lowest packing of several orders, the best one varied a few times."""
+        trials = [(self.height(offsets := self._place(order)), offsets, order) for order in self._orders()]
+        height, offsets, order = min(trials, key=lambda trial: trial[0])
+        best, current = offsets, offsets
+        for _ in range(min(_BUMPS, _BUMPS * _FEW // len(order))):
+            if height <= bound:
+                break
+            order = self._bumped(order, current)
+            current = self._place(order)
+            if self.height(current) < height:
+                best, height = current, self.height(current)
+        return np.array(best, np.int64)
 
+    def height(self, offsets: Sequence[int]) -> int:
+        return max(offset + size for offset, size in zip(offsets, self._sizes, strict=True))
 
-def _place(layout: Layout, order: Sequence[int]) -> npt.NDArray[np.int64]:
-    offsets = np.zeros(len(order), np.int64)
-    placed = np.zeros(len(order), bool)
-    for index in order:
-        near = np.flatnonzero(placed & layout.meets[index])
-        offsets[index] = layout.lowest_free(index, near, offsets)
-        placed[index] = True
-    return offsets
+    def _orders(self) -> list[list[int]]:
+        keys: tuple[Callable[[int, Storage], tuple[int, ...]], ...] = (
+            lambda i, s: (-s.size_bytes, s.first, i),
+            lambda i, s: (-s.size_bytes * (s.last - s.first + 1), i),
+            lambda i, s: (-self._busiest[i], -s.size_bytes, i),
+            lambda i, s: (s.first, -s.size_bytes, i),
+            lambda i, s: (-s.last, -s.size_bytes, i),
+            lambda i, s: (s.first - s.last, -s.size_bytes, i),
+        )
+        numbers = range(len(self._storages))
+        return [sorted(numbers, key=lambda i, key=key: key(i, self._storages[i])) for key in keys]  # type: ignore[misc]
+
+    def _bumped(self, order: list[int], offsets: Sequence[int]) -> list[int]:
+        """`order` with the storages that end highest moved to its front."""
+        top = self.height(offsets)
+        high = [index for index in order if offsets[index] + self._sizes[index] == top]
+        return [*high, *(index for index in order if index not in high)]
+
+    def _place(self, order: Sequence[int]) -> list[int]:
+        offsets = [0] * len(order)
+        placed = [False] * len(order)
+        for index in order:
+            mine, step = self._above[index], self._aligns[index]
+            taken = sorted(
+                (offsets[other] - self._above[other][index], offsets[other] + mine[other])
+                for other in self._near[index]
+                if placed[other]
+            )
+            offset = 0
+            for low, high in taken:
+                if low < offset < high:
+                    offset = -(-high // step) * step
+            offsets[index] = offset
+            placed[index] = True
+        return offsets

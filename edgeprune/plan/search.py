@@ -37,17 +37,6 @@ class Layout:
     above: Integers
     cliques: npt.NDArray[np.bool_]
 
-    def lowest_free(self, index: int, near: Integers, offsets: Integers) -> int:
-        """The least offset of storage `index` that keeps its distance to the placed storages `near`."""
-        lows = offsets[near] - self.above[near, index]
-        highs = offsets[near] + self.above[index, near]
-        step = int(self.aligns[index])
-        offset = 0
-        for position in np.argsort(lows, kind="stable"):
-            if offset > lows[position]:
-                offset = max(offset, -(-int(highs[position]) // step) * step)
-        return offset
-
 
 def improve(layout: Layout, start: Integers, bound: int) -> tuple[Integers, bool]:
     """The lowest packing found from `start` on, and whether it is proven that none is lower.

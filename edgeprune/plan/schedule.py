@@ -1,0 +1,70 @@
+"""A graph in execution order with every candidate its steps may run: what choosing and packing start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Graph, Node
+from edgeprune.kernels.base import Candidate
+from edgeprune.plan.candidates import admitted_candidates
+from edgeprune.plan.choose import Option
+from edgeprune.plan.lifetimes import Storage, storage_names, storages, work_nodes
+from edgeprune.plan.objective import Objective
+from edgeprune.plan.order import choose_order
+from edgeprune.plan.overlap import step_need_bytes
+
+__all__ = ["Schedule", "schedule"]
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """A graph in execution order.
+
+    `owner` names the storage of each activation, `storages` lists them with their lifetimes, and `options`
+    holds, per step, every candidate that may run it.
+    """
+
+    graph: Graph
+    owner: Mapping[str, str]
+    steps: tuple[tuple[Node, ...], ...]
+    storages: tuple[Storage, ...]
+    options: tuple[tuple[Option, ...], ...]
+
+    def alive(self, step: int) -> tuple[Storage, ...]:
+        """Storages of activations in use at `step`."""
+        return tuple(storage for storage in self.storages if storage.first <= step <= storage.last)
+
+
+def schedule(graph: Graph, device: Device, objective: Objective) -> Schedule:
+    """Order, lifetimes and candidates of `graph`, before anything is chosen.
+
+    Raises:
+        UsageError: no kernel runs a node, or an output of the graph is a constant.
+    """
+    offered = {node: _offered(node, device, objective) for node in work_nodes(graph)}
+    likely = {node: _likely(candidates, objective) for node, candidates in offered.items()}
+    steps = tuple((node,) for node in choose_order(graph, likely))
+    owner = storage_names(graph)
+    bare = Schedule(graph, owner, steps, storages(graph, steps), ())
+    options = tuple(
+        tuple(
+            Option(candidate, step_need_bytes(bare.alive(index), index, candidate, owner))
+            for candidate in offered[nodes[0]]
+        )
+        for index, nodes in enumerate(steps)
+    )
+    return replace(bare, options=options)
+
+
+def _offered(node: Node, device: Device, objective: Objective) -> tuple[Candidate, ...]:
+    candidates = admitted_candidates((node,), device)
+    frugal = tuple(candidate for candidate in candidates if not candidate.persistent_bytes)
+    return candidates if objective.ram_bytes is not None or not frugal else frugal
+
+
+def _likely(candidates: Sequence[Candidate], objective: Objective) -> Candidate:
+    """The candidate that would be chosen if memory did not matter, for the search of an order."""
+    metrics = {"latency": "cycles", "ram": "scratch_bytes", "flash": "flash_bytes"}
+    return min(candidates, key=lambda c: tuple(getattr(c, metrics[goal]) for goal in objective.priorities))

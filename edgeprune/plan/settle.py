@@ -1,0 +1,180 @@
+"""Candidates and addresses together: choose, pack, and where the packing misses its limit, choose again.
+
+The choice knows what each step needs by itself, which no packing can undercut. Packing may take more: offsets
+that several steps ask for can exclude one another. Then the step that needs the most is tightened, and the
+choice made again, a bounded number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from edgeprune.errors import OverBudget
+from edgeprune.graph.ir import DTYPES, Graph, Node
+from edgeprune.kernels.base import Candidate
+from edgeprune.plan.choose import Option, choose, sensible
+from edgeprune.plan.lifetimes import Storage
+from edgeprune.plan.objective import Objective
+from edgeprune.plan.overlap import input_distances
+from edgeprune.plan.pack import Packing, pack
+from edgeprune.plan.schedule import Schedule
+
+__all__ = ["ALIGN", "Settled", "own_storages", "persistent_name", "scratch_name", "settle"]
+
+ALIGN = 8
+"""The alignment of the arena and of scratch."""
+_WORD = 4
+_TIGHTENINGS = 8
+_IMPROVEMENTS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """An option for each step, and an offset for each storage."""
+
+    chosen: tuple[Option, ...]
+    packing: Packing
+
+
+def settle(table: Schedule, objective: Objective) -> Settled:
+    """The choice and packing that `objective` asks for.
+
+    Raises:
+        OverBudget: no packing within `objective.ram_bytes` was found; the sentence names the step that binds.
+    """
+    worthwhile = tuple(sensible(step) for step in table.options)
+    if objective.optimize != "ram":
+        settled = _within(table, worthwhile, objective, objective.ram_bytes)
+        if settled is not None:
+            return settled
+    least = _least(table, worthwhile, objective)
+    if objective.ram_bytes is not None and least.packing.arena_bytes > objective.ram_bytes:
+        raise OverBudget(_binding(table, least, objective.ram_bytes))
+    return least
+
+
+def _least(table: Schedule, options: Sequence[Sequence[Option]], objective: Objective) -> Settled:
+    """The lowest arena found, with the fewest cycles found in it.
+
+    It starts from the least need of every step and asks for fast choices in less and less, because the choice
+    with the least needs is not always the one that packs best.
+    """
+    free = replace(objective, ram_bytes=None)
+    best = _within(table, options, replace(free, optimize="ram"), None)
+    assert best is not None
+    fast = replace(free, optimize="latency")
+    for _ in range(_IMPROVEMENTS):
+        lower = _within(table, options, fast, best.packing.arena_bytes - 1)
+        if lower is None:
+            break
+        best = lower
+    return _within(table, options, fast, best.packing.arena_bytes) or best
+
+
+def _within(
+    table: Schedule, options: Sequence[Sequence[Option]], objective: Objective, limit: int | None
+) -> Settled | None:
+    """A choice by `objective` whose packing ends at or below `limit`, or None when none was found."""
+    limits: list[int | None] = [limit] * len(options)
+    for _ in range(_TIGHTENINGS):
+        chosen = _chosen(options, replace(objective, ram_bytes=limit), limits)
+        if chosen is None:
+            return None
+        packing = _pack(table, chosen)
+        if limit is None or packing.arena_bytes <= limit:
+            return Settled(chosen, packing)
+        worst = _worst(options, chosen)
+        if worst is None:
+            return None
+        limits[worst] = chosen[worst].need_bytes + chosen[worst].candidate.persistent_bytes - 1
+    return None
+
+
+def _chosen(
+    options: Sequence[Sequence[Option]], objective: Objective, limits: Sequence[int | None]
+) -> tuple[Option, ...] | None:
+    """What `choose` finds; within the RAM limits alone, and then smallest in flash, where flash is too small."""
+    chosen = choose(options, objective, limits)
+    if chosen is None and objective.flash_bytes is not None:
+        return choose(options, Objective("flash", None, objective.ram_bytes), limits)
+    return chosen
+
+
+def _worst(options: Sequence[Sequence[Option]], chosen: Sequence[Option]) -> int | None:
+    """The step that needs the most and could run in less; None when no step could."""
+    able = [
+        index
+        for index, (step, option) in enumerate(zip(options, chosen, strict=True))
+        if min(other.need_bytes for other in step) < option.need_bytes
+    ]
+    return max(able, key=lambda index: chosen[index].need_bytes, default=None)
+
+
+def _pack(table: Schedule, chosen: Sequence[Option]) -> Packing:
+    """Offsets for activations and the steps' own buffers; on words where that saves memory over doublewords."""
+    everything = [*table.storages, *own_storages(table.steps, [option.candidate for option in chosen])]
+    by_name = {storage.name: storage for storage in everything}
+    distances = {
+        (upper, lower): distance
+        for step, option in enumerate(chosen)
+        for lower in [table.owner[option.candidate.nodes[-1].output.name]]
+        for upper, distance in input_distances(option.candidate, table.owner).items()
+        if by_name[upper].dies_at(step)
+    }
+    persistent = sum(option.candidate.persistent_bytes for option in chosen)
+    bound = persistent + max((option.need_bytes for option in chosen), default=0)
+    wide = _wide_tensors(table.graph)
+    packing = pack(everything, distances, lambda storage: ALIGN, bound)
+    if packing.arena_bytes > bound:
+        narrow = pack(
+            everything,
+            distances,
+            lambda storage: _WORD if storage.tensors and storage.name not in wide else ALIGN,
+            bound,
+        )
+        packing = min(packing, narrow, key=lambda one: one.arena_bytes)
+    return packing
+
+
+def own_storages(steps: Sequence[tuple[Node, ...]], candidates: Sequence[Candidate]) -> list[Storage]:
+    """Scratch and persistent parts of the steps, as storages without tensors."""
+    last = len(steps) - 1
+    found = []
+    for index, candidate in enumerate(candidates):
+        if candidate.scratch_bytes:
+            found.append(Storage(scratch_name(index), (), candidate.scratch_bytes, index, index))
+        if candidate.persistent_bytes:
+            found.append(Storage(persistent_name(index), (), candidate.persistent_bytes, 0, last))
+    return found
+
+
+def scratch_name(step: int) -> str:
+    """The name of a step's scratch among storages; no tensor's name contains a zero byte."""
+    return f"\0scratch {step}"
+
+
+def persistent_name(step: int) -> str:
+    """The name of a step's persistent part among storages."""
+    return f"\0persistent {step}"
+
+
+def _wide_tensors(graph: Graph) -> set[str]:
+    return {tensor.name for tensor in graph.tensors() if DTYPES[tensor.dtype].itemsize > _WORD}
+
+
+def _binding(table: Schedule, settled: Settled, budget: int) -> str:
+    chosen, packing = settled.chosen, settled.packing
+    if not chosen:
+        return (
+            f"the network's inputs take {packing.arena_bytes:,} B and may take {budget:,} B; allow more RAM"
+        )
+    step = max(range(len(chosen)), key=lambda index: chosen[index].need_bytes)
+    alive = [f"{storage.name!r} {storage.size_bytes:,} B" for storage in table.alive(step)]
+    if chosen[step].candidate.scratch_bytes:
+        alive.append(f"scratch {chosen[step].candidate.scratch_bytes:,} B")
+    phrase = " and ".join([", ".join(alive[:-1]), alive[-1]] if len(alive) > 1 else alive)
+    return (
+        f"the arena takes {packing.arena_bytes:,} B and may take {budget:,} B: at step "
+        f"{table.steps[step][-1].name!r} {phrase} are alive together; allow more RAM or prune that layer"
+    )
