@@ -1,1 +1,40 @@
-"""Which channels may go, which should, and taking them out."""
+"""Which channels may go, which should, and taking them out.
+
+`analyse` finds the groups, `criteria` rank the channels inside them, `measure` says what a width costs in
+loss, `choose` picks widths within limits, `best` turns them into a plan, `prune` carries it out.
+"""
+
+from edgeprune.prune.analyse import analyse
+from edgeprune.prune.batch_norm import recalibrate
+from edgeprune.prune.calibration import Calibration, gather
+from edgeprune.prune.choose import Choice, choose
+from edgeprune.prune.coupling import Coupling, Group, PruningPlan, group_widths, weighted_layers
+from edgeprune.prune.importance import best, criteria
+from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, resources
+from edgeprune.prune.sensitivity import Curves, measure
+from edgeprune.prune.surgery import CutRefused, prune
+
+__all__ = [
+    "Calibration",
+    "Choice",
+    "Coupling",
+    "Curves",
+    "CutRefused",
+    "Group",
+    "Infeasible",
+    "Limits",
+    "NothingFits",
+    "PruningPlan",
+    "Resources",
+    "analyse",
+    "best",
+    "choose",
+    "criteria",
+    "gather",
+    "group_widths",
+    "measure",
+    "prune",
+    "recalibrate",
+    "resources",
+    "weighted_layers",
+]

@@ -122,7 +122,8 @@ def _grouped(labels: Labels, example_inputs: tuple[torch.Tensor, ...]) -> Coupli
     for roots in members.values():
         name = _unused(producers.get(roots[0]) or _owner(next(iter(places[roots[0]]))[0]), groups)
         slices = tuple(
-            Slices(*key, indices=tuple(tuple(places[root][key]) for root in roots)) for key in places[roots[0]]
+            Slices(*key, indices=tuple(tuple(places[root][key]) for root in roots))
+            for key in places[roots[0]]
         )
         groups.append(Group(name, slices))
         names.update(dict.fromkeys(roots, name))

@@ -29,7 +29,8 @@ def mask(module: torch.nn.Module, coupling: Coupling, plan: PruningPlan) -> torc
             for piece in group.slices:
                 if piece.role == "consumes" and removed:
                     indices = [index for channel in removed for index in piece.indices[channel]]
-                    state[piece.parameter].index_fill_(piece.dim, torch.tensor(indices), 0.0)
+                    tensor = state[piece.parameter]
+                    tensor.index_fill_(piece.dim, torch.tensor(indices, device=tensor.device), 0.0)
     return masked
 
 
@@ -42,7 +43,9 @@ def difference(
     """
     generator = torch.Generator().manual_seed(0)
     inputs = tuple(
-        torch.randn(value.shape, generator=generator, dtype=torch.float64) if value.is_floating_point() else value
+        torch.randn(value.shape, generator=generator, dtype=torch.float64)
+        if value.is_floating_point()
+        else value
         for value in example_inputs
     )
     expected = _outputs(masked, inputs)
@@ -64,4 +67,6 @@ def difference(
 @torch.no_grad()
 def _outputs(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
     result: Any = copy.deepcopy(module).double().eval()(*inputs)
-    return [leaf.double() for leaf in torch.utils._pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+    return [
+        leaf.double() for leaf in torch.utils._pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)
+    ]

@@ -74,7 +74,7 @@ def trace(module: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> 
     subject = copy.deepcopy(module).eval()
     try:
         program = torch.export.export(subject, example_inputs, strict=False)
-    except Exception as error:  # noqa: BLE001 - the user's forward may raise anything
+    except Exception as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(
             f"torch.export cannot trace {type(module).__name__}: {line}; make its forward traceable"
@@ -123,7 +123,7 @@ def _state_names(module: torch.nn.Module) -> dict[str, str]:
 
 
 def _call(node: torch.fx.Node, known: Mapping[str, Operand]) -> Call:
-    bound = torch.fx.node.map_arg(_bind(node), lambda item: known.get(item.name))
+    bound = torch.utils._pytree.tree_map_only(torch.fx.Node, lambda item: known.get(item.name), _bind(node))
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     return Call(
         name=node.name,

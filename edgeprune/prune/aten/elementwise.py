@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from edgeprune.prune.aten.rule import Output
@@ -21,7 +22,7 @@ def _elementwise(call: Call, labels: Labels) -> Output:
 
 
 def _meet(labels: Labels, left: torch.Tensor, right: torch.Tensor, call: Call) -> torch.Tensor:
-    shape = torch.broadcast_shapes(left.shape, right.shape)
+    shape = np.broadcast_shapes(left.shape, right.shape)
     rank = len(shape)
     wide_left, wide_right = (
         side.reshape([1] * (rank - side.dim()) + list(side.shape)) for side in (left, right)
@@ -62,15 +63,15 @@ _UNARY = (
     "hardtanh leaky_relu log log1p log_sigmoid logical_not logit mish neg reciprocal relu relu6 round rsqrt "
     "selu sigmoid sign silu sin softplus softshrink softsign sqrt square tan tanh threshold trunc "
     "dropout feature_dropout alpha_dropout clone contiguous detach alias positive"
-).split()
-_SCALAR = "add sub mul div pow rsub remainder fmod eq ne lt le gt ge".split()
-_BINARY = "add sub mul div maximum minimum pow where atan2 eq ne lt le gt ge logical_and logical_or".split()
+)
+_SCALAR = "add sub mul div pow rsub remainder fmod eq ne lt le gt ge"
+_BINARY = "add sub mul div maximum minimum pow where atan2 eq ne lt le gt ge logical_and logical_or"
 
 RULES = {
-    **{f"aten.{name}{suffix}.default": _elementwise for name in _UNARY for suffix in ("", "_")},
-    **{f"aten.{name}{suffix}.Scalar": _elementwise for name in _SCALAR for suffix in ("", "_")},
-    **{f"aten.{name}{suffix}.Tensor": _elementwise for name in _BINARY for suffix in ("", "_")},
-    **{f"aten.{name}.default": _elementwise for name in _BINARY},
+    **{f"aten.{name}{suffix}.default": _elementwise for name in _UNARY.split() for suffix in ("", "_")},
+    **{f"aten.{name}{suffix}.Scalar": _elementwise for name in _SCALAR.split() for suffix in ("", "_")},
+    **{f"aten.{name}{suffix}.Tensor": _elementwise for name in _BINARY.split() for suffix in ("", "_")},
+    **{f"aten.{name}.default": _elementwise for name in _BINARY.split()},
     "aten.pow.Tensor_Scalar": _elementwise,
     "aten.pow.Tensor_Tensor": _elementwise,
     "aten.where.self": _elementwise,

@@ -1,0 +1,91 @@
+"""What each group's width costs in loss, measured: the group is cut to a few widths and the data judges it.
+
+Cuts are masks, which are the same function as real cuts (see `edgeprune.prune.equivalence`). Between measured
+widths a curve is interpolated, and made monotone: fewer channels never do better.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from edgeprune.errors import UsageError
+from edgeprune.progress import Progress, SilentProgress
+from edgeprune.prune.batch_norm import use_batch_statistics
+from edgeprune.prune.calibration import Calibration
+from edgeprune.prune.coupling import Coupling
+from edgeprune.prune.equivalence import mask
+from edgeprune.prune.importance.criterion import Scores, best
+
+__all__ = ["Curves", "measure"]
+
+Curves: TypeAlias = Mapping[str, Mapping[int, float]]
+"""Per group and width, the loss added by keeping only that many channels; 0 at full width."""
+
+_FORWARD_PASSES = 60
+"""About how many cuts are measured in all, spread over the groups."""
+
+
+def measure(
+    module: torch.nn.Module,
+    coupling: Coupling,
+    scores: Scores,
+    widths: Mapping[str, tuple[int, ...]],
+    calibration: Calibration,
+    progress: Progress | None = None,
+) -> Curves:
+    """Every group's curve over its `widths`, each group cut alone to its highest-scoring channels.
+
+    Raises:
+        UsageError: the loss of the uncut network is not a finite number.
+    """
+    whole = _loss(module, calibration)
+    if not math.isfinite(whole):
+        raise UsageError(f"the network's loss on its training data is {whole}; check its weights and data")
+    probes = max(2, min(6, _FORWARD_PASSES // max(1, len(widths))))
+    planned = {name: _spread(options[:-1], probes) for name, options in widths.items()}
+    curves: dict[str, dict[int, float]] = {}
+    with (progress or SilentProgress()).task(
+        "measuring sensitivity", sum(map(len, planned.values()))
+    ) as task:
+        for name, options in widths.items():
+            measured = {options[-1]: 0.0}
+            for width in planned[name]:
+                masked = mask(module, coupling, best(scores, {name: width}))
+                measured[width] = _loss(masked, calibration) - whole
+                task.advance(note=f"{name} to {width}")
+            curves[name] = _monotone(options, measured)
+    return curves
+
+
+@torch.no_grad()
+def _loss(module: torch.nn.Module, calibration: Calibration) -> float:
+    subject = copy.deepcopy(module)
+    use_batch_statistics(subject)
+    losses = [
+        float(calibration.loss(subject(*inputs), target)) * len(inputs[0])
+        for inputs, target in calibration.batches
+    ]
+    return sum(losses) / sum(len(inputs[0]) for inputs, _ in calibration.batches)
+
+
+def _spread(options: Sequence[int], count: int) -> tuple[int, ...]:
+    """At most `count` of `options`, evenly spaced, both ends among them."""
+    if len(options) <= count:
+        return tuple(options)
+    positions = sorted({round(step * (len(options) - 1) / (count - 1)) for step in range(count)})
+    return tuple(options[position] for position in positions)
+
+
+def _monotone(options: Sequence[int], measured: Mapping[int, float]) -> dict[int, float]:
+    known = sorted(measured)
+    losses = [measured[width] for width in known]
+    for position, _ in reversed(list(enumerate(pairwise(losses)))):
+        losses[position] = max(losses[position], losses[position + 1])
+    return {width: float(np.interp(width, known, losses)) for width in options}
