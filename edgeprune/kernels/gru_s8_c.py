@@ -22,9 +22,9 @@ class GruPortable(RecurrentPortable):
     name = "gru_s8_c"
     op = "Gru"
     row_words = 10
-    code_bytes = 1100
+    code_bytes = 2200
     cycles_per_mac = 5.0
-    cycles_per_unit = 350
+    cycles_per_unit = 420
 
     def helpers(self, node: Node) -> tuple[tuple[str, str], ...]:
         return (

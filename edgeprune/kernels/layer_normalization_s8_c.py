@@ -16,9 +16,9 @@ from edgeprune.ops.layer_normalization import OPERATOR
 
 __all__ = ["FAMILY", "LayerNormalizationPortable"]
 
-_CYCLES_PER_ELEMENT = 22
-_CYCLES_PER_ROW = 900
-_CODE_BYTES = 420
+_CYCLES_PER_ELEMENT = 32
+_CYCLES_PER_ROW = 250
+_CODE_BYTES = 350
 
 
 class LayerNormalizationPortable(KernelFamily):
@@ -49,13 +49,13 @@ class LayerNormalizationPortable(KernelFamily):
         function = self.render(f"{prefix}_layer_normalization", {"prefix": prefix, "part": "kernel"})
         helpers = tuple(
             self.render(f"{prefix}_{part}", {"prefix": prefix, "part": part})
-            for part in ("root", "reciprocal")
+            for part in ("inverse_root", "high_product")
         )
         pointers = (
             f"{names.tensors[x.name]}, {names.constants['channels']}, {names.tensors[node.output.name]}"
         )
-        exponent = p.fraction_bits + 2 + p.root_shift // 2
-        numbers = f"{math.prod(x.shape) // p.length}, {p.length}, {p.root_shift}, {p.epsilon}LL, {exponent}, {p.shift}"
+        rows = math.prod(x.shape) // p.length
+        numbers = f"{rows}, {p.length}, {p.root_shift}, {p.epsilon}LL, {p.exponent}, {p.shift}"
         return Code((*helpers, function), f"{function.name}({pointers}, {numbers});")
 
 

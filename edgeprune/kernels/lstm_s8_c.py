@@ -20,9 +20,9 @@ class LstmPortable(RecurrentPortable):
     name = "lstm_s8_c"
     op = "Lstm"
     row_words = 12
-    code_bytes = 1100
+    code_bytes = 1800
     cycles_per_mac = 4.5
-    cycles_per_unit = 400
+    cycles_per_unit = 500
 
     def helpers(self, node: Node) -> tuple[tuple[str, str], ...]:
         return (

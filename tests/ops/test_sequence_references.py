@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder, constant
 from edgeprune.graph.ir import Array, Node, Quant, Tensor
-from edgeprune.ops import _gates, _isqrt, operator_for, operators
+from edgeprune.ops import _gates, _inverse_root, operator_for, operators
 from edgeprune.ops.base import OnnxNode
 from tests.support.host_kernel import reference
 from tests.support.recurrent_nodes import X_QUANT, Recurrence, lower, random_parameters
@@ -159,12 +159,15 @@ def test_gate_functions_hold_their_bounds() -> None:
     assert _gates.tanh_q15(far).tolist() == [-32767, 32767]
 
 
-@given(st.integers(1, (1 << 31) - 1))
-def test_reciprocal_of_root(value: int) -> None:
-    (quotient,) = _isqrt.reciprocal(np.array([value]))
-    assert (1 << 30) - 1 <= quotient < 1 << 31
-    assert int(_isqrt.root(np.array([value * value]))[0]) == value
-    assert int(_isqrt.root(np.array([value * value + 2 * value]))[0]) == value
+@given(
+    st.one_of(
+        st.integers(1, (1 << 62) - 1), st.integers(1, 1000), st.integers(1, 61).map(lambda n: (1 << n) - 1)
+    )
+)
+def test_inverse_root_holds_its_bound(value: int) -> None:
+    y, z = (int(result[0]) for result in _inverse_root.inverse_root(np.array([value])))
+    assert 0.99 * 2**29 <= y <= 1 << 30
+    assert y * 2.0 ** (z - 60) == pytest.approx(value**-0.5, rel=6e-8)
 
 
 @settings(deadline=None, max_examples=40)
