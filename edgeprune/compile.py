@@ -15,7 +15,8 @@ from edgeprune.firmware import Image, build
 from edgeprune.graph.execute import execute
 from edgeprune.graph.ir import Array, Graph
 from edgeprune.graph.onnx_import import import_onnx
-from edgeprune.graph.passes import simplify
+from edgeprune.graph.passes import compact, simplify
+from edgeprune.graph.verify import verify
 from edgeprune.plan import Objective, Program, plan
 from edgeprune.progress import Progress
 
@@ -44,15 +45,22 @@ class Build:
     """A network from its int8 ONNX file to the linked image."""
 
     onnx: bytes
+    whole: Graph
+    """The network with all its channels; `graph` is the same without those that are constant."""
     graph: Graph
     program: Program
     sources: Sources
     image: Image
 
+    @property
+    def lossless_channels(self) -> int:
+        """Output channels that were constant, and were taken out exactly."""
+        return compact.removed_channels(self.whole, self.graph)
+
 
 def lower(onnx: bytes, name: str) -> Graph:
-    """The typed integer graph of an int8 ONNX model, simplified."""
-    return simplify(import_onnx(onnx, name))
+    """The typed integer graph of an int8 ONNX model, simplified, without channels that are constant."""
+    return compact.run(simplify(import_onnx(onnx, name)))
 
 
 def compile_network(
@@ -60,7 +68,8 @@ def compile_network(
 ) -> Build:
     """Lower, plan, generate and link; sources and images go to `directory`."""
     with progress.task("compiling", 4) as task:
-        graph = lower(onnx, name)
+        whole = simplify(import_onnx(onnx, name))
+        graph = verify(compact.run(whole))
         task.advance(1, "planning")
         program = plan(graph, device, objective)
         task.advance(1, "generating C")
@@ -68,7 +77,7 @@ def compile_network(
         task.advance(1, "linking")
         image = build(sources, device, directory)
         task.advance(1, "linked")
-    return Build(onnx, graph, program, sources, image)
+    return Build(onnx, whole, graph, program, sources, image)
 
 
 def measure(built: Build, inputs: tuple[Array, ...], progress: Progress) -> tuple[Measurement, Cost]:

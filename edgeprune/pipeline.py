@@ -20,7 +20,7 @@ Each stage is a function from one frozen value to the next; to learn how one wor
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def _findings(model: Model, device: Device, budget: Budget, network: Network, pr
         measurement=proof.measurement,
         verification=proof.verification,
         accuracy=proof.accuracy,
-        pruning=network.pruning,
+        pruning=replace(network.pruning, lossless_channels=network.build.lossless_channels),
     )
 
 

@@ -65,7 +65,7 @@ def shrink(
     if not coupling.groups:
         raise over_budget(unpruned, budget, "none of its channels can be pruned")
     widths = group_widths(coupling, minimum=settings.minimum)
-    skeleton = Skeleton(unpruned.build.graph, weighted_layers(coupling), widths)
+    skeleton = Skeleton(unpruned.build.whole, weighted_layers(coupling), widths)
     table = _as_measured(costs(skeleton, device, Objective(settings.optimize)), unpruned)
     cut = _settle(model, coupling, table, device, budget, settings, fit, progress)
     if not settings.train:
