@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Tensor
+from edgeprune.graph.ir import Attributes, Node, Tensor
 
-__all__ = ["with_axis_last"]
+__all__ = ["keeps_last_axis", "with_axis_last"]
 
 
 def with_axis_last(
@@ -30,3 +30,8 @@ def with_axis_last(
     result = build.tensor(y.name, tuple(y.shape[old] for old in perm), y.dtype, y.quant)
     emit(build.transpose(x, perm), result)
     build.transpose(result, tuple(perm.index(old) for old in range(rank)), output=y)
+
+
+def keeps_last_axis(node: Node, perm: tuple[int, ...]) -> Attributes | None:
+    """`Operator.permute` of an operator along the last axis: it minds only where that axis goes."""
+    return node.attrs if perm[-1] == len(perm) - 1 else None

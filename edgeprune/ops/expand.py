@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Shape
+from edgeprune.graph.ir import Array, Attributes, Node, Shape
 from edgeprune.ops._movement import DataMovement
 from edgeprune.ops.base import OnnxNode
 
@@ -39,6 +39,9 @@ class Expand(DataMovement):
 
     def move(self, node: Node, *inputs: Array) -> Array:
         return np.broadcast_to(inputs[0], node.ints("shape"))
+
+    def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
+        return {"shape": tuple(node.ints("shape")[axis] for axis in perm)}
 
 
 OPERATOR = Expand()

@@ -24,9 +24,10 @@ import math
 import numpy as np
 
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Shape
+from edgeprune.graph.ir import Array, Attributes, Node, Shape
 from edgeprune.ops._exponentials import check_row, exponentials, lower_over_axis
 from edgeprune.ops._fixed_point import clamp_int8
+from edgeprune.ops._layout import keeps_last_axis
 from edgeprune.ops.base import OnnxNode, Operator
 
 __all__ = ["OPERATOR", "LogSoftmax"]
@@ -69,6 +70,9 @@ class LogSoftmax(Operator):
     def float_reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         shifted = inputs[0] - inputs[0].max(axis=-1, keepdims=True)
         return (shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)),)
+
+    def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
+        return keeps_last_axis(node, perm)
 
 
 def _log2(total: Array) -> Array:

@@ -15,9 +15,9 @@ import numpy as np
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Shape, Tensor
+from edgeprune.graph.ir import Array, Attributes, Node, Shape, Tensor
 from edgeprune.ops._fixed_point import clamp_int8
-from edgeprune.ops._layout import with_axis_last
+from edgeprune.ops._layout import keeps_last_axis, with_axis_last
 from edgeprune.ops._values import real_value
 from edgeprune.ops.base import OnnxNode, Operator
 
@@ -83,6 +83,9 @@ class PRelu(Operator):
 
     def float_reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         return (np.where(inputs[0] >= 0.0, inputs[0], inputs[0] * inputs[1]),)
+
+    def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
+        return keeps_last_axis(node, perm)
 
 
 OPERATOR = PRelu()

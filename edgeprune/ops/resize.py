@@ -1,22 +1,34 @@
-"""Resize of an image by nearest neighbour; Upsample too.
+"""Resize of an image by nearest neighbour; Upsample too. Mode linear lowers to ResizeLinear.
 
 Inputs x [N, H, W, C]; attributes rows and columns: for each output row (column), the input row (column) it
-repeats. They are worked out from ONNX's coordinate modes once, at lowering, in float32 as ONNX Runtime does.
+repeats. They are worked out from ONNX's coordinate modes once, at lowering.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Shape, Tensor
+from edgeprune.graph.ir import Array, Attributes, Node, Shape, Tensor
 from edgeprune.ops._layout import with_axis_last
 from edgeprune.ops._movement import DataMovement
+from edgeprune.ops._positions import NEAREST_MODES, linear_weights, nearest_indices, positions
 from edgeprune.ops._values import normalized_axis
 from edgeprune.ops.base import OnnxNode
 
-__all__ = ["OPERATOR", "Resize", "nearest_indices"]
+__all__ = ["OPERATOR", "Resize"]
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Elements of the input and the output along an axis, and their ratio where the model states it."""
+
+    length: int
+    resized: int
+    scale: float | None
 
 
 class Resize(DataMovement):
@@ -28,9 +40,10 @@ class Resize(DataMovement):
     def lower(self, node: OnnxNode, build: Builder) -> None:
         x, y = node.required(0), node.outputs[0]
         mode = str(node.attrs.get("mode", "nearest"))
-        if mode != "nearest":
+        if mode not in ("nearest", "linear") or node.attrs.get("antialias", 0):
             raise UsageError(
-                f"{node.op_type} node {node.name!r} has mode {mode!r}; only nearest is supported"
+                f"{node.op_type} node {node.name!r} has mode {mode!r}; nearest and linear without antialias "
+                "are supported"
             )
         if str(node.attrs.get("keep_aspect_ratio_policy", "stretch")) != "stretch":
             raise UsageError(
@@ -43,17 +56,17 @@ class Resize(DataMovement):
                 "only the height and width of [N, C, H, W] and the length of [N, C, L] can change"
             )
         scales = _scales(node, rank)
-        indices = [_axis_indices(node, x.shape[axis], y.shape[axis], scales[axis]) for axis in range(2, rank)]
-        rows, columns = [(0,), *indices] if rank == 3 else indices
-        attrs = {"rows": rows, "columns": columns}
+        axes = [_Axis(x.shape[axis], y.shape[axis], scales[axis]) for axis in range(2, rank)]
+        rows, columns = [_Axis(1, 1, None), *axes] if rank == 3 else axes
+        op, attrs = _linear(node, rows, columns) if mode == "linear" else _nearest(node, rows, columns)
 
         def emit(moved: Tensor, result: Tensor) -> None:
             if rank == 4:
-                build.add(self.name, node.name, [moved], [result], attrs)
+                build.add(op, node.name, [moved], [result], attrs)
                 return
             n, length, channels = moved.shape
-            image = build.tensor(y.name, (n, 1, len(columns), channels), y.dtype, y.quant)
-            build.add(self.name, node.name, [build.reshape(moved, (n, 1, length, channels))], [image], attrs)
+            image = build.tensor(y.name, (n, 1, columns.resized, channels), y.dtype, y.quant)
+            build.add(op, node.name, [build.reshape(moved, (n, 1, length, channels))], [image], attrs)
             build.reshape(image, result.shape, output=result)
 
         with_axis_last(build, x, y, 1, emit)
@@ -84,61 +97,52 @@ def _scales(node: OnnxNode, rank: int) -> list[float | None]:
     return scales
 
 
-def _axis_indices(node: OnnxNode, length: int, resized: int, scale: float | None) -> tuple[int, ...]:
-    legacy = node.op_type == "Upsample" or node.opset < 11
-    if legacy:
-        coordinates, nearest = "asymmetric", "simple"
-    else:
-        coordinates = str(node.attrs.get("coordinate_transformation_mode", "half_pixel"))
-        nearest = str(node.attrs.get("nearest_mode", "round_prefer_floor"))
+def _positions(node: OnnxNode, axis: _Axis) -> Array:
+    coordinates = "half_pixel"
+    if _is_legacy(node):
+        coordinates = "asymmetric"
+    elif "coordinate_transformation_mode" in node.attrs:
+        coordinates = str(node.attrs["coordinate_transformation_mode"])
     try:
-        return nearest_indices(length, resized, scale, coordinates, nearest)
-    except KeyError as error:
-        raise UsageError(f"Resize node {node.name!r} has the unsupported mode {error.args[0]!r}") from None
+        return positions(axis.length, axis.resized, axis.scale, coordinates)
+    except KeyError:
+        raise UsageError(
+            f"Resize node {node.name!r} has the unsupported coordinate mode {coordinates!r}"
+        ) from None
 
 
-def nearest_indices(
-    length: int, resized: int, scale: float | None, coordinates: str, nearest: str
-) -> tuple[int, ...]:
-    """The input index of each of `resized` outputs along an axis of `length`.
+def _is_legacy(node: OnnxNode) -> bool:
+    """Whether the node is of an opset without coordinate modes."""
+    return node.op_type == "Upsample" or node.opset < 11
 
-    Args:
-        length: elements of the input.
-        resized: elements of the output.
-        scale: resized / length as the model states it; None to compute it.
-        coordinates: ONNX's coordinate_transformation_mode.
-        nearest: ONNX's nearest_mode, or "simple": what ONNX Runtime does in opsets that have no such mode.
 
-    Raises:
-        KeyError: an unknown mode; its argument is the mode.
-    """
-    i, ratio = np.arange(resized, dtype=np.float32), np.float32(scale or resized / length)
-    half = np.float32(0.5)
-    if resized == length and ratio == 1:
-        return tuple(range(length))
-    if coordinates == "asymmetric":
-        position = i / ratio
-    elif coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and resized > 1):
-        position = (i + half) / ratio - half
-    elif coordinates == "pytorch_half_pixel" or (coordinates == "align_corners" and resized == 1):
-        position = np.zeros_like(i)
-    elif coordinates == "align_corners":
-        position = i * np.float32(length - 1) / np.float32(resized - 1)
-    elif coordinates == "half_pixel_symmetric":
-        adjustment = np.float32(resized) / (ratio * np.float32(length))
-        position = np.float32(length / 2) * (1 - adjustment) + (i + half) / ratio - half
-    elif coordinates == "tf_half_pixel_for_nn":
-        position = (i + half) / ratio
-    else:
-        raise KeyError(coordinates)
-    roundings = {
-        "round_prefer_floor": np.ceil(position - half),
-        "round_prefer_ceil": np.floor(position + half),
-        "floor": np.floor(position),
-        "ceil": np.ceil(position),
-        "simple": np.ceil(position) if ratio < 1 else np.trunc(position),
+def _nearest(node: OnnxNode, rows: _Axis, columns: _Axis) -> tuple[str, Attributes]:
+    indices = [
+        nearest_indices(_positions(node, axis), axis.length, _rounding(node, axis))
+        for axis in (rows, columns)
+    ]
+    return "Resize", {"rows": indices[0], "columns": indices[1]}
+
+
+def _rounding(node: OnnxNode, axis: _Axis) -> str:
+    """The node's nearest_mode; opsets without one round as ONNX Runtime does."""
+    if _is_legacy(node):
+        return "ceil" if (axis.scale or axis.resized / axis.length) < 1 else "floor"
+    rounding = str(node.attrs.get("nearest_mode", "round_prefer_floor"))
+    if rounding not in NEAREST_MODES:
+        raise UsageError(f"Resize node {node.name!r} has the unknown nearest_mode {rounding!r}")
+    return rounding
+
+
+def _linear(node: OnnxNode, rows: _Axis, columns: _Axis) -> tuple[str, Attributes]:
+    row, row_weights = linear_weights(_positions(node, rows), rows.length)
+    column, column_weights = linear_weights(_positions(node, columns), columns.length)
+    return "ResizeLinear", {
+        "rows": row,
+        "row_weights": row_weights,
+        "columns": column,
+        "column_weights": column_weights,
     }
-    return tuple(int(index) for index in np.clip(roundings[nearest], 0, length - 1))
 
 
 OPERATOR = Resize()

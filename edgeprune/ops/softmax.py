@@ -27,9 +27,10 @@ from __future__ import annotations
 import numpy as np
 
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Quant, Shape
+from edgeprune.graph.ir import Array, Attributes, Node, Quant, Shape
 from edgeprune.ops._exponentials import check_row, exponentials, lower_over_axis
 from edgeprune.ops._fixed_point import clamp_int8, quantize_multiplier
+from edgeprune.ops._layout import keeps_last_axis
 from edgeprune.ops.base import OnnxNode, Operator
 
 __all__ = ["OPERATOR", "Softmax"]
@@ -76,6 +77,9 @@ class Softmax(Operator):
     def float_reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         e = np.exp(inputs[0] - inputs[0].max(axis=-1, keepdims=True))
         return (e / e.sum(axis=-1, keepdims=True),)
+
+    def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
+        return keeps_last_axis(node, perm)
 
 
 OPERATOR = Softmax()

@@ -99,6 +99,19 @@ def test_resize(data, shape, dtype):
     )
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.data(), st.tuples(*(st.integers(1, 4) for _ in range(4))))
+def test_resize_linear(data, shape):
+    n, height, width, channels = shape
+    attrs = {}
+    for key, extent in (("row", height), ("column", width)):
+        indices = data.draw(st.lists(st.integers(0, extent - 1), min_size=1, max_size=6))
+        weights = [data.draw(st.integers(0, 2047)) if i + 1 < extent else 0 for i in indices]
+        attrs |= {f"{key}s": tuple(indices), f"{key}_weights": tuple(weights)}
+    y_shape = (n, len(attrs["rows"]), len(attrs["columns"]), channels)
+    check("ResizeLinear", "resize_linear_s8_c", activation("x", shape), y_shape, attrs)
+
+
 def test_resize_by_whole_factors_needs_no_tables():
     x, y = activation("x", (1, 3, 4, 8)), activation("y", (1, 6, 12, 8))
     attrs = {"rows": (0, 0, 1, 1, 2, 2), "columns": tuple(i // 3 for i in range(12))}

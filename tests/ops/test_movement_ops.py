@@ -95,6 +95,25 @@ def test_resize_by_nearest_neighbour(height, width, to_height, to_width, coordin
     agree("Resize", [(1, 2, height, width)], attrs, {3: ints(1, 2, to_height, to_width)}, 18)
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    to_height=st.integers(1, 20),
+    to_width=st.integers(1, 20),
+    coordinates=st.sampled_from(["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"]),
+)
+def test_resize_by_interpolation_is_within_a_step(height, width, to_height, to_width, coordinates):
+    attrs = {"coordinate_transformation_mode": coordinates, "mode": "linear"}
+    sizes = {3: ints(1, 2, to_height, to_width)}
+    x = Tensor("x", (1, 2, height, width), "int8", UNIT)
+    y = Tensor("y", (1, 2, to_height, to_width), "int8", UNIT)
+    stored = random_stored(np.random.default_rng(height), x.shape)
+    (real,) = run_onnxruntime("Resize", [stored], sizes, attrs, 18)
+    known = run_nodes(lower("Resize", [x], [y], sizes, attrs, 18), [x], [stored])
+    assert np.abs(known["y"].astype(np.float64) - np.rint(real)).max() <= 1
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_concat(axis):
     shapes = [[1, 3, 4, 2] for _ in range(3)]
@@ -159,7 +178,7 @@ def test_batch_normalization_is_within_a_step_of_float(shape):
 @pytest.mark.parametrize(
     ("op_type", "shape", "to", "attrs", "constants", "words"),
     [
-        ("Resize", (1, 2, 3, 4), (1, 2, 6, 8), {"mode": "linear"}, {2: floats(1, 1, 2, 2)}, "nearest"),
+        ("Resize", (1, 2, 3, 4), (1, 2, 6, 8), {"mode": "cubic"}, {2: floats(1, 1, 2, 2)}, "cubic"),
         ("Resize", (1, 2, 3, 4), (1, 4, 3, 4), {}, {3: ints(1, 4, 3, 4)}, "height and width"),
         (
             "Resize",
