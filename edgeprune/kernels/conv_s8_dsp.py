@@ -25,7 +25,8 @@ from edgeprune.templating import render
 __all__ = ["FAMILY", "ConvDsp", "cost", "emit_blocks"]
 
 _BLOCK = 4
-_CODE_BYTES = 700
+_CODE_BYTES = 400
+"""Of a layer's own function, about; helpers are shared by all layers."""
 
 
 class ConvDsp(KernelFamily):

@@ -25,7 +25,8 @@ from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "DepthwiseDsp", "Tiling"]
 
-_CODE_BYTES = 800
+_CODE_BYTES = 650
+"""Of a layer's own function, about; helpers are shared by all layers."""
 _SCRATCH_LIMITS = (4096, 1024)
 """Strips are made as high as these allow, one candidate each."""
 

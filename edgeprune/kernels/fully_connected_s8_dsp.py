@@ -20,7 +20,8 @@ from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "FullyConnectedDsp"]
 
-_CODE_BYTES = 450
+_CODE_BYTES = 300
+"""Of a layer's own function, about; helpers are shared by all layers."""
 
 
 class FullyConnectedDsp(KernelFamily):

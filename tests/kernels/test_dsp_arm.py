@@ -1,0 +1,49 @@
+"""The DSP kernels compile for the cores they are for without a warning, and use the instructions they are for."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from tests.support import cases
+from tests.support.dsp_kernels import candidates_of
+from tests.support.host_kernel import emit_file
+
+COMPILER = "arm-none-eabi-gcc"
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-align", "-Werror"]
+CORES = ["cortex-m4", "cortex-m7", "cortex-m33"]
+
+LAYERS = {
+    "conv_s8_dsp": [
+        {},
+        {"in_channels": 3, "strides": (2, 2), "out_channels": 5},
+        {"kernel": (1, 1), "pads": (0, 0, 0, 0), "in_channels": 6},
+    ],
+    "depthwise_s8_dsp": [
+        {"in_channels": 8, "group": 8},
+        {"in_channels": 8, "group": 8, "strides": (2, 2)},
+        {"in_channels": 8, "group": 8, "kernel": (5, 5), "pads": (2, 2, 2, 2)},
+    ],
+    "fully_connected_s8_dsp": [{"in_features": 30}, {"rows": (3,)}],
+}
+CASES = [(family, case) for family, found in LAYERS.items() for case in found]
+
+
+@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"{COMPILER} is not installed")
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-Os"])
+def test_compiles_without_a_warning(core, level, tmp_path):
+    rng = np.random.default_rng(0)
+    for number, (family, case) in enumerate(CASES):
+        make = cases.fully_connected_node if family.startswith("fully") else cases.conv_node
+        text, _ = emit_file(candidates_of(make(rng, **case), family)[0])
+        (tmp_path / f"layer_{number}.c").write_text(text)
+    sources = sorted(path.name for path in tmp_path.glob("*.c"))
+    command = [COMPILER, f"-mcpu={core}", "-mthumb", "-std=c99", level, *WARNINGS, "-S", *sources]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for source in sources:
+        assert "smla" in (tmp_path / source).with_suffix(".s").read_text()

@@ -1,0 +1,53 @@
+"""What the tests of the DSP kernels share: a device with the extension, and layers of chosen requantisation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from edgeprune.device import Device
+from edgeprune.graph.build import constant
+from edgeprune.graph.ir import Node, Quant
+from edgeprune.kernels import families
+from edgeprune.kernels.base import Candidate
+from edgeprune.ops._convolution import weight_scales
+from tests.support import cases
+from tests.support.host_kernel import reference, run_on_host, weights_of
+
+DSP = Device("m4", "", "cortex-m4", 1, (), None, True, True, "arm-none-eabi-gcc", (), None)
+PLAIN = replace(DSP, core="cortex-m3", dsp=False)
+
+
+def candidates_of(node: Node, family: str) -> tuple[Candidate, ...]:
+    """The family's candidates for the node, all of which admit its weights."""
+    found = families()[family].candidates((node,), DSP)
+    assert found
+    assert all(families()[family].admits(candidate, weights_of((node,))) for candidate in found)
+    return found
+
+
+def assert_exact(node: Node, family: str, rng: np.random.Generator) -> None:
+    """Every candidate equals the reference, also with the input as near the output as it declares."""
+    values = cases.stored_inputs(rng, node)
+    expected = reference((node,), values)["y"]
+    for candidate in candidates_of(node, family):
+        np.testing.assert_array_equal(run_on_host(candidate, values)["y"], expected)
+        if candidate.overlap[0] is not None:
+            overlapped = run_on_host(candidate, values, overlapped="x")["y"]
+            np.testing.assert_array_equal(overlapped, expected, err_msg=f"distance {candidate.overlap[0]}")
+
+
+def scaled_by(node: Node, real: float, zero_point: int, clamp: tuple[int, int]) -> Node:
+    """`node` with the largest of its multipliers `real`, and the output's zero point and clamp."""
+    x, w, _ = node.inputs
+    scale = x.scale * float(weight_scales(w).max()) / real
+    y = replace(node.output, quant=Quant.per_tensor(scale, zero_point))
+    return replace(node, outputs=(y,), attrs={**node.attrs, "clamp": clamp})
+
+
+def with_weights(node: Node, w: np.ndarray, b: np.ndarray) -> Node:
+    """`node` with other weights and bias of the same shapes."""
+    old_w, old_b = node.inputs[1:]
+    new = (constant("w", w.astype(np.int8), old_w.quant), constant("b", b.astype(np.int32), old_b.quant))
+    return replace(node, inputs=(node.inputs[0], *new))
