@@ -35,11 +35,15 @@ class RecurrentPortable(KernelFamily):
     """Words per unit of the constant `rows`."""
     code_bytes: ClassVar[int]
     """Machine code of the kernel with its helpers and their table."""
-    cycles_per_mac: ClassVar[float]
     cycles_per_unit: ClassVar[int]
+    """Cycles of a unit in a time step beside its products."""
 
     def helpers(self, node: Node) -> tuple[tuple[str, str], ...]:
         """(suffix of the C name, part of the shared template) of the helpers the step calls, in order."""
+        raise NotImplementedError
+
+    def cycles_per_mac(self, node: Node) -> float:
+        """Cycles of a multiply-accumulate, loads and loop included."""
         raise NotImplementedError
 
     def interleaved(self, node: Node) -> bool:
@@ -65,7 +69,7 @@ class RecurrentPortable(KernelFamily):
             self.name,
             nodes,
             flash_bytes=self.code_bytes + constants + rows_bytes,
-            cycles=round(operator.macs(node) * self.cycles_per_mac + units * self.cycles_per_unit),
+            cycles=round(operator.macs(node) * self.cycles_per_mac(node) + units * self.cycles_per_unit),
             scratch_bytes=(4 * self.keeps_state + buffers) * hidden,
         )
         return (_with_overlap(candidate, node),)

@@ -22,8 +22,7 @@ class GruPortable(RecurrentPortable):
     name = "gru_s8_c"
     op = "Gru"
     row_words = 10
-    code_bytes = 2200
-    cycles_per_mac = 5.0
+    code_bytes = 1900
     cycles_per_unit = 420
 
     def helpers(self, node: Node) -> tuple[tuple[str, str], ...]:
@@ -39,6 +38,9 @@ class GruPortable(RecurrentPortable):
 
     def interleaved(self, node: Node) -> bool:
         return bool(node.int("linear_before_reset"))
+
+    def cycles_per_mac(self, node: Node) -> float:
+        return 5.0 if self.interleaved(node) else 7.5
 
     def pack_rows(self, node: Node, over_x: Array, over_h: Array, offsets: Array) -> Array:
         gates = np.stack([over_x, over_h, offsets[..., :3]], axis=-1)

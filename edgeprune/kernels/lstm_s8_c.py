@@ -20,8 +20,7 @@ class LstmPortable(RecurrentPortable):
     name = "lstm_s8_c"
     op = "Lstm"
     row_words = 12
-    code_bytes = 1800
-    cycles_per_mac = 4.5
+    code_bytes = 1500
     cycles_per_unit = 500
 
     def helpers(self, node: Node) -> tuple[tuple[str, str], ...]:
@@ -33,6 +32,9 @@ class LstmPortable(RecurrentPortable):
             ("gate", "gate"),
             ("dot_4", "dot"),
         )
+
+    def cycles_per_mac(self, node: Node) -> float:
+        return 4.5
 
     def pack_rows(self, node: Node, over_x: Array, over_h: Array, offsets: Array) -> Array:
         return np.stack([over_x, over_h, offsets], axis=-1)

@@ -21,8 +21,7 @@ class RnnPortable(RecurrentPortable):
     op = "Rnn"
     keeps_state = False
     row_words = 3
-    code_bytes = 560
-    cycles_per_mac = 7.0
+    code_bytes = 900
     cycles_per_unit = 130
 
     def helpers(self, node: Node) -> tuple[tuple[str, str], ...]:
@@ -33,6 +32,9 @@ class RnnPortable(RecurrentPortable):
             ("gate", "gate"),
             ("dot_1", "dot"),
         )
+
+    def cycles_per_mac(self, node: Node) -> float:
+        return 7.5
 
     def pack_rows(self, node: Node, over_x: Array, over_h: Array, offsets: Array) -> Array:
         return np.concatenate([over_x, over_h, offsets], axis=-1)

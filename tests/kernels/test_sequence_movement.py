@@ -71,6 +71,7 @@ def test_normalization_kernel(
     (candidate,) = families()["layer_normalization_s8_c"].candidates((node,), HOST)
     expected = reference((node,), {"x": x})["y"]
     np.testing.assert_array_equal(run_on_host(candidate, {"x": x})["y"], expected)
+    np.testing.assert_array_equal(run_on_host(candidate, {"x": x}, overlapped="x")["y"], expected)
 
 
 @pytest.mark.parametrize("kind", ["embedding", "computed", "constant indices", "ids along the last axis"])
