@@ -17,13 +17,13 @@ from edgeprune.kernels._requantization import (
     requantization_constants,
     weighted_arguments,
 )
+from edgeprune.kernels._sums import BLOCK, block_sizes, last_block, multiply_function, store_function
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "ConvPortable"]
 
 _CODE_BYTES = 420
-_BLOCK = 4
 
 
 class ConvPortable(KernelFamily):
@@ -35,7 +35,6 @@ class ConvPortable(KernelFamily):
         if len(nodes) != 1 or nodes[0].op != "Conv":
             return ()
         g = conv_geometry(nodes[0])
-        last = g.group_out_channels % _BLOCK or min(_BLOCK, g.group_out_channels)
         return (
             Candidate(
                 self.name,
@@ -43,7 +42,7 @@ class ConvPortable(KernelFamily):
                 nodes,
                 flash_bytes=_CODE_BYTES + g.out_channels * (g.taps + REQUANTIZE_BYTES),
                 cycles=_cycles(g),
-                overlap=(pixelwise_distance(g, last),),
+                overlap=(pixelwise_distance(g, last_block(g.group_out_channels)),),
             ),
         )
 
@@ -55,21 +54,22 @@ class ConvPortable(KernelFamily):
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
-        g = conv_geometry(node)
+        g, store = conv_geometry(node), store_function(names.prefix, node)
         stem = (
             f"{names.prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
             f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
         )
-        function = self.render(stem, {"prefix": names.prefix, "g": g, "edges": edges(g)})
-        return Code((function,), f"{stem}({weighted_arguments(node, names)});")
+        function = self.render(stem, {"prefix": names.prefix, "store": store.name, "g": g, "edges": edges(g)})
+        sums = [multiply_function(names.prefix, count) for count in block_sizes(g.group_out_channels)]
+        return Code((*sums, store, function), f"{stem}({weighted_arguments(node, names)});")
 
 
 def _cycles(g: ConvGeometry) -> int:
     """From instructions counted on Cortex-M3: per MAC, per loop over a kernel row, per output, per pixel."""
     pixels = g.batch * g.out_height * g.out_width
-    blocks = g.group * -(-g.group_out_channels // _BLOCK)
+    blocks = g.group * -(-g.group_out_channels // BLOCK)
     loops = g.kernel_height * (1 if g.group == 1 and g.dilation_width == 1 else g.kernel_width)
-    sums = blocks * (g.taps * (3 + 2 * min(_BLOCK, g.group_out_channels)) + 15 * loops + 25)
+    sums = blocks * (g.taps * (3 + 2 * min(BLOCK, g.group_out_channels)) + 15 * loops + 25)
     outputs = g.out_channels * REQUANTIZE_INSTRUCTIONS
     return round(CYCLES_PER_INSTRUCTION * pixels * (sums + outputs + 20))
 

@@ -15,13 +15,13 @@ from edgeprune.kernels._requantization import (
     requantization_constants,
     weighted_arguments,
 )
+from edgeprune.kernels._sums import BLOCK, block_sizes, multiply_function, store_function
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops import operator_for
 
 __all__ = ["FAMILY", "ConvTransposePortable"]
 
 _CODE_BYTES = 480
-_BLOCK = 4
 
 
 class ConvTransposePortable(KernelFamily):
@@ -50,12 +50,14 @@ class ConvTransposePortable(KernelFamily):
         dilation_height, dilation_width = node.ints("dilations")
         pad_top, pad_left, _, _ = node.ints("pads")
         group = node.int("group")
+        store = store_function(names.prefix, node)
         stem = (
             f"{names.prefix}_conv_transpose_{kernel_height}x{kernel_width}_"
             f"{in_height}x{in_width}x{in_channels}_{out_channels}"
         )
         values = {
             "prefix": names.prefix,
+            "store": store.name,
             "batch": batch,
             "in_height": in_height,
             "in_width": in_width,
@@ -75,16 +77,17 @@ class ConvTransposePortable(KernelFamily):
             "group": group,
             "group_channels": out_channels // group,
         }
-        return Code((self.render(stem, values),), f"{stem}({weighted_arguments(node, names)});")
+        sums = [multiply_function(names.prefix, count) for count in block_sizes(out_channels // group)]
+        return Code((*sums, store, self.render(stem, values)), f"{stem}({weighted_arguments(node, names)});")
 
 
 def _cycles(node: Node) -> int:
     """From instructions counted on Cortex-M3: per MAC, per tap tested, per output."""
     channels, kernel_height, kernel_width, _ = node.inputs[1].shape
     group = node.int("group")
-    blocks = group * -(-(channels // group) // _BLOCK)
+    blocks = group * -(-(channels // group) // BLOCK)
     pixels = node.output.elements // channels
-    sums = 14 * operator_for(node).macs(node) / min(_BLOCK, channels // group)
+    sums = 14 * operator_for(node).macs(node) / min(BLOCK, channels // group)
     tests = pixels * blocks * kernel_height * kernel_width * 12
     return round(CYCLES_PER_INSTRUCTION * (sums + tests + node.output.elements * REQUANTIZE_INSTRUCTIONS))
 

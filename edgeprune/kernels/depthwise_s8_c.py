@@ -17,13 +17,13 @@ from edgeprune.kernels._requantization import (
     requantization_constants,
     weighted_arguments,
 )
+from edgeprune.kernels._sums import BLOCK, block_sizes, depthwise_function, store_function
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "DepthwisePortable"]
 
 _CODE_BYTES = 420
-_BLOCK = 4
 
 
 class DepthwisePortable(KernelFamily):
@@ -56,19 +56,20 @@ class DepthwisePortable(KernelFamily):
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
-        g = conv_geometry(node)
+        g, store = conv_geometry(node), store_function(names.prefix, node)
         stem = (
             f"{names.prefix}_depthwise_{g.kernel_height}x{g.kernel_width}_"
             f"{g.in_height}x{g.in_width}x{g.in_channels}"
         )
-        function = self.render(stem, {"prefix": names.prefix, "g": g, "edges": edges(g)})
-        return Code((function,), f"{stem}({weighted_arguments(node, names)});")
+        function = self.render(stem, {"prefix": names.prefix, "store": store.name, "g": g, "edges": edges(g)})
+        sums = [depthwise_function(names.prefix, count) for count in block_sizes(g.in_channels)]
+        return Code((*sums, store, function), f"{stem}({weighted_arguments(node, names)});")
 
 
 def _cycles(g: ConvGeometry) -> int:
     """From instructions counted on Cortex-M3: per MAC, per tap and kernel row of a block, per output."""
     pixels = g.batch * g.out_height * g.out_width
-    blocks = -(-g.out_channels // _BLOCK)
+    blocks = -(-g.out_channels // BLOCK)
     sums = g.taps * (4 * g.out_channels + 5 * blocks) + 20 * g.kernel_height * blocks + 20 * blocks
     return round(CYCLES_PER_INSTRUCTION * pixels * (sums + g.out_channels * REQUANTIZE_INSTRUCTIONS + 20))
 

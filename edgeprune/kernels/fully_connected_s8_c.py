@@ -11,12 +11,12 @@ from edgeprune.kernels._requantization import (
     requantization_constants,
     weighted_arguments,
 )
+from edgeprune.kernels._sums import BLOCK, block_sizes, last_block, multiply_function, store_function
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 
 __all__ = ["FAMILY", "FullyConnectedPortable"]
 
 _CODE_BYTES = 260
-_BLOCK = 4
 
 
 class FullyConnectedPortable(KernelFamily):
@@ -30,8 +30,8 @@ class FullyConnectedPortable(KernelFamily):
         channels, depth = nodes[0].inputs[1].shape
         flash = _CODE_BYTES + channels * (depth + REQUANTIZE_BYTES)
         rows = nodes[0].output.elements // channels
-        blocks = -(-channels // _BLOCK)
-        per_row = blocks * (depth * (3 + 2 * min(_BLOCK, channels)) + 25) + channels * REQUANTIZE_INSTRUCTIONS
+        blocks = -(-channels // BLOCK)
+        per_row = blocks * (depth * (3 + 2 * min(BLOCK, channels)) + 25) + channels * REQUANTIZE_INSTRUCTIONS
         cycles = round(CYCLES_PER_INSTRUCTION * rows * per_row)
         return (
             Candidate(
@@ -49,10 +49,18 @@ class FullyConnectedPortable(KernelFamily):
         node = candidate.nodes[0]
         channels, depth = node.inputs[1].shape
         rows = node.output.elements // channels
+        store = store_function(names.prefix, node)
         stem = f"{names.prefix}_fully_connected_{rows}x{depth}_{channels}"
-        values = {"prefix": names.prefix, "rows": rows, "depth": depth, "channels": channels}
+        values = {
+            "prefix": names.prefix,
+            "store": store.name,
+            "rows": rows,
+            "depth": depth,
+            "channels": channels,
+        }
         function = self.render(stem, values)
-        return Code((function,), f"{stem}({weighted_arguments(node, names)});")
+        sums = [multiply_function(names.prefix, count) for count in block_sizes(channels)]
+        return Code((*sums, store, function), f"{stem}({weighted_arguments(node, names)});")
 
 
 def _distance(rows: int, depth: int, channels: int) -> int:
@@ -60,7 +68,7 @@ def _distance(rows: int, depth: int, channels: int) -> int:
 
     Before that block is stored, r * channels + channels - last bytes are, and r * depth onwards is needed.
     """
-    last = channels % _BLOCK or min(_BLOCK, channels)
+    last = last_block(channels)
     ends = [(row, row * channels + channels - last) for row in (0, rows - 1)]
     after = [(row, row * channels) for row in (1, rows - 1) if row < rows]
     return max(0, *(stored - row * depth for row, stored in ends + after))

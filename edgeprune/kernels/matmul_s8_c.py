@@ -7,6 +7,7 @@ from edgeprune.graph.ir import Node, Tensor
 from edgeprune.kernels._loops import elementwise_loops
 from edgeprune.kernels._operands import constant_bytes, operand_constants, operand_pointers
 from edgeprune.kernels._requantization import CYCLES_PER_INSTRUCTION, REQUANTIZE_INSTRUCTIONS
+from edgeprune.kernels._sums import block_sizes, columns_function, multiply_function
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops.matmul import OPERATOR as MATMUL
 
@@ -53,7 +54,9 @@ class MatMulPortable(KernelFamily):
             *node.ints("clamp"),
         ]
         arguments = [*operand_pointers(node, names), names.tensors[node.output.name], *map(str, numbers)]
-        return Code((self.render(stem, values),), f"{stem}({', '.join(arguments)});")
+        sum_function = multiply_function if node.int("transpose_b") else columns_function
+        sums = [sum_function(names.prefix, count) for count in block_sizes(columns)]
+        return Code((*sums, self.render(stem, values)), f"{stem}({', '.join(arguments)});")
 
 
 def _leading(tensor: Tensor) -> Tensor:

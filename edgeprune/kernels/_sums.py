@@ -1,0 +1,62 @@
+"""Functions that the portable kernels of linear operators share: sums of products, and their scaling.
+
+They are kept out of line: a compiler that inlines them into a kernel's loop nest runs out of registers and
+spills the sums in the innermost loop. Being shared, they also cost their flash only once.
+"""
+
+from __future__ import annotations
+
+from edgeprune.graph.ir import Node
+from edgeprune.kernels.base import Function
+from edgeprune.ops._convolution import requantized_multipliers
+from edgeprune.templating import render
+
+__all__ = [
+    "BLOCK",
+    "block_sizes",
+    "columns_function",
+    "depthwise_function",
+    "last_block",
+    "multiply_function",
+    "store_function",
+]
+
+BLOCK = 4
+"""Outputs summed at a time, as long as there are that many."""
+
+
+def block_sizes(outputs: int) -> tuple[int, ...]:
+    """The blocks needed for `outputs`: of 4, and of 1 for what remains."""
+    return (*((BLOCK,) if outputs >= BLOCK else ()), *((1,) if outputs % BLOCK else ()))
+
+
+def last_block(outputs: int) -> int:
+    """How many of `outputs` the last block computes."""
+    return block_sizes(outputs)[-1]
+
+
+def multiply_function(prefix: str, count: int) -> Function:
+    """`count` dot products of the same inputs, over rows of contiguous inputs and weights."""
+    return _function("multiply", f"{prefix}_multiply_{count}", prefix, count)
+
+
+def depthwise_function(prefix: str, count: int) -> Function:
+    """`count` neighbouring channels' dot products over a window, each with inputs of its own."""
+    return _function("depthwise", f"{prefix}_multiply_depthwise_{count}", prefix, count)
+
+
+def columns_function(prefix: str, count: int) -> Function:
+    """A row times `count` neighbouring columns of a matrix."""
+    return _function("columns", f"{prefix}_multiply_columns_{count}", prefix, count)
+
+
+def store_function(prefix: str, node: Node) -> Function:
+    """Scales the sums of a node with inputs x, w, b by their channels' multipliers and stores them."""
+    _, shifts = requantized_multipliers(node)
+    part = "store" if (shifts > 0).any() else "store_right"
+    return _function(part, f"{prefix}_{part}", prefix, 0)
+
+
+def _function(part: str, name: str, prefix: str, count: int) -> Function:
+    values = {"part": part, "name": name, "prefix": prefix, "count": count}
+    return Function(name, render("kernels/_sums.j2", values))
