@@ -92,8 +92,11 @@ def _check_values(model: onnx.ModelProto, path: Path) -> None:
     ) as error:  # the C++ binding raises types of its own; operators unknown to it are no error
         line = (str(error).strip().splitlines() or [""])[0]
         raise UsageError(f"{path}: its shapes are inconsistent ({line})") from error
-    values = [*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output]
-    for value in values:
+    # Constants may be empty: Resize takes such a region of interest, Squeeze such axes.
+    constants = {name for name, _ in _tensors(inferred.graph)}
+    for value in [*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output]:
+        if value.name in constants:
+            continue
         dims = value.type.tensor_type.shape.dim
         if any(dim.HasField("dim_value") and dim.dim_value == 0 for dim in dims):
             shape = [dim.dim_value for dim in dims]

@@ -1,15 +1,23 @@
-"""Rewrites of the float model, one per file, each exact in real arithmetic; each is `apply(model)`, in place."""
+"""Rewrites of the float model, one per file: `apply(model)`, in place, exact in real arithmetic but for `mask`."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from edgeprune.quantize.rewrites import attention_scale, linear, recurrent_state, standalone_batch_norm
+from edgeprune.quantize.rewrites import (
+    attention_scale,
+    batch_norm,
+    division,
+    gemm,
+    linear,
+    mask,
+    recurrent_state,
+)
 
 __all__ = ["rewrite"]
 
 
 def rewrite(model: ir.Model) -> None:
     """Every rewrite, in order."""
-    for step in (standalone_batch_norm, linear, recurrent_state, attention_scale):
+    for step in (gemm, batch_norm, division, linear, recurrent_state, attention_scale, mask):
         step.apply(model)
