@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeprune import __version__
 from edgeprune.codegen.describe import c_type, describe_step, shape_text
 from edgeprune.codegen.functions import share_functions
 from edgeprune.codegen.sources import Layer, Port, Sources
@@ -16,6 +15,7 @@ from edgeprune.kernels.base import Code, Constant, LayerNames, families
 from edgeprune.ops import operator_for
 from edgeprune.plan.program import Program, Step
 from edgeprune.templating import c_comment, c_identifier, render
+from edgeprune.version import __version__
 
 __all__ = ["Golden", "generate"]
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgeprune import __version__
 from edgeprune.config import Budget
 from edgeprune.device import Device
 from edgeprune.emulate import Measurement
@@ -15,6 +14,7 @@ from edgeprune.graph.ir import DTYPES, Graph, Tensor
 from edgeprune.ops import operator_for
 from edgeprune.plan import Buffer, Program, Step
 from edgeprune.verify.compare import Verification
+from edgeprune.version import __version__
 
 __all__ = ["Accuracy", "Findings", "PruningSummary", "make_report"]
 

@@ -1,0 +1,102 @@
+"""The Python interface: `edgeprune.deploy`, the same job as the command line's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from edgeprune.config import Objective, Settings
+from edgeprune.pipeline import Deployment
+from edgeprune.pipeline import deploy as run
+from edgeprune.progress import Progress
+
+__all__ = ["Deployment", "deploy"]
+
+
+def deploy(
+    model: str | Path,
+    *,
+    device: str,
+    flash: str | int | None = None,
+    ram: str | int | None = None,
+    latency: str | None = None,
+    output: str | Path | None = None,
+    backend: Literal["auto", "c"] = "auto",
+    dtype: Literal["int8"] = "int8",
+    data: str | Path | None = None,
+    samples: int | None = None,
+    calibration: str | Path | None = None,
+    optimize: Objective = "latency",
+    effort: int | None = None,
+    train: bool = True,
+    seed: int = 0,
+    reserve_flash: str | int | None = None,
+    reserve_ram: str | int | None = None,
+    ignore: Sequence[str] = (),
+    minimum: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+) -> Deployment:
+    """From a trained network to a verified C library that fits a device and a budget.
+
+    Args:
+        model: A recipe (.py), an .onnx or a .pt2 file.
+        device: The name of a device, or the path of a device profile (.toml).
+        flash: Most flash the library may add to an image: bytes, or a text such as "128K".
+        ram: Most RAM it may use, arena and stack included: bytes, or a text such as "32K".
+        latency: Longest inference at the device's clock, such as "40ms".
+        output: Where the bundle goes; `build/<model>-<device>` by default.
+        backend: Where kernels come from.
+        dtype: What the library computes in.
+        data: An .npz file of inputs `x` and labels `y` to verify on.
+        samples: How many of them to use.
+        calibration: An .npz file of inputs `x`, which a float ONNX model or .pt2 needs.
+        optimize: What to make least under the budget.
+        effort: Training steps after pruning.
+        train: Whether to train at all.
+        seed: Of everything random.
+        reserve_flash: Flash of the device that belongs to the rest of the firmware.
+        reserve_ram: RAM of the device that belongs to the rest of the firmware.
+        ignore: Layers that are not to be pruned.
+        minimum: Layer -> fewest channels it may keep.
+        progress: Where to report to; silent by default.
+
+    Returns:
+        The report, and the bundle's directory: None when nothing fits, and then `report["reason"]` says why.
+
+    Raises:
+        UsageError: wrong input; VerificationFailed: a build differs from the reference; MissingTool,
+        EnvironmentFailure: see `edgeprune.errors`.
+    """
+    return run(
+        Settings(
+            model=Path(model),
+            device=device,
+            flash=_text(flash),
+            ram=_text(ram),
+            latency=latency,
+            output=_path(output),
+            backend=backend,
+            dtype=dtype,
+            data=_path(data),
+            samples=samples,
+            calibration=_path(calibration),
+            optimize=optimize,
+            effort=effort,
+            train=train,
+            seed=seed,
+            reserve_flash=_text(reserve_flash),
+            reserve_ram=_text(reserve_ram),
+            ignore=tuple(ignore),
+            minimum=dict(minimum or {}),
+        ),
+        progress,
+    )
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _text(value: str | int | None) -> str | None:
+    return None if value is None else str(value)

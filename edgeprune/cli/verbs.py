@@ -1,0 +1,41 @@
+"""The verbs that run networks; importing this brings the whole pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.text import Text
+
+from edgeprune.analyze import analyze
+from edgeprune.cli.analysis import analysis_tables
+from edgeprune.cli.ending import Outcome
+from edgeprune.cli.terminal import Terminal
+from edgeprune.config import Settings
+from edgeprune.errors import OverBudget
+from edgeprune.pipeline import deploy
+from edgeprune.recheck import verify_bundle
+from edgeprune.report.terminal import summary
+
+__all__ = ["analyze_verb", "deploy_verb", "verify_verb"]
+
+
+def deploy_verb(settings: Settings, terminal: Terminal) -> Outcome:
+    """The whole job; status 3 when nothing fits."""
+    deployment = deploy(settings, terminal)
+    status = 0 if deployment.directory is not None else OverBudget.exit_status
+    return Outcome(deployment.report, summary(deployment.report, deployment.directory), status)
+
+
+def analyze_verb(settings: Settings, terminal: Terminal) -> Outcome:
+    """Estimates per layer and the alternatives."""
+    analysis = analyze(settings, terminal)
+    return Outcome(asdict(analysis), analysis_tables(analysis))
+
+
+def verify_verb(directory: Path, layers: bool, terminal: Terminal) -> Outcome:
+    """A bundle, compared with the reference once more."""
+    recheck = verify_bundle(directory, layers, terminal)
+    by_layer = f", and {recheck.layers} layers one by one" if recheck.layers else ""
+    text = f"{directory}: bit-exact on {recheck.samples:,} inputs on {recheck.device}{by_layer}"
+    return Outcome(asdict(recheck) | {"bit_exact": True}, Text(f"\N{CHECK MARK} {text}", style="green"))

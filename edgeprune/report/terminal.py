@@ -1,0 +1,197 @@
+"""The terminal summary of a `report.json`, as rich tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["new_table", "printable", "summary"]
+
+_LONGEST_NAME = 40
+_BAR = 24
+_TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def summary(report: Mapping[str, Any], directory: Path | None) -> RenderableType:
+    """Budget against measured, layers, accuracy, proof, pruning, tools, and where the library is.
+
+    Args:
+        report: As `make_report` made it or `read_report` read it.
+        directory: The bundle, or None when nothing fits.
+    """
+    parts: list[RenderableType] = [_headline(report)]
+    if not report["fits"]:
+        return Group(*parts, *_refusal(report))
+    parts += [_budget(report), *_breakdown(report), Text(), _layers(report), Text()]
+    if _pruned_groups(report):
+        parts += [_pruning(report), Text()]
+    parts += _facts(report)
+    if directory is not None:
+        parts += [Text(), *_usage(report, directory)]
+    return Group(*parts)
+
+
+def printable(name: str) -> str:
+    """A name out of a model, fit for a table: printable, on one line, not too long."""
+    shown = "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name
+    )
+    if len(shown) <= _LONGEST_NAME:
+        return shown
+    half = _LONGEST_NAME // 2 - 1
+    return f"{shown[:half]}\N{HORIZONTAL ELLIPSIS}{shown[-half:]}"
+
+
+def new_table(*left: str, right: Sequence[str] = ()) -> Table:
+    """A plain table with columns aligned to the left and, after them, to the right."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in left:
+        table.add_column(title, overflow="fold")
+    for title in right:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
+
+
+def _headline(report: Mapping[str, Any]) -> Text:
+    verdict = Text(" fits", "bold green") if report["fits"] else Text(" does not fit", "bold red")
+    arrow = "\N{RIGHTWARDS ARROW}"
+    return (
+        Text(f"{printable(report['model']['name'])} {arrow} {printable(report['device'])}:", "bold") + verdict
+    )
+
+
+def _refusal(report: Mapping[str, Any]) -> list[RenderableType]:
+    lines: list[RenderableType] = [Text(str(report["reason"]))]
+    nearest = report["nearest"]
+    if nearest is not None:
+        named = [f"--flash {int(nearest['flash'])}", f"--ram {int(nearest['ram'])}"]
+        if nearest.get("latency_ms") is not None:
+            named.append(f"--latency {nearest['latency_ms']:.2f}ms")
+        lines.append(Text(f"Nearest that is known to fit: {' '.join(named)}"))
+    return lines
+
+
+def _budget(report: Mapping[str, Any]) -> Table:
+    table = new_table("budget", right=("used", "limit"))
+    table.add_column("")
+    table.add_column("", justify="right")
+    table.add_column("")
+    budget, latency = report["budget"], report["latency"]
+    rows = [
+        ("flash", report["flash"]["total"], budget["flash"], _bytes),
+        ("RAM", report["ram"]["total"], budget["ram"], _bytes),
+    ]
+    if latency is not None:
+        rows.append(("latency", latency["ms"], budget["latency_ms"], _ms))
+    for name, used, limit, show in rows:
+        if limit is None:
+            table.add_row(name, show(used), "none")
+            continue
+        share = used / limit
+        mark = Text("\N{CHECK MARK}", "green") if used <= limit else Text("\N{BALLOT X}", "red")
+        table.add_row(name, show(used), show(limit), _bar(share), f"{100 * share:.0f} %", mark)
+    return table
+
+
+def _bar(share: float) -> Text:
+    full = min(_BAR, max(1, round(share * _BAR)))
+    colour = "green" if share <= 1 else "red"
+    return Text("\N{BLACK SQUARE}" * full, colour) + Text("\N{WHITE SQUARE}" * (_BAR - full), "dim")
+
+
+def _breakdown(report: Mapping[str, Any]) -> list[Text]:
+    flash, ram, latency = report["flash"], report["ram"], report["latency"]
+    lines = [
+        f"flash: code {flash['code']:,} B, weights {flash['weights']:,} B",
+        f"RAM: arena {ram['arena']:,} B (lower bound {ram['arena_lower_bound']:,} B), "
+        f"static {ram['static']:,} B, stack {ram['stack']:,} B",
+    ]
+    if latency is not None:
+        lines.append(
+            f"latency: {latency['instructions']:,} instructions, counted; {latency['cycles']:,} cycles, "
+            f"estimated at {latency['cycles_model']} ({latency['cycles_error']})"
+        )
+    lines.append(f"network: {report['macs']:,} multiply-accumulates, {report['parameters']:,} parameters")
+    return [Text(line, "dim") for line in lines]
+
+
+def _layers(report: Mapping[str, Any]) -> Table:
+    table = new_table("layer", "op", "kernel", "output", right=("MACs", "instructions", "cycles", "flash B"))
+    for row in report["layers"]:
+        names = (printable(row["name"]), row["op"], row["kernel"], _TIMES.join(map(str, row["shape"][1:])))
+        numbers = (row["macs"], row["instructions"], row["cycles"], row["flash"])
+        cells = ("" if number is None else f"{number:,}" for number in numbers)
+        table.add_row(*map(Text, names), *cells)
+    return table
+
+
+def _pruned_groups(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    pruning = report["pruning"]
+    return [] if pruning is None else list(pruning["groups"])
+
+
+def _pruning(report: Mapping[str, Any]) -> Table:
+    table = new_table("pruned channels", right=("before", "after"))
+    table.add_column("")
+    for group in _pruned_groups(report):
+        share = group["after"] / group["before"]
+        table.add_row(Text(printable(group["name"])), str(group["before"]), str(group["after"]), _bar(share))
+    return table
+
+
+def _facts(report: Mapping[str, Any]) -> list[Text]:
+    facts = []
+    accuracy, verify, pruning, tools = (report[key] for key in ("accuracy", "verify", "pruning", "tools"))
+    if accuracy is not None and _stages(accuracy):
+        name = accuracy["metric"]
+        facts.append((name, f"{_stages(accuracy)} on {accuracy['samples']:,} samples"))
+    if verify is not None:
+        where = "reference = host = QEMU" if report["latency"] is not None else "reference = host"
+        difference = verify["max_difference_to_onnx"]
+        apart = "" if difference is None else f"; at most {difference} step(s) from ONNX Runtime"
+        exact = f"bit-exact on {verify['samples']:,} inputs" if verify["bit_exact"] else "NOT bit-exact"
+        facts.append(("verified", f"{exact}: {where}{apart}"))
+    if pruning is not None and pruning["rounds"]:
+        facts.append(
+            (
+                "pruning",
+                f"{pruning['rounds']} round(s) of cutting and measuring, {pruning['steps']:,} training steps",
+            )
+        )
+    if tools:
+        facts.append(("tools", ", ".join(f"{name} {value}" for name, value in tools.items())))
+    return [Text(f"{name}: ", "bold") + Text(value) for name, value in facts]
+
+
+def _stages(accuracy: Mapping[str, Any]) -> str:
+    """`float 99.0 % -> int8 98.7 %`, of the stages that were measured."""
+    percent = "accuracy" in accuracy["metric"]
+    arrow = " \N{RIGHTWARDS ARROW} "
+    return arrow.join(
+        f"{stage} {100 * value:.1f} %" if percent else f"{stage} {value:.4g}"
+        for stage in ("float", "pruned", "int8", "emulated")
+        if (value := accuracy[stage]) is not None
+    )
+
+
+def _usage(report: Mapping[str, Any], directory: Path) -> list[Text]:
+    prefix, library = report["library"]["prefix"], directory / "library"
+    sources = " ".join(name for name in report["library"]["files"] if name.endswith(".c"))
+    calls = ", ".join(f"{prefix}_{name}" for name in ("init", "input_0", "run", "output_0"))
+    return [
+        Text("library: ", "bold") + Text(str(library)),
+        Text(f'  compile {sources} with your firmware, #include "{prefix}.h", and call {calls}', "dim"),
+    ]
+
+
+def _bytes(value: float) -> str:
+    return f"{value:,.0f} B"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.2f} ms"
