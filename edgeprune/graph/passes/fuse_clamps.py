@@ -1,7 +1,7 @@
 """Folds activations that only clamp (Relu, Clip at an unchanged scale) into the operator that feeds them.
 
 The producer's result is already clamped to [low, high] of int8 when it is stored; clamping it again to [l, h] is
-one clamp to [max(low, l), min(high, h)], because saturation is monotone. Reshapes in between do not matter.
+one clamp, to both bounds clamped into [l, h], because saturation is monotone. Reshapes in between do not matter.
 """
 
 from __future__ import annotations
@@ -43,10 +43,14 @@ def _fold_one(graph: Graph) -> tuple[Graph, bool]:
         if producer is None or "clamp" not in producer.attrs or not _private(source.name, consumers, public):
             continue
         low, high = producer.ints("clamp")
-        attrs = {**producer.attrs, "clamp": (max(low, clamp[0]), min(high, clamp[1]))}
+        attrs = {**producer.attrs, "clamp": (_into(low, clamp), _into(high, clamp))}
         nodes = [replace(n, attrs=attrs) if n is producer else n for n in graph.nodes if n is not node]
         return _without(graph, nodes, node), True
     return graph, False
+
+
+def _into(bound: int, clamp: tuple[int, int]) -> int:
+    return max(clamp[0], min(clamp[1], bound))
 
 
 def _without(graph: Graph, nodes: list[Node], removed: Node) -> Graph:
