@@ -19,13 +19,14 @@ __all__ = [
     "edges",
     "pixelwise_distance",
     "requantization_constants",
+    "taps_inside",
     "weighted_arguments",
 ]
 
 CYCLES_PER_INSTRUCTION = 1.5
 """Between an instruction and its estimated cycles, until a core's model says better."""
-REQUANTIZE_INSTRUCTIONS = 32
-"""Of one output: requantize, clamp, store and loop, measured on Cortex-M3."""
+REQUANTIZE_INSTRUCTIONS = 33
+"""Of one output: requantize, clamp, store and loop, counted on Cortex-M3."""
 REQUANTIZE_BYTES = 9
 """Of one output channel: bias, multiplier, shift."""
 
@@ -45,6 +46,18 @@ def edges(g: ConvGeometry) -> Edges:
     last_y = (g.out_height - 1) * g.stride_height - g.pad_top + (g.kernel_height - 1) * g.dilation_height
     last_x = (g.out_width - 1) * g.stride_width - g.pad_left + (g.kernel_width - 1) * g.dilation_width
     return Edges(g.pad_top > 0, g.pad_left > 0, last_y >= g.in_height, last_x >= g.in_width)
+
+
+def taps_inside(g: ConvGeometry) -> tuple[int, int]:
+    """Kernel rows inside the image, summed over output rows; and columns likewise."""
+    rows = np.arange(g.out_height)[:, None] * g.stride_height - g.pad_top
+    rows = rows + np.arange(g.kernel_height) * g.dilation_height
+    columns = np.arange(g.out_width)[:, None] * g.stride_width - g.pad_left
+    columns = columns + np.arange(g.kernel_width) * g.dilation_width
+    return (
+        int(((rows >= 0) & (rows < g.in_height)).sum()),
+        int(((columns >= 0) & (columns < g.in_width)).sum()),
+    )
 
 
 def requantization_constants(node: Node, bias: Array) -> tuple[Constant, Constant, Constant]:

@@ -19,6 +19,7 @@ __all__ = [
     "last_block",
     "multiply_function",
     "store_function",
+    "sum_instructions",
 ]
 
 BLOCK = 4
@@ -33,6 +34,19 @@ def block_sizes(outputs: int) -> tuple[int, ...]:
 def last_block(outputs: int) -> int:
     """How many of `outputs` the last block computes."""
     return block_sizes(outputs)[-1]
+
+
+def sum_instructions(outputs: int, products: float, calls: float, rows: float) -> float:
+    """Instructions that `multiply_function` takes for blocks of `outputs`, counted on Cortex-M3.
+
+    Args:
+        outputs: summed from the same inputs.
+        products: weights of one output that are multiplied.
+        calls: of the function for each block, each with 45 instructions.
+        rows: contiguous stretches of inputs, each with 12.
+    """
+    fours, ones = divmod(outputs, BLOCK)
+    return fours * 12 * products + ones * 6 * products + (fours + ones) * (45 * calls + 12 * rows)
 
 
 def multiply_function(prefix: str, count: int) -> Function:

@@ -15,15 +15,22 @@ from edgeprune.kernels._requantization import (
     edges,
     pixelwise_distance,
     requantization_constants,
+    taps_inside,
     weighted_arguments,
 )
-from edgeprune.kernels._sums import BLOCK, block_sizes, last_block, multiply_function, store_function
+from edgeprune.kernels._sums import (
+    block_sizes,
+    last_block,
+    multiply_function,
+    store_function,
+    sum_instructions,
+)
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "ConvPortable"]
 
-_CODE_BYTES = 420
+_CODE_BYTES = 400
 
 
 class ConvPortable(KernelFamily):
@@ -65,13 +72,18 @@ class ConvPortable(KernelFamily):
 
 
 def _cycles(g: ConvGeometry) -> int:
-    """From instructions counted on Cortex-M3: per MAC, per loop over a kernel row, per output, per pixel."""
-    pixels = g.batch * g.out_height * g.out_width
-    blocks = g.group * -(-g.group_out_channels // BLOCK)
-    loops = g.kernel_height * (1 if g.group == 1 and g.dilation_width == 1 else g.kernel_width)
-    sums = blocks * (g.taps * (3 + 2 * min(BLOCK, g.group_out_channels)) + 15 * loops + 25)
-    outputs = g.out_channels * REQUANTIZE_INSTRUCTIONS
-    return round(CYCLES_PER_INSTRUCTION * pixels * (sums + outputs + 20))
+    """From instructions counted on Cortex-M3; taps outside the image cost nothing."""
+    rows, columns = taps_inside(g)
+    contiguous = g.group == 1 and g.dilation_width == 1
+    sums = g.group * sum_instructions(
+        g.group_out_channels,
+        products=rows * columns * g.group_in_channels,
+        calls=(g.out_height if contiguous else rows) * g.out_width,
+        rows=rows * (g.out_width if contiguous else columns),
+    )
+    pixels = g.out_height * g.out_width
+    outputs = pixels * (g.out_channels * REQUANTIZE_INSTRUCTIONS + 30)
+    return round(CYCLES_PER_INSTRUCTION * g.batch * (sums + outputs))
 
 
 FAMILY = ConvPortable()

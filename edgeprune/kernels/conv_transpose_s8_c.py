@@ -15,13 +15,12 @@ from edgeprune.kernels._requantization import (
     requantization_constants,
     weighted_arguments,
 )
-from edgeprune.kernels._sums import BLOCK, block_sizes, multiply_function, store_function
+from edgeprune.kernels._sums import BLOCK, block_sizes, multiply_function, store_function, sum_instructions
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
-from edgeprune.ops import operator_for
 
 __all__ = ["FAMILY", "ConvTransposePortable"]
 
-_CODE_BYTES = 480
+_CODE_BYTES = 420
 
 
 class ConvTransposePortable(KernelFamily):
@@ -82,14 +81,19 @@ class ConvTransposePortable(KernelFamily):
 
 
 def _cycles(node: Node) -> int:
-    """From instructions counted on Cortex-M3: per MAC, per tap tested, per output."""
-    channels, kernel_height, kernel_width, _ = node.inputs[1].shape
+    """From instructions counted on Cortex-M3: sums over taps that reach an input, tests of all, outputs.
+
+    Taps that reach beyond the cropped output are counted too.
+    """
+    batch, height, width, _ = node.inputs[0].shape
+    channels, kernel_height, kernel_width, depth = node.inputs[1].shape
     group = node.int("group")
-    blocks = group * -(-(channels // group) // BLOCK)
-    pixels = node.output.elements // channels
-    sums = 14 * operator_for(node).macs(node) / min(BLOCK, channels // group)
-    tests = pixels * blocks * kernel_height * kernel_width * 12
-    return round(CYCLES_PER_INSTRUCTION * (sums + tests + node.output.elements * REQUANTIZE_INSTRUCTIONS))
+    reached = height * width * kernel_height * kernel_width
+    sums = group * sum_instructions(channels // group, reached * depth, reached, reached)
+    pixels = node.output.elements // channels // batch
+    tests = pixels * group * -(-(channels // group) // BLOCK) * kernel_height * kernel_width * 8
+    outputs = pixels * (channels * REQUANTIZE_INSTRUCTIONS + 30)
+    return round(CYCLES_PER_INSTRUCTION * batch * (sums + tests + outputs))
 
 
 FAMILY = ConvTransposePortable()

@@ -15,6 +15,7 @@ from edgeprune.kernels._requantization import (
     channelwise_distance,
     edges,
     requantization_constants,
+    taps_inside,
     weighted_arguments,
 )
 from edgeprune.kernels._sums import BLOCK, block_sizes, depthwise_function, store_function
@@ -23,7 +24,7 @@ from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "DepthwisePortable"]
 
-_CODE_BYTES = 420
+_CODE_BYTES = 400
 
 
 class DepthwisePortable(KernelFamily):
@@ -67,11 +68,13 @@ class DepthwisePortable(KernelFamily):
 
 
 def _cycles(g: ConvGeometry) -> int:
-    """From instructions counted on Cortex-M3: per MAC, per tap and kernel row of a block, per output."""
-    pixels = g.batch * g.out_height * g.out_width
-    blocks = -(-g.out_channels // BLOCK)
-    sums = g.taps * (4 * g.out_channels + 5 * blocks) + 20 * g.kernel_height * blocks + 20 * blocks
-    return round(CYCLES_PER_INSTRUCTION * pixels * (sums + g.out_channels * REQUANTIZE_INSTRUCTIONS + 20))
+    """From instructions counted on Cortex-M3: per tap of a block, per kernel row, per block, per output."""
+    rows, columns = taps_inside(g)
+    fours, ones = divmod(g.in_channels, BLOCK)
+    taps = rows * columns * (21 * fours + 9 * ones)
+    calls = (fours + ones) * g.out_width * (12 * rows + 45 * g.out_height)
+    outputs = g.out_height * g.out_width * (g.out_channels * REQUANTIZE_INSTRUCTIONS + 30)
+    return round(CYCLES_PER_INSTRUCTION * g.batch * (taps + calls + outputs))
 
 
 FAMILY = DepthwisePortable()

@@ -11,12 +11,18 @@ from edgeprune.kernels._requantization import (
     requantization_constants,
     weighted_arguments,
 )
-from edgeprune.kernels._sums import BLOCK, block_sizes, last_block, multiply_function, store_function
+from edgeprune.kernels._sums import (
+    block_sizes,
+    last_block,
+    multiply_function,
+    store_function,
+    sum_instructions,
+)
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 
 __all__ = ["FAMILY", "FullyConnectedPortable"]
 
-_CODE_BYTES = 260
+_CODE_BYTES = 220
 
 
 class FullyConnectedPortable(KernelFamily):
@@ -30,8 +36,7 @@ class FullyConnectedPortable(KernelFamily):
         channels, depth = nodes[0].inputs[1].shape
         flash = _CODE_BYTES + channels * (depth + REQUANTIZE_BYTES)
         rows = nodes[0].output.elements // channels
-        blocks = -(-channels // BLOCK)
-        per_row = blocks * (depth * (3 + 2 * min(BLOCK, channels)) + 25) + channels * REQUANTIZE_INSTRUCTIONS
+        per_row = sum_instructions(channels, depth, 1, 1) + channels * REQUANTIZE_INSTRUCTIONS
         cycles = round(CYCLES_PER_INSTRUCTION * rows * per_row)
         return (
             Candidate(

@@ -7,13 +7,13 @@ from edgeprune.graph.ir import Node, Tensor
 from edgeprune.kernels._loops import elementwise_loops
 from edgeprune.kernels._operands import constant_bytes, operand_constants, operand_pointers
 from edgeprune.kernels._requantization import CYCLES_PER_INSTRUCTION, REQUANTIZE_INSTRUCTIONS
-from edgeprune.kernels._sums import block_sizes, columns_function, multiply_function
+from edgeprune.kernels._sums import block_sizes, columns_function, multiply_function, sum_instructions
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops.matmul import OPERATOR as MATMUL
 
 __all__ = ["FAMILY", "MatMulPortable"]
 
-_CODE_BYTES = 420
+_CODE_BYTES = 280
 
 
 class MatMulPortable(KernelFamily):
@@ -26,8 +26,10 @@ class MatMulPortable(KernelFamily):
             return ()
         node = nodes[0]
         flash = _CODE_BYTES + constant_bytes(node)
-        instructions = 4 * MATMUL.macs(node) + REQUANTIZE_INSTRUCTIONS * node.output.elements
-        cycles = round(CYCLES_PER_INSTRUCTION * instructions)
+        rows, columns = node.output.elements // node.output.shape[-1], node.output.shape[-1]
+        depth = node.inputs[0].shape[-1]
+        per_row = sum_instructions(columns, depth, 1, 1) + 5 * depth + REQUANTIZE_INSTRUCTIONS * columns
+        cycles = round(CYCLES_PER_INSTRUCTION * rows * per_row)
         inputs = {tensor.name for tensor in node.inputs if tensor.value is None}
         return (Candidate(self.name, self.name, nodes, flash, cycles, overlap=(None,) * len(inputs)),)
 

@@ -20,7 +20,7 @@ from edgeprune.ops.mul import OPERATOR as MUL
 
 __all__ = ["FAMILY", "MulPortable"]
 
-_CYCLES_PER_ELEMENT = 48
+_CYCLES_PER_ELEMENT = 42
 _CODE_BYTES = 180
 
 

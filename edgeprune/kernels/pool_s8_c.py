@@ -21,7 +21,7 @@ from edgeprune.ops.average_pool import OPERATOR as AVERAGE_POOL
 
 __all__ = ["FAMILY", "PoolPortable"]
 
-_CODE_BYTES = 240
+_CODE_BYTES = 260
 
 
 class PoolPortable(KernelFamily):
@@ -36,7 +36,10 @@ class PoolPortable(KernelFamily):
         g = pool_geometry(node)
         mean = node.op == "AveragePool"
         table = 5 * g.taps if mean and len(_distinct_counts(node)) > 1 else 0
-        per_output = g.taps * 6 + g.kernel_height * 10 + (REQUANTIZE_INSTRUCTIONS if mean else 8)
+        taps = g.kernel_height * g.kernel_width
+        per_output = 4 * taps + 4 * g.kernel_height + 4
+        if mean:
+            per_output = 6 * taps + 10 * g.kernel_height + REQUANTIZE_INSTRUCTIONS
         return (
             Candidate(
                 self.name,

@@ -29,7 +29,7 @@ class ReduceMeanPortable(KernelFamily):
         if len(nodes) != 1 or nodes[0].op != "ReduceMean":
             return ()
         node = nodes[0]
-        instructions = 6 * node.inputs[0].elements + (20 + REQUANTIZE_INSTRUCTIONS) * node.output.elements
+        instructions = 5 * node.inputs[0].elements + (10 + REQUANTIZE_INSTRUCTIONS) * node.output.elements
         cycles = round(CYCLES_PER_INSTRUCTION * instructions)
         return (Candidate(self.name, self.name, nodes, _CODE_BYTES, cycles, overlap=(_distance(node),)),)
 

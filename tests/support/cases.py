@@ -85,7 +85,8 @@ def finish(
     """`node` with an output of inferred shape, whose scale puts reals of `deviation` over the int8 range."""
     (shape,) = operator_for(node).infer_shapes(node)
     scale = float(np.float32(max(deviation, 1e-6) / rng.uniform(20, 80)))
-    y = Tensor("y", shape, "int8", Quant.per_tensor(scale, int(rng.integers(-128, 128))))
+    low, high = node.ints("clamp")
+    y = Tensor("y", shape, "int8", Quant.per_tensor(scale, int(rng.integers(low, high, endpoint=True))))
     return Node(node.op, node.name, node.inputs, (y,), node.attrs)
 
 
