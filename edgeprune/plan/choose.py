@@ -36,6 +36,10 @@ class Option:
     candidate: Candidate
     need_bytes: int
 
+    def rank(self, objective: Objective) -> tuple[int, ...]:
+        """What the option costs by `objective`, first things first."""
+        return tuple(_METRICS[goal](self) for goal in objective.priorities)
+
 
 Options = Sequence[Sequence[Option]]
 """Per step, what it may run."""

@@ -21,7 +21,7 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import DTYPES, Node
 from edgeprune.graph.skeleton import Skeleton
 from edgeprune.ops import operator_for
-from edgeprune.plan.choose import Option, choose
+from edgeprune.plan.choose import Option
 from edgeprune.plan.labels import FROZEN, WEIGHTED, Labels, group_numbers, label_activations
 from edgeprune.plan.lifetimes import Storage
 from edgeprune.plan.objective import Objective
@@ -36,16 +36,16 @@ Widths = Mapping[str, tuple[int, ...]]
 def costs(skeleton: Skeleton, device: Device, objective: Objective) -> CostTable:
     """The costs of the skeleton's network on `device`, when every layer runs the best kernel by `objective`.
 
-    Budgets of `objective` are ignored. With all channels kept, flash, cycles and MACs are the sums over the
-    plan without budgets, and the highest row is the largest step's need.
+    Budgets of `objective` are ignored, and every step takes its own best candidate. With all channels kept,
+    flash, cycles and MACs are the sums over the plan without budgets (unless it optimizes "ram", which spends
+    on a small step what a large one needs anyway), and the highest row is the largest step's need.
 
     Raises:
         UsageError: no kernel runs a node, or an output of the graph is a constant.
     """
     free = Objective(objective.optimize)
     table = schedule(skeleton.graph, device, free)
-    chosen = choose(table.options, free, [None] * len(table.options))
-    assert chosen is not None
+    chosen = [min(options, key=lambda option: option.rank(free)) for options in table.options]
     labels = label_activations(skeleton)
     names = _unique_names([nodes[-1].name for nodes in table.steps])
     kernels = KernelCosts(device, free)

@@ -27,8 +27,8 @@ FROZEN = 0
 WEIGHTED = ("Conv", "ConvTranspose", "FullyConnected")
 """Operators with weights [out, ..., in], and channels on the last axis of input and output."""
 
-_MOVES = ("DepthToSpace", "SpaceToDepth")
-_ELEMENTWISE = (
+MOVES = ("DepthToSpace", "SpaceToDepth")
+ELEMENTWISE = (
     "Add",
     "BatchNormalization",
     "LayerNormalization",
@@ -38,7 +38,7 @@ _ELEMENTWISE = (
     "Softmax",
     "Sub",
 )
-_POOLS = ("AveragePool", "MaxPool")
+POOLS = ("AveragePool", "MaxPool", "ResizeLinear")
 
 Labels = npt.NDArray[np.int32]
 
@@ -67,14 +67,14 @@ def _through(node: Node, known: Mapping[str, Labels]) -> Sequence[Labels]:
     inputs = [known.get(tensor.name, _frozen(tensor)) for tensor in node.inputs]
     if node.op == "Pad":
         return [_padded(inputs[0], node)]
-    if isinstance(operator, DataMovement) or node.op in _MOVES:
+    if isinstance(operator, DataMovement) or node.op in MOVES:
         return operator.reference(node, *inputs)
-    if isinstance(operator, UnaryTable) or node.op in _ELEMENTWISE:
+    if isinstance(operator, UnaryTable) or node.op in ELEMENTWISE:
         arriving = [
             labels for tensor, labels in zip(node.inputs, inputs, strict=True) if tensor.value is None
         ]
         return [_agreed(arriving, node.output)]
-    if node.op in _POOLS:
+    if node.op in POOLS:
         return [_on_last_axis(_common(inputs[0], tuple(range(inputs[0].ndim - 1))), node.output)]
     if node.op == "ReduceMean":
         return [_common(inputs[0], node.ints("axes")).reshape(node.output.shape)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from edgeprune.plan.lifetimes import Storage
 from edgeprune.plan.search import Layout, improve
 from edgeprune.plan.sweep import lower_by_sweeps
 
-__all__ = ["Packing", "pack"]
+__all__ = ["Effort", "Packing", "pack"]
 
 _BUMPS = 60
 _FEW = 60
@@ -28,6 +29,13 @@ _FEW = 60
 Integers = npt.NDArray[np.int64]
 Distances = Mapping[tuple[str, str], int]
 """(upper, lower) storage names -> least offset(upper) - offset(lower), where less than the lower one's size."""
+
+
+class Effort(Enum):
+    """How long to search, as rounds of sweeps: QUICK only asks whether the bound can be met."""
+
+    QUICK = 1
+    FULL = 5
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,13 @@ class Packing:
 
 
 def pack(
-    storages: Sequence[Storage], distances: Distances, align: Callable[[Storage], int], bound_bytes: int = 0
+    storages: Sequence[Storage],
+    distances: Distances,
+    align: Callable[[Storage], int],
+    bound_bytes: int = 0,
+    effort: Effort = Effort.FULL,
 ) -> Packing:
-    """The lowest packing found. `bound_bytes` is what some step is known to need; reaching it ends the search."""
+    """The lowest packing found. `bound_bytes` is as low as is of use; reaching it ends the search."""
     if not storages:
         return Packing({}, 0, True)
     layout = _layout(storages, distances, align)
@@ -52,8 +64,8 @@ def pack(
         best = min(best, apart, key=lambda offsets: _height(layout, offsets))
     first = np.array([storage.first for storage in storages], np.int64)
     last = np.array([storage.last for storage in storages], np.int64)
-    swept = lower_by_sweeps(layout, first, last, best, bound_bytes)
-    offsets, proven = improve(layout, swept, bound_bytes)
+    swept = lower_by_sweeps(layout, first, last, best, bound_bytes, effort.value)
+    offsets, proven = (swept, False) if effort is Effort.QUICK else improve(layout, swept, bound_bytes)
     named = {storage.name: int(offset) for storage, offset in zip(storages, offsets, strict=True)}
     return Packing(named, _height(layout, offsets), proven)
 
@@ -77,11 +89,9 @@ def _cliques(first: npt.NDArray[np.int64], last: Integers) -> npt.NDArray[np.boo
     """Row per step whose set of storages is in no other step's: [steps, storages]."""
     ends = np.unique(last)
     rows = np.array([(first <= step) & (last >= step) for step in ends])
-    keep = [
-        not any(other != index and np.all(rows[index] <= rows[other]) for other in range(len(rows)))
-        for index in range(len(rows))
-    ]
-    return rows[np.array(keep)] if any(keep) else rows
+    inside = (rows.astype(np.int64) @ rows.T) == rows.sum(axis=1)[:, None]
+    largest: npt.NDArray[np.bool_] = rows[inside.sum(axis=1) == 1]
+    return largest
 
 
 def _height(layout: Layout, offsets: Integers) -> int:

@@ -17,7 +17,7 @@ from edgeprune.plan.choose import Option, choose, sensible
 from edgeprune.plan.lifetimes import Storage
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.overlap import input_distances
-from edgeprune.plan.pack import Packing, pack
+from edgeprune.plan.pack import Effort, Packing, pack
 from edgeprune.plan.schedule import Schedule
 
 __all__ = ["ALIGN", "Settled", "own_storages", "persistent_name", "scratch_name", "settle"]
@@ -26,7 +26,7 @@ ALIGN = 8
 """The alignment of the arena and of scratch."""
 _WORD = 4
 _TIGHTENINGS = 8
-_IMPROVEMENTS = 12
+_IMPROVEMENTS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +81,10 @@ def _within(
         chosen = _chosen(options, replace(objective, ram_bytes=limit), limits)
         if chosen is None:
             return None
-        packing = _pack(table, chosen)
-        if limit is None or packing.arena_bytes <= limit:
-            return Settled(chosen, packing)
+        packings = [] if limit is None else [_pack(table, chosen, limit)]
+        if limit is None or packings[0].arena_bytes <= limit:
+            packings.append(_pack(table, chosen))
+            return Settled(chosen, min(packings, key=lambda packing: packing.arena_bytes))
         worst = _worst(options, chosen)
         if worst is None:
             return None
@@ -111,8 +112,11 @@ def _worst(options: Sequence[Sequence[Option]], chosen: Sequence[Option]) -> int
     return max(able, key=lambda index: chosen[index].need_bytes, default=None)
 
 
-def _pack(table: Schedule, chosen: Sequence[Option]) -> Packing:
-    """Offsets for activations and the steps' own buffers; on words where that saves memory over doublewords."""
+def _pack(table: Schedule, chosen: Sequence[Option], limit: int | None = None) -> Packing:
+    """Offsets for activations and the steps' own buffers; on words where that saves memory over doublewords.
+
+    With a `limit` the search ends as soon as it is met, and earlier where it is not.
+    """
     everything = [*table.storages, *own_storages(table.steps, [option.candidate for option in chosen])]
     by_name = {storage.name: storage for storage in everything}
     distances = {
@@ -124,14 +128,18 @@ def _pack(table: Schedule, chosen: Sequence[Option]) -> Packing:
     }
     persistent = sum(option.candidate.persistent_bytes for option in chosen)
     bound = persistent + max((option.need_bytes for option in chosen), default=0)
-    wide = _wide_tensors(table.graph)
-    packing = pack(everything, distances, lambda storage: ALIGN, bound)
-    if packing.arena_bytes > bound:
+    effort = Effort.FULL if limit is None else Effort.QUICK
+    bound = bound if limit is None else max(bound, limit)
+    packing = pack(everything, distances, lambda storage: ALIGN, bound, effort)
+    numbers = (*(storage.size_bytes for storage in everything), *distances.values())
+    if packing.arena_bytes > bound and any(0 < number % ALIGN <= _WORD for number in numbers):
+        wide = _wide_tensors(table.graph)
         narrow = pack(
             everything,
             distances,
             lambda storage: _WORD if storage.tensors and storage.name not in wide else ALIGN,
             bound,
+            effort,
         )
         packing = min(packing, narrow, key=lambda one: one.arena_bytes)
     return packing

@@ -19,21 +19,22 @@ from edgeprune.plan.search import Layout
 __all__ = ["lower_by_sweeps"]
 
 Integers = npt.NDArray[np.int64]
-_ROUNDS = 5
 _NODES = 1_500
 _NODES_PER_STORAGE = 10
 
 
-def lower_by_sweeps(layout: Layout, first: Integers, last: Integers, start: Integers, bound: int) -> Integers:
+def lower_by_sweeps(
+    layout: Layout, first: Integers, last: Integers, start: Integers, bound: int, rounds: int
+) -> Integers:
     """The lowest packing found between `bound` and that of `start`: the bound itself first, then by halves.
 
-    `first` and `last` are each storage's steps.
+    `first` and `last` are each storage's steps; `rounds` limits the heights tried.
     """
     best, low = start, bound
     high = int((start + layout.sizes).max())
     orders = [_Sweep(layout, first, last), _Sweep(layout, -last, -first)]
     height = bound
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         if low >= high:
             break
         found = next((offsets for sweep in orders if (offsets := sweep.fit(height)) is not None), None)

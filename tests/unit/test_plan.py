@@ -121,6 +121,14 @@ def test_ram_ties_are_broken_by_cycles() -> None:
     assert names(graph, Objective("ram")) == ["fake_1", "fake_0", "fake_0"]
 
 
+def test_the_least_needs_are_not_taken_where_they_pack_worse() -> None:
+    """Each slow step needs 8 bytes less than a fast one, but moves its output 8 bytes further down."""
+    graph = chain(*(96,) * 8, cycles=(5, 10), scratch=(16, 0), overlap=(0, 8))
+    program = plan(graph, DEVICE, Objective("ram"))
+    assert program.arena_bytes == 112
+    assert {step.candidate.name for step in program.steps} == {"fake_0"}
+
+
 def test_the_runner_up_is_reported() -> None:
     step = plan(two_ways(), DEVICE, LATENCY).steps[0]
     assert step.next_best is not None

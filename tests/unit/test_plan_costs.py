@@ -12,6 +12,7 @@ from edgeprune.graph.ir import Graph, Quant, Tensor
 from edgeprune.graph.skeleton import LayerGroups, Skeleton
 from edgeprune.ops.base import operators
 from edgeprune.plan import Objective, costs, plan
+from edgeprune.plan import labels as labels_module
 from edgeprune.plan.labels import group_numbers, label_activations
 from tests.unit.plan_fakes import DEVICE
 
@@ -227,3 +228,7 @@ def test_a_deep_resnet_takes_seconds() -> None:
     table = costs(skeleton, DEVICE, LATENCY)
     print(f"{len(table.layers)} tables of ResNet-56 in {time.perf_counter() - start:.1f} s")
     check_full_widths(skeleton)
+
+
+def test_operators_known_to_keep_channels_exist() -> None:
+    assert {*labels_module.ELEMENTWISE, *labels_module.POOLS, *labels_module.MOVES} <= operators().keys()
