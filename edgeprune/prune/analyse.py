@@ -39,7 +39,12 @@ def analyse(
     barred = {
         group.name: "it is on the list of layers to ignore"
         for group in coupling.groups
-        if any(_is_in(piece.parameter, name) for piece in group.slices for name in ignore)
+        if any(
+            _is_in(piece.parameter, name)
+            for piece in group.slices
+            if piece.role == "produces"
+            for name in ignore
+        )
     }
     return _proven(module, _freeze(coupling, barred))
 

@@ -17,8 +17,8 @@ from edgeprune.prune.sensitivity import Curves
 
 __all__ = ["Programme"]
 
-_SLACK = 2e-6
-"""Rows are scaled to a right-hand side of 1 and kept this far below it, beyond the solver's tolerance."""
+_SLACK = 5e-6
+"""Rows are scaled to a right-hand side of about 1 and kept this far below it, beyond the solver's tolerance."""
 _PREFER_WIDE = 1e-6
 """Of widths whose predicted loss is equal, the wider: this much of the largest loss, over the whole range."""
 _GAP = 1e-3
@@ -69,8 +69,9 @@ class Programme:
             options = self._table.widths[name]
             loss = curves[name][options[at]] if name in curves else 0.0
             cost[column] = loss + _PREFER_WIDE * largest * (1 - options[at] / options[-1])
+        # Costs are whole numbers, so that half of one more than the limit is room for the slack.
         rows = [
-            _Row(expression.terms, -np.inf, (1 - _SLACK) * limit - expression.constant)
+            _Row(expression.terms, -np.inf, limit + 0.5 - _SLACK * limit - expression.constant)
             for limit, expression in self._limited(limits)
         ]
         return self._solve(cost, rows, [limit for limit, _ in self._limited(limits)], time_limit_s)

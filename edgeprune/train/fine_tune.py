@@ -131,7 +131,7 @@ def _descend(
                     answer = guide(*inputs)
                 share = schedule.distillation
                 loss = (1 - share) * loss + share * distillation_loss(output, answer, target)
-            value = float(loss)
+            value = float(loss.detach())
             if not math.isfinite(value):
                 subject.load_state_dict(good)
                 raise TrainingDiverged(step, value, subject.cpu().eval())

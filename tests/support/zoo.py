@@ -333,6 +333,7 @@ NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]]
 def build(name: str, seed: int = 0) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """A network with seeded weights and batch-norm statistics, and its example inputs."""
     kind, inputs = NETWORKS[name]
+    torch.set_num_threads(1)  # such small work only waits for other threads
     torch.manual_seed(seed)
     network = kind()
     with torch.no_grad():

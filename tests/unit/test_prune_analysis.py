@@ -1,0 +1,163 @@
+"""Channel groups of small networks: what is found, what is frozen, and that every cut is exact."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from edgeprune.errors import UsageError
+from edgeprune.prune import CutRefused, PruningPlan, analyse, group_widths, prune, weighted_layers
+from edgeprune.prune.aten import rules
+from edgeprune.prune.equivalence import difference, mask
+from tests.support.zoo import NETWORKS, Residual, build
+
+EXPECTED = {
+    "Residual": {"stem": 8, "inner": 12},
+    "PaddedShortcut": {"stem": 8},
+    "Dense": {"a": 8, "b": 4, "c": 8},
+    "UNet": {"down": 8, "deep": 12, "up": 8, "merge": 8},
+    "MobileInverted": {"expand": 16, "project": 8},
+    "DepthMultiplier": {"stem": 8, "mix": 8},
+    "Grouped": {"stem": 4, "grouped": 6, "mix": 8},
+    "ChannelShuffle": {"stem": 8, "left": 8},
+    "RelativeSlice": {"stem": 8, "mix": 8},
+    "HardSlice": {"mix": 8},
+    "HardFlatten": {"fc1": 8},
+    "Flatten": {"stem": 8, "fc1": 12},
+    "Permuted": {"stem": 8, "token": 12},
+    "PixelShuffle": {"stem": 4},
+    "SqueezeExcite": {"stem": 16, "squeeze": 8, "mix": 8},
+    "SpatialGate": {"stem": 8, "mix": 8},
+    "Shared": {"stem": 8},
+    "TiedWeights": {"stem": 8, "a": 12},
+    "LayerScale": {"stem": 8, "mix": 8},
+    "Temporal": {"a": 8, "b": 8},
+    "Recurrent": {"inner": 12, "lstm": 8, "gru": 8},
+    "Attention": {"up": 16},
+    "Unknown": {"b": 8},
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_groups_and_exact_cuts(name: str) -> None:
+    network, inputs = build(name)
+    before = [parameter.clone() for parameter in network.parameters()]
+    coupling = analyse(network, inputs)
+    assert {group.name: group.size for group in coupling.groups} == EXPECTED[name]
+    assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
+    pick = random.Random(name)
+    for _ in range(2):
+        keep = {
+            group.name: tuple(sorted(pick.sample(range(group.size), pick.randint(1, group.size))))
+            for group in coupling.groups
+        }
+        smaller = prune(network, coupling, PruningPlan(keep))  # its own gate compares it to the mask
+        assert type(smaller) is type(network)
+        assert count(smaller) < count(network) or all(len(keep[g.name]) == g.size for g in coupling.groups)
+
+
+def count(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_frozen_layers_say_why() -> None:
+    reasons = {
+        ("HardFlatten", "stem"): "forward does not follow the cut",
+        ("HardSlice", "stem"): "outputs would differ",
+        ("SpatialGate", "gate"): "several channels",
+        ("Attention", "attention"): "scaled_dot_product_attention",
+        ("Attention", "table"): "layer normalisation 'norm'",
+        ("Unknown", "a"): "aten.cumsum.default",
+        ("Residual", "head.fc"): "network's output",
+    }
+    for (name, layer), words in reasons.items():
+        assert words in analyse(*build(name)).frozen[layer]
+
+
+def test_the_mask_tells_a_wrong_channel() -> None:
+    network, inputs = build("Residual")
+    coupling = analyse(network, inputs)
+    right = PruningPlan({"inner": tuple(range(1, 12))})
+    wrong = PruningPlan({"inner": tuple(range(11))})
+    smaller = prune(network, coupling, right)
+    assert difference(smaller, mask(network, coupling, right), inputs) is None
+    assert "would differ" in str(difference(smaller, mask(network, coupling, wrong), inputs))
+
+
+def test_a_cut_that_the_code_does_not_follow_is_refused() -> None:
+    network, inputs = build("Residual")
+    coupling = analyse(network, inputs)
+
+    class Other(Residual):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + self.inner.weight.sum()
+
+    with pytest.raises(CutRefused, match=r"channels of inner: the outputs would differ"):
+        prune(Other(), coupling, PruningPlan({"inner": (0, 1, 2)}))
+
+
+def test_plans_are_checked() -> None:
+    network, inputs = build("Residual")
+    coupling = analyse(network, inputs)
+    with pytest.raises(UsageError, match="no channel group 'nope'"):
+        prune(network, coupling, PruningPlan({"nope": (0,)}))
+    with pytest.raises(UsageError, match="between 1 and 12"):
+        prune(network, coupling, PruningPlan({"inner": ()}))
+    with pytest.raises(UsageError, match="between 1 and 12"):
+        prune(network, coupling, PruningPlan({"inner": (12,)}))
+
+
+def test_ignored_layers_stay() -> None:
+    network, inputs = build("Residual")
+    coupling = analyse(network, inputs, ignore=["inner"])
+    assert [group.name for group in coupling.groups] == ["stem"]
+    assert coupling.layers["inner"].outputs == (None,) * 12
+    assert "ignore" in coupling.frozen["inner"]
+
+
+def test_layers_are_labelled_per_channel() -> None:
+    layers = weighted_layers(analyse(*build("UNet")))
+    assert layers["merge"].inputs == ("up",) * 8 + ("down",) * 8
+    assert layers["down"].inputs == (None,) * 3
+    assert layers["out"].outputs == (None,) * 2
+    assert weighted_layers(analyse(*build("Flatten")))["fc1"].inputs == ("stem",) * 128
+
+
+def test_widths_are_multiples_that_end_whole() -> None:
+    coupling = analyse(*build("Residual"))
+    assert group_widths(coupling) == {"stem": (4, 8), "inner": (4, 8, 12)}
+    assert group_widths(coupling, minimum={"inner": 6})["inner"] == (8, 12)
+    assert group_widths(coupling, multiple=1, most=4)["inner"] == (3, 6, 9, 12)
+
+
+def test_sizes_beside_parameters_follow() -> None:
+    network, inputs = build("DepthMultiplier")
+    smaller = prune(network, analyse(network, inputs), PruningPlan({"stem": (0, 2, 5)}))
+    assert (smaller.depth.in_channels, smaller.depth.out_channels, smaller.depth.groups) == (3, 9, 3)
+    assert smaller.mix.in_channels == 9
+    network, inputs = build("Recurrent")
+    smaller = prune(network, analyse(network, inputs), PruningPlan({"lstm": (1, 2, 3, 4), "inner": (0, 1)}))
+    assert (smaller.lstm.input_size, smaller.lstm.hidden_size, smaller.gru.input_size) == (2, 4, 4)
+
+
+def test_untrained_parameters_stay_untrained() -> None:
+    network, inputs = build("Residual")
+    network.inner.weight.requires_grad_(False)
+    smaller = prune(network, analyse(network, inputs), PruningPlan({"inner": (0, 1, 2, 3)}))
+    assert not smaller.inner.weight.requires_grad
+    assert smaller.outer.weight.requires_grad
+
+
+def test_a_network_that_cannot_be_traced_is_the_users_to_mend() -> None:
+    class Branching(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(UsageError, match=r"cannot trace Branching.*forward traceable"):
+        analyse(Branching(), (torch.ones(1, 3),))
+
+
+def test_rules_are_found() -> None:
+    assert {"aten.conv2d.default", "aten.lstm.input", "getitem", "aten.cat.default"} <= rules().keys()
