@@ -77,6 +77,8 @@ def load_dataset(path: Path, inputs: Sequence[InputSpec]) -> Dataset:
     if not path.is_file():
         raise UsageError(f"data file {path} does not exist")
     try:
+        with zipfile.ZipFile(path):  # an npz is a zip; np.load would read a plain npy as well
+            pass
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:

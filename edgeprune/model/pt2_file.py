@@ -35,7 +35,10 @@ _PLAIN_RECORD = re.compile(
 _SAFE_TARGET = re.compile(
     r"torch\.ops\.aten\.\w+\.\w+|_operator\.(getitem|add|sub|mul|floordiv|eq|ge|le|gt|lt)"
 )
-_SAFE_SIZE = re.compile(r"-?\d+|[su]\d+|Symbol\('[su]\d+'(, (positive|nonnegative|integer)=True)*\)")
+_SIZE_TEXT = re.compile(r"[\w\s(),='*+/-]*")
+_SIZE_WORD = re.compile(
+    r"[su]\d+|Symbol|Integer|Add|Mul|Pow|FloorDiv|Mod|Max|Min|positive|nonnegative|integer|True"
+)
 
 
 def load_pt2(path: Path) -> Model:
@@ -122,10 +125,16 @@ def _check_graph(path: Path, graph: Any) -> None:
             for node in value:
                 if not _SAFE_TARGET.fullmatch(str(node.get("target"))):
                     raise UsageError(f"{path} calls {node.get('target')!r}; only aten operators are accepted")
-        elif key == "expr_str" and not _SAFE_SIZE.fullmatch(str(value)):
+        elif key == "expr_str" and not _is_safe_size(str(value)):
             raise UsageError(
                 f"{path} has sizes that depend on its inputs ({value}): export it with static shapes"
             )
+
+
+def _is_safe_size(text: str) -> bool:
+    """Whether an expression consists of symbols, integers and arithmetic: nothing that names an object or attribute."""
+    words = re.findall(r"[^\W\d]\w*", text)
+    return bool(_SIZE_TEXT.fullmatch(text)) and all(_SIZE_WORD.fullmatch(word) for word in words)
 
 
 def _entries(item: Any) -> Iterator[tuple[str, Any]]:
