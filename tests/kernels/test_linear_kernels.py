@@ -172,3 +172,25 @@ def test_reduce_mean(shape, axes, keepdims):
 def test_binary(op, family, a, b, constant):
     rng = np.random.default_rng(9)
     assert_exact(cases.binary_node(rng, op, a, b, constant_b=constant), family, rng)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_windows(seed):
+    rng = np.random.default_rng(100 + seed)
+    kernel, dilations, strides = (tuple(map(int, rng.integers(1, high, 2))) for high in (5, 3, 4))
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    frame = {
+        "kernel": kernel,
+        "dilations": dilations,
+        "strides": strides,
+        "pads": tuple(int(rng.integers(0, extent)) for extent in (*extents, *extents)),
+    }
+    height, width = (extent + int(rng.integers(0, 7)) for extent in extents)
+    group, channels = int(rng.integers(1, 4)), int(rng.integers(1, 10))
+    for family, sizes in {
+        "conv_s8_c": {"in_channels": 2 * group, "out_channels": channels * group, "group": group},
+        "depthwise_s8_c": {"in_channels": channels, "out_channels": channels, "group": channels},
+    }.items():
+        node = cases.conv_node(rng, height=height, width=width, **frame, **sizes)
+        assert_exact(node, family, rng)
+    assert_exact(cases.max_pool_node(rng, (1, height, width, channels), **frame), "pool_s8_c", rng)
