@@ -109,7 +109,7 @@ def _settle(
 
     assert model.module is not None
     assert model.training is not None
-    data = gather(model.training, seed=settings.seed)
+    data = gather(model, seed=settings.seed)
     with progress.task("ranking channels"):
         scores = criteria()[_CRITERION].score(model.module, coupling, data)
     curves = measure(model.module, coupling, scores, table.widths, data, progress)
