@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from edgeprune.errors import UsageError
 from edgeprune.prune.aten import rules
 from edgeprune.prune.coupling import Coupling, Group, PruningPlan, Role, Slices
 from edgeprune.prune.labels import Labels, Uncoupled
@@ -32,8 +34,14 @@ def analyse(
         ignore: Names of layers (or of their parents) whose output channels must stay.
 
     Raises:
-        UsageError: torch.export cannot trace the network.
+        UsageError: torch.export cannot trace the network, or it has no layer of a name to ignore.
     """
+    known = [name for name, _ in module.named_modules() if name]
+    for name in ignore:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, 1, 0.0)
+            advice = f"; the nearest is {nearest[0]!r}" if nearest else ""
+            raise UsageError(f"there is no layer {name!r} to ignore{advice}")
     found = propagate(trace(module, example_inputs))
     coupling = _grouped(found, example_inputs)
     barred = {

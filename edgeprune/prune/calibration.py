@@ -10,12 +10,14 @@ from typing import Any, TypeAlias
 import torch
 
 from edgeprune.errors import UsageError
-from edgeprune.model.model import Training
+from edgeprune.model.data import dataset_from_batches
+from edgeprune.model.model import Model
+from edgeprune.model.user_code import guarded
 
-__all__ = ["Batch", "Calibration", "gather", "split_batch"]
+__all__ = ["Batch", "Calibration", "gather"]
 
-Batch: TypeAlias = tuple[tuple[Any, ...], Any]
-"""The network's inputs and the target."""
+Batch: TypeAlias = tuple[tuple[torch.Tensor, ...], torch.Tensor]
+"""The network's inputs and the targets, of one length."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,50 +28,23 @@ class Calibration:
     loss: Callable[[Any, Any], torch.Tensor]
 
 
-def split_batch(batch: Any) -> Batch:
-    """A recipe's batch `(x, y)`, x a tensor or a tuple of them, as inputs and target.
-
-    Raises:
-        UsageError: it is not a pair.
-    """
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise UsageError(f"the training data yields {type(batch).__name__}; make it yield pairs (x, y)")
-    x, y = batch
-    return (tuple(x) if isinstance(x, (tuple, list)) else (x,)), y
-
-
-def gather(training: Training, samples: int = 512, batch_size: int = 128, seed: int = 0) -> Calibration:
+def gather(model: Model, samples: int = 512, batch_size: int = 128, seed: int = 0) -> Calibration:
     """The first `samples` samples of the training data, shuffled as a loader does it under `seed`.
 
-    Where inputs and targets are tensors they are laid anew into equal batches of at most `batch_size`, because
-    statistics of a batch stand in for those of the data (see `edgeprune.prune.batch_norm`).
+    They are laid anew into equal batches of at most `batch_size`, because statistics of a batch stand in for
+    those of the data (see `edgeprune.prune.batch_norm`).
 
     Raises:
-        UsageError: there is no training data, or it does not yield pairs.
+        UsageError: there is no training data, or it is malformed.
     """
-    batches: list[Batch] = []
-    count = 0
+    if model.training is None:
+        raise UsageError(f"{model.name} has no training data; give a recipe with train_data() to prune it")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for item in training.train_data():
-            batch = split_batch(item)
-            batches.append(batch)
-            count += len(batch[0][0])
-            if count >= samples:
-                break
-    if not batches:
-        raise UsageError("train_data() yields no batch; give it at least one")
-    return Calibration(_laid_anew(batches, samples, batch_size), training.loss)
-
-
-def _laid_anew(batches: list[Batch], samples: int, batch_size: int) -> tuple[Batch, ...]:
-    tensors = [(*inputs, target) for inputs, target in batches]
-    if not all(isinstance(value, torch.Tensor) and value.dim() for row in tensors for value in row):
-        return tuple(batches)
-    columns = list(zip(*tensors, strict=True))
-    if any(len({value.shape[1:] for value in column}) > 1 for column in columns):
-        return tuple(batches)
-    whole = [torch.cat(column)[:samples] for column in columns]
-    count = math.ceil(len(whole[0]) / batch_size)
-    parts = list(zip(*(value.tensor_split(count) for value in whole), strict=True))
-    return tuple((tuple(inputs), target) for *inputs, target in parts)
+        data = dataset_from_batches(model.training.train_data(), samples, model.example_inputs or None)
+    assert data.labels is not None
+    whole = [torch.from_numpy(array) for array in (*data.inputs, data.labels)]
+    count = math.ceil(data.samples / batch_size)
+    rows = zip(*(value.tensor_split(count) for value in whole), strict=True)
+    batches = tuple((tuple(inputs), target) for *inputs, target in rows)
+    return Calibration(batches, guarded(model.path, "loss", model.training.loss))

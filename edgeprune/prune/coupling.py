@@ -104,8 +104,11 @@ def group_widths(
             takes several rows of each parameter, they count together.
         minimum: Per group, the fewest channels it must keep.
         most: About how many widths a group may have at most; wide groups step in larger multiples.
+
+    Raises:
+        UsageError: `minimum` names an unknown group.
     """
-    floor = minimum or {}
+    floor = {coupling.group(name).name: width for name, width in (minimum or {}).items()}
     return {
         group.name: _widths(group.size, group.multiplicity, multiple, floor.get(group.name, 1), most)
         for group in coupling.groups

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from edgeprune.errors import UsageError
+from edgeprune.model.quiet import quiet_libraries
 
 __all__ = ["Call", "Operand", "Trace", "trace"]
 
@@ -73,7 +74,8 @@ def trace(module: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> 
     """
     subject = copy.deepcopy(module).eval()
     try:
-        program = torch.export.export(subject, example_inputs, strict=False)
+        with quiet_libraries():
+            program = torch.export.export(subject, example_inputs, strict=False)
     except Exception as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(

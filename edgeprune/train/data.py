@@ -8,40 +8,42 @@ from typing import Any
 import torch
 
 from edgeprune.errors import UsageError
-from edgeprune.prune.calibration import Batch, split_batch
+from edgeprune.model.data import training_batches
+from edgeprune.prune.calibration import Batch
 
-__all__ = ["best_device", "endless", "first_samples", "to_device"]
+__all__ = ["best_device", "endless", "first_samples", "on_device"]
 
 
 def endless(data: Callable[[], Iterable[Any]]) -> Iterator[Batch]:
-    """Batches without end: a loader is run through again and again, a one-shot iterator is asked for anew.
+    """Batches without end: a loader is run through again and again, and asked for anew once it is used up.
 
     Raises:
         UsageError: the data yields no batch, or something else than pairs.
     """
-    loader = data()
     while True:
-        batches = iter(loader)
-        empty = True
-        for item in batches:
-            empty = False
-            yield split_batch(item)
-        if empty:
+        loader = data()
+        passes = 0
+        while True:
+            empty = True
+            for batch in training_batches(loader):
+                empty = False
+                yield batch
+            if empty:
+                break
+            passes += 1
+        if not passes:
             raise UsageError("train_data() yields no batch; give it at least one")
-        if batches is loader:
-            loader = data()
 
 
-def first_samples(data: Iterable[Any], limit: int) -> list[Any]:
-    """The first batches of `data`, as they are, until they hold `limit` samples; the last may go beyond."""
-    taken: list[Any] = []
+def first_samples(data: Iterable[Any], limit: int) -> Iterator[Any]:
+    """Batches of `data`, as they are, until they hold `limit` samples; the last may go beyond."""
     count = 0
-    for item in data:
+    for batch in training_batches(data):
         if count >= limit:
-            break
-        taken.append(item)
-        count += len(split_batch(item)[0][0])
-    return taken
+            return
+        inputs, target = batch
+        yield (inputs if len(inputs) > 1 else inputs[0]), target
+        count += len(target)
 
 
 def best_device() -> torch.device:
@@ -49,6 +51,8 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def to_device(value: Any, device: torch.device) -> Any:
-    """`value` with every tensor inside it on `device`."""
-    return torch.utils._pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.to(device), value)
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """`batch` on `device`, floating-point inputs in single precision as networks take them."""
+    inputs, target = batch
+    moved = tuple(value.to(device) for value in inputs)
+    return tuple(value.float() if value.is_floating_point() else value for value in moved), target.to(device)

@@ -8,6 +8,7 @@ import torch
 
 from edgeprune.errors import UsageError
 from edgeprune.model.model import Model
+from edgeprune.model.user_code import running_user_code
 from edgeprune.train.data import first_samples
 
 __all__ = ["evaluate"]
@@ -28,8 +29,10 @@ def evaluate(model: Model, module: torch.nn.Module, limit: int | None = None) ->
         raise UsageError(f"{model.name} has no test data; give a recipe with test_data() to evaluate it")
     data = model.training.test_data()
     module.eval()
-    with torch.no_grad():
-        value = float(model.training.metric(module, data if limit is None else first_samples(data, limit)))
+    with torch.no_grad(), running_user_code(model.path, "evaluating the network"):
+        value = float(
+            model.training.metric(module, data if limit is None else list(first_samples(data, limit)))
+        )
     if not math.isfinite(value):
         raise UsageError(
             f"the metric {model.training.metric_name!r} of {model.name} is {value}; return a number"

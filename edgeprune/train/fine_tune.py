@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from edgeprune.errors import UsageError
-from edgeprune.model.model import Model, Training
+from edgeprune.model.model import Model
+from edgeprune.model.user_code import running_user_code
 from edgeprune.progress import Progress, SilentProgress
-from edgeprune.train.data import best_device, endless, to_device
+from edgeprune.train.data import best_device, endless, on_device
 from edgeprune.train.distillation import distillation_loss
 
 __all__ = ["DEFAULT_STEPS", "Schedule", "TrainingDiverged", "fine_tune"]
@@ -92,19 +93,21 @@ def fine_tune(
                 )
         else:
             trained = _descend(
-                model.training, subject, steps, teacher, progress or SilentProgress(), schedule or Schedule()
+                model, subject, steps, teacher, progress or SilentProgress(), schedule or Schedule()
             )
     return trained.cpu().eval()
 
 
 def _descend(
-    training: Training,
+    model: Model,
     subject: torch.nn.Module,
     steps: int,
     teacher: torch.nn.Module | None,
     progress: Progress,
     schedule: Schedule,
 ) -> torch.nn.Module:
+    training = model.training
+    assert training is not None
     device = best_device()
     subject.to(device).train()
     guide = copy.deepcopy(teacher).to(device).eval() if teacher is not None else None
@@ -123,9 +126,10 @@ def _descend(
     batches = endless(training.train_data)
     with progress.task("fine-tuning", steps) as task:
         for step in range(1, steps + 1):
-            inputs, target = to_device(next(batches), device)
-            output = subject(*inputs)
-            loss = training.loss(output, target)
+            inputs, target = on_device(next(batches), device)
+            with running_user_code(model.path, "training the network"):
+                output = subject(*inputs)
+                loss = training.loss(output, target)
             if guide is not None:
                 with torch.no_grad():
                     answer = guide(*inputs)

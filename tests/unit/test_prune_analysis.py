@@ -115,6 +115,8 @@ def test_ignored_layers_stay() -> None:
     assert [group.name for group in coupling.groups] == ["stem"]
     assert coupling.layers["inner"].outputs == (None,) * 12
     assert "ignore" in coupling.frozen["inner"]
+    with pytest.raises(UsageError, match="no layer 'iner' to ignore; the nearest is 'inner'"):
+        analyse(network, inputs, ignore=["iner"])
 
 
 def test_layers_are_labelled_per_channel() -> None:

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from edgeprune.errors import UsageError
 from edgeprune.model.model import Model, Training
 from edgeprune.prune import gather, recalibrate
-from edgeprune.prune.calibration import split_batch
 from edgeprune.train import Schedule, TrainingDiverged, evaluate, fine_tune
 from edgeprune.train.data import endless
 from edgeprune.train.distillation import distillation_loss
@@ -149,8 +148,10 @@ def test_without_data_there_is_nothing_to_train_or_judge() -> None:
         evaluate(bare, network)
     with pytest.raises(UsageError, match="no batch"):
         next(endless(lambda: []))
-    with pytest.raises(UsageError, match="pairs"):
-        split_batch(X)
+    with pytest.raises(UsageError, match="toy has no training data"):
+        gather(bare)
+    with pytest.raises(UsageError, match="pair"):
+        next(endless(lambda: [X]))
 
 
 def test_metric_must_be_a_number() -> None:
@@ -170,13 +171,20 @@ def test_a_limit_takes_the_first_batches() -> None:
     assert sizes == [60]
 
 
+def test_what_the_recipes_code_raises_is_the_users() -> None:
+    network, _ = build("Residual")
+    broken = dataclasses.replace(TRAINING, loss=lambda out, y: F.cross_entropy(out, y + 100))
+    with pytest.raises(UsageError, match=r"toy.py: training the network raised IndexError"):
+        fine_tune(dataclasses.replace(MODEL, training=broken), network, 3)
+
+
 def test_one_shot_iterators_are_asked_for_anew() -> None:
     stream = endless(lambda: iter([(X[:2], Y[:2])]))
     assert len([next(stream) for _ in range(5)]) == 5
 
 
 def test_calibration_is_laid_into_equal_batches_and_repeatable() -> None:
-    first, second = gather(TRAINING, 90, 50), gather(TRAINING, 90, 50)
+    first, second = gather(MODEL, 90, 50), gather(MODEL, 90, 50)
     assert [len(y) for _, y in first.batches] == [45, 45]
     assert torch.equal(first.batches[1][0][0], second.batches[1][0][0])
 

@@ -8,7 +8,7 @@ read it, so the change is the sum of weight times gradient over those. Batch nor
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
@@ -39,10 +39,8 @@ class _Taylor:
         return {name: tuple(total.tolist()) for name, total in totals.items()}
 
 
-def _parts(inputs: tuple[Any, ...], target: Any) -> list[Batch]:
-    """A batch in parts of `_SAMPLES`, or whole where its target cannot be split."""
-    if not isinstance(target, torch.Tensor) or not target.dim() or len(target) != len(inputs[0]):
-        return [(inputs, target)]
+def _parts(inputs: tuple[torch.Tensor, ...], target: torch.Tensor) -> list[Batch]:
+    """A batch in parts of `_SAMPLES`."""
     columns = [torch.split(value, _SAMPLES) for value in (*inputs, target)]
     return [(tuple(row), last) for *row, last in zip(*columns, strict=True)]
 
