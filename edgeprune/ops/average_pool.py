@@ -33,7 +33,11 @@ class AveragePool(Operator):
     def lower(self, node: OnnxNode, build: Builder) -> None:
         frame = lowered_window(node)
         included = int(node.attrs.get("count_include_pad", 0))
-        more: dict[str, AttributeValue] = {"overhang": frame.overhang, "count_include_pad": included, "clamp": (-128, 127)}
+        more: dict[str, AttributeValue] = {
+            "overhang": frame.overhang,
+            "count_include_pad": included,
+            "clamp": (-128, 127),
+        }
         lower_pool(self.name, node, build, frame, more)
 
     def infer_shapes(self, node: Node) -> tuple[Shape, ...]:

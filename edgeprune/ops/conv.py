@@ -13,7 +13,7 @@ from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
 from edgeprune.graph.ir import Array, AttributeValue, Node, Shape, Tensor
 from edgeprune.ops._convolution import check_weighted, conv_geometry, correlate, requantize_channels
-from edgeprune.ops._weights import lower_bias, quantized_weights
+from edgeprune.ops._weights import quantized_weights, weights_and_bias
 from edgeprune.ops._windows import in_channel_last, spatial_rank, window
 from edgeprune.ops.base import OnnxNode, Operator
 
@@ -40,7 +40,7 @@ class Conv(Operator):
         group = int(node.attrs.get("group", 1))
         if w.shape[3] * group != node.required(0).shape[1] or w.shape[0] % group:
             raise UsageError(f"the weights of {where} do not fit its input's channels")
-        b = lower_bias(node, 2, node.required(0), w, build)
+        w, b = weights_and_bias(node, 2, node.required(0), w, build)
         attrs: dict[str, AttributeValue] = {
             "strides": frame.strides,
             "pads": frame.pads,

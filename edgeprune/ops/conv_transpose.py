@@ -15,7 +15,7 @@ from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
 from edgeprune.graph.ir import Array, AttributeValue, Node, Quant, Shape, Tensor
 from edgeprune.ops._convolution import check_weighted, requantize_channels
-from edgeprune.ops._weights import lower_bias, quantized_weights
+from edgeprune.ops._weights import quantized_weights, weights_and_bias
 from edgeprune.ops._windows import auto_pad, in_channel_last, pair, spatial_rank
 from edgeprune.ops.base import OnnxNode, Operator
 
@@ -40,7 +40,7 @@ class ConvTranspose(Operator):
             "clamp": (-128, 127),
         }
         attrs["pads"], attrs["output_padding"] = _pads(node, (w.shape[1], w.shape[2]))
-        b = lower_bias(node, 2, x, w, build)
+        w, b = weights_and_bias(node, 2, x, w, build)
         shape = node.outputs[0].shape
         signal = spatial_rank(node) == 1
         out_shape = (shape[0], 1, shape[2], shape[1]) if signal else (shape[0], shape[2], shape[3], shape[1])

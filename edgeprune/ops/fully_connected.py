@@ -14,7 +14,7 @@ from edgeprune.graph.build import Builder
 from edgeprune.graph.ir import Array, AttributeValue, Node, Shape, Tensor
 from edgeprune.ops._convolution import check_weighted, requantize_channels
 from edgeprune.ops._operands import int8_operand
-from edgeprune.ops._weights import lower_bias, quantized_weights
+from edgeprune.ops._weights import quantized_weights, weights_and_bias
 from edgeprune.ops.base import OnnxNode, Operator
 
 __all__ = ["OPERATOR", "FullyConnected"]
@@ -37,7 +37,7 @@ class FullyConnected(Operator):
         weights = quantized_weights(node, 1)
         w = weights if node.attrs.get("transB", 0) else build.transpose(weights, (1, 0))
         w = _scaled(node, build, w, alpha)
-        b = lower_bias(node, 2, x, w, build, beta)
+        w, b = weights_and_bias(node, 2, x, w, build, beta)
         build.add(self.name, node.name, [x, w, b], node.outputs, {"clamp": (-128, 127)})
 
     def infer_shapes(self, node: Node) -> tuple[Shape, ...]:

@@ -13,7 +13,7 @@ from edgeprune.graph.build import Builder
 from edgeprune.graph.ir import Array, AttributeValue, Node, Shape, Tensor
 from edgeprune.ops._fixed_point import clamp_int8, multiply_by_quantized_multiplier, quantize_multiplier
 from edgeprune.ops._operands import check_binary, int8_operand
-from edgeprune.ops._weights import lower_bias, quantized_weights
+from edgeprune.ops._weights import quantized_weights, weights_and_bias
 from edgeprune.ops.base import OnnxNode, Operator
 
 __all__ = ["OPERATOR", "MatMul"]
@@ -30,7 +30,7 @@ class MatMul(Operator):
         if right.value is not None and len(right.shape) == 2 and len(node.required(0).shape) >= 2:
             x = int8_operand(node, 0, build)
             w = build.transpose(quantized_weights(node, 1), (1, 0))
-            b = lower_bias(node, 2, x, w, build)
+            w, b = weights_and_bias(node, 2, x, w, build)
             build.add("FullyConnected", node.name, [x, w, b], [y], {"clamp": (-128, 127)})
             return
         a, b = int8_operand(node, 0, build), int8_operand(node, 1, build)

@@ -223,3 +223,29 @@ def test_an_int32_bias_is_kept_and_another_scale_is_converted():
         value = next(n for n in graph.nodes if n.op == "FullyConnected").inputs[2].value
         given = numpy_helper.to_array(next(i for i in model.initializers if i.name == stored))
         np.testing.assert_array_equal(value, np.rint(given * factor))
+
+
+def test_a_bias_beyond_int32_coarsens_its_channels_weights():
+    model = Model(16)
+    stored = model.constant(model.rng.integers(-127, 128, (5, 12)).astype(np.int8), "w")
+    scales = model.constant(np.array([1e-3, 1e-12, 2e-3, 1e-3, 1e-3], np.float32), "ws")
+    model.nodes.append(helper.make_node("DequantizeLinear", [stored, scales], ["w_real"], axis=0))
+    bias = model.constant(np.array([0.1, -0.5, 0.2, 0.3, 0.4], np.float32), "bias")
+    graph = assert_matches(
+        model, model.op("Gemm", [model.input(1, 12), "w_real", bias], scale=0.01, transB=1)
+    )
+    node = next(n for n in graph.nodes if n.op == "FullyConnected")
+    assert abs(int(node.inputs[2].value[1])) == 1 << 30
+    np.testing.assert_array_equal(node.inputs[1].value[0], numpy_helper.to_array(model.initializers[0])[0])
+
+
+def test_an_int32_bias_that_overflows_is_refused():
+    model = Model(17)
+    stored = model.constant(np.array([0, 2**31 - 1], np.int32), "bias")
+    weights = model.weights(2, 12, axis=None)
+    scale = np.float32(numpy_helper.to_array(next(i for i in model.initializers if i.name.startswith("ws"))))
+    bias_scale = model.constant(np.float32(0.05) * scale)
+    model.nodes.append(helper.make_node("DequantizeLinear", [stored, bias_scale], ["bias_real"]))
+    output = model.op("Gemm", [model.input(1, 12), weights, "bias_real"], transB=1)
+    with pytest.raises(UsageError, match=r"output channel 1 of Gemm node 'node_gemm_.*32 bits"):
+        import_onnx(model.finish(output), "net")
