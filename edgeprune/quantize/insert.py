@@ -20,12 +20,7 @@ from edgeprune.quantize.weights import (
 __all__ = ["insert_qdq"]
 
 
-def insert_qdq(
-    model: ir.Model,
-    quants: Mapping[str, Quant],
-    clamps: Mapping[str, str],
-    weight_scales: Mapping[str, Array] | None = None,
-) -> ir.Model:
+def insert_qdq(model: ir.Model, quants: Mapping[str, Quant], clamps: Mapping[str, str]) -> ir.Model:
     """A copy of float `model` with every value quantised.
 
     Args:
@@ -33,9 +28,8 @@ def insert_qdq(
         quants: Parameters of each float activation, by name.
         clamps: Names of the Relu and Clip nodes to leave out, since saturation performs them, each with the name
             of its input, which is then quantised with the clamp's parameters.
-        weight_scales: Scales learnt in training, by initializer name; others follow from the weights.
     """
-    writer = _Writer(model.clone(), quants, weight_scales or {})
+    writer = _Writer(model.clone(), quants)
     writer.drop_clamps(clamps)
     nodes = list(writer.graph)
     for node in nodes:
@@ -71,8 +65,7 @@ class _Writer:
         bias_index = bias_input(node)
         for index, value, axis in list(weight_inputs(node)):
             weight, bias = _array(value), self._bias(node)
-            learnt = self._weight_scales.get(value.name or "")
-            scales = channel_scales(weight, axis) if learnt is None else learnt
+            scales = channel_scales(weight, axis)
             if bias is not None and scales.ndim == 1:
                 scales = widen_for_bias(scales, self._input_scale(node), bias)
             if node.op_type == "Gather":
@@ -140,11 +133,13 @@ class _Writer:
         name = value.name or "constant"
         integers = add_constant(self.graph, f"{name}_quantized", stored)
         scale = add_constant(self.graph, f"{name}_scale", np.asarray(scales, np.float32))
-        zero = add_constant(self.graph, f"{name}_zero_point", np.zeros(np.shape(scales), stored.dtype))
+        parameters = [integers, scale]
+        if stored.dtype == np.int8:  # an int32 has no zero point
+            parameters.append(
+                add_constant(self.graph, f"{name}_zero_point", np.zeros(np.shape(scales), np.int8))
+            )
         attributes = {} if axis is None else {"axis": axis}
-        node = ir.node(
-            "DequantizeLinear", [integers, scale, zero], attributes, name=f"{integers.name}_dequantize"
-        )
+        node = ir.node("DequantizeLinear", parameters, attributes, name=f"{integers.name}_dequantize")
         node.outputs[0].name = f"{integers.name}_dequantized"
         node.outputs[0].type, node.outputs[0].shape = value.type, ir.Shape(stored.shape)
         self.graph.insert_before(self.graph[0], node)

@@ -21,7 +21,7 @@ __all__ = ["RULES", "activation_quant", "choose_range", "symmetric_scale"]
 RULES = ("min-max", "least-squares", "percentile")
 
 _TAIL = 1e-4
-_SHRINK = np.linspace(1.0, 0.4, 31)
+_SHRINK = np.geomspace(1.0, 0.05, 48)
 _SMALLEST_SCALE = 2.0**-60
 
 
