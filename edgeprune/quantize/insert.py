@@ -41,11 +41,8 @@ def insert_qdq(model: ir.Model, quants: Mapping[str, Quant], clamps: Mapping[str
 
 
 class _Writer:
-    def __init__(
-        self, model: ir.Model, quants: Mapping[str, Quant], weight_scales: Mapping[str, Array]
-    ) -> None:
-        self.model, self.graph = model, model.graph
-        self._quants, self._weight_scales = quants, weight_scales
+    def __init__(self, model: ir.Model, quants: Mapping[str, Quant]) -> None:
+        self.model, self.graph, self._quants = model, model.graph, quants
 
     def drop_clamps(self, clamps: Mapping[str, str]) -> None:
         """Hand each clamp's name, readers and place among the outputs to the value it clamps."""
