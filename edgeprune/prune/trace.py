@@ -58,7 +58,7 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """All calls in order, the network's inputs and outputs, and the shapes of parameters and buffers."""
+    """All calls in order, the network's inputs and outputs, and the constants written into its code."""
 
     inputs: tuple[Operand, ...]
     calls: tuple[Call, ...]
