@@ -1,8 +1,9 @@
 """Mask equivalence: a pruned network equals the original with removed channels' readers set to zero.
 
 Both run in double precision on the same random inputs. The sums of the pruned network leave out terms that
-are exactly zero in the masked one, so the two may differ by the rounding of reordered sums only:
-`TOLERANCE` relative to the largest output, far below the effect of any wrong channel.
+are exactly zero in the masked one, so the two may differ by the rounding of reordered sums only: `TOLERANCE`
+relative to the largest output, far below the effect of any wrong channel. A network whose code insists on
+single precision is compared in that, with a tolerance to match.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from edgeprune.prune.coupling import Coupling, PruningPlan
 
 __all__ = ["TOLERANCE", "difference", "mask"]
 
-TOLERANCE = 1e-9
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
 def mask(module: torch.nn.Module, coupling: Coupling, plan: PruningPlan) -> torch.nn.Module:
@@ -43,21 +44,24 @@ def difference(
     """
     generator = torch.Generator().manual_seed(0)
     inputs = tuple(
-        torch.randn(value.shape, generator=generator, dtype=torch.float64)
-        if value.is_floating_point()
-        else value
+        torch.randn(value.shape, generator=generator) if value.is_floating_point() else value
         for value in example_inputs
     )
-    expected = _outputs(masked, inputs)
+    precision = torch.float64
     try:
-        actual = _outputs(pruned, inputs)
+        expected = _outputs(masked, inputs, precision)
+    except RuntimeError:
+        precision = torch.float32
+        expected = _outputs(masked, inputs, precision)
+    try:
+        actual = _outputs(pruned, inputs, precision)
     except Exception as error:  # noqa: BLE001 - the user's forward may raise anything
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return f"the network's forward does not follow the cut ({line})"
     for left, right in zip(actual, expected, strict=True):
         if left.shape != right.shape:
             return f"an output's shape would change from {tuple(right.shape)} to {tuple(left.shape)}"
-        bound = TOLERANCE * max(1.0, float(right.abs().max()) if right.numel() else 0.0)
+        bound = TOLERANCE[precision] * max(1.0, float(right.abs().max()) if right.numel() else 0.0)
         if not torch.allclose(left, right, rtol=0.0, atol=bound, equal_nan=True):
             worst = float((left - right).abs().max())
             return f"the outputs would differ by {worst:.3g} from those of the masked network"
@@ -65,8 +69,11 @@ def difference(
 
 
 @torch.no_grad()
-def _outputs(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
-    result: Any = copy.deepcopy(module).double().eval()(*inputs)
+def _outputs(
+    module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], precision: torch.dtype
+) -> list[torch.Tensor]:
+    cast = (value.to(precision) if value.is_floating_point() else value for value in inputs)
+    result: Any = copy.deepcopy(module).to(precision).eval()(*cast)
     return [
         leaf.double() for leaf in torch.utils._pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)
     ]

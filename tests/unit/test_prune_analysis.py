@@ -98,6 +98,16 @@ def test_a_cut_that_the_code_does_not_follow_is_refused() -> None:
         prune(Other(), coupling, PruningPlan({"inner": (0, 1, 2)}))
 
 
+def test_code_that_insists_on_single_precision_is_compared_in_it() -> None:
+    class Single(Residual):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.float())
+
+    network = Single().eval()
+    coupling = analyse(network, (torch.zeros(1, 3, 8, 8),))
+    assert [group.name for group in coupling.groups] == ["stem", "inner"]
+
+
 def test_plans_are_checked() -> None:
     network, inputs = build("Residual")
     coupling = analyse(network, inputs)
