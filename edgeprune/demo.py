@@ -21,4 +21,5 @@ def demo_settings(output: Path) -> Settings:
         latency="5ms",
         output=output,
         samples=300,
+        effort=400,
     )

@@ -13,7 +13,7 @@ from edgeprune.graph.ir import Array
 from edgeprune.plan import Objective
 from edgeprune.progress import Progress
 
-__all__ = ["Fitted", "fit_program", "over_budget"]
+__all__ = ["Fitted", "fit_program", "over_budget", "spent"]
 
 _ATTEMPTS = 4
 _FIRST_GUESS_OF_STACK_BYTES = 512
@@ -105,7 +105,12 @@ def over_budget(fitted: Fitted, budget: Budget, why: str) -> OverBudget:
         parts.append(f"latency {cost.latency_ms:.2f} ms of {budget.latency_ms:g} ms")
     needs = "it needs " + ", ".join(parts) if parts else "it does not fit"
     binds = f"; {fitted.binds}" if fitted.binds else ""
-    nearest: dict[str, float] = {"flash": cost.flash_bytes, "ram": cost.ram_bytes}
+    return OverBudget(f"over budget: {needs}, and {why}{binds}", spent(cost))
+
+
+def spent(cost: Cost) -> dict[str, float]:
+    """A cost in the report's words."""
+    words: dict[str, float] = {"flash": cost.flash_bytes, "ram": cost.ram_bytes}
     if cost.latency_ms is not None:
-        nearest["latency_ms"] = cost.latency_ms
-    return OverBudget(f"over budget: {needs}, and {why}{binds}", nearest)
+        words["latency_ms"] = cost.latency_ms
+    return words

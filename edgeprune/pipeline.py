@@ -56,7 +56,8 @@ def deploy(settings: Settings, progress: Progress | None = None) -> Deployment:
     progress = progress or SilentProgress()
     device = load_device(settings.device)
     budget = settings.budget(device.flash_bytes, device.ram_bytes)
-    model = load_model(settings.model)
+    with progress.task(f"reading {settings.model.name}"):
+        model = load_model(settings.model)
     place = settings.output or Path("build") / f"{model.name}-{device.name}"
     try:
         with staged_directory(place) as bundle, tempfile.TemporaryDirectory(prefix="edgeprune-") as scratch:

@@ -15,7 +15,7 @@ from edgeprune.config import Budget, Settings
 from edgeprune.costs import CostTable, LayerCost
 from edgeprune.device import Device
 from edgeprune.errors import OverBudget
-from edgeprune.fit import Fitted, over_budget
+from edgeprune.fit import Fitted, over_budget, spent
 from edgeprune.graph.skeleton import Skeleton
 from edgeprune.model.model import Model
 from edgeprune.plan import Objective, costs
@@ -69,7 +69,7 @@ def shrink(
     table = _as_measured(costs(skeleton, device, Objective(settings.optimize)), unpruned)
     cut = _settle(model, coupling, table, device, budget, settings, fit, progress)
     if not settings.train:
-        return Shrunk(cut.model, cut.fitted, _summary(coupling, cut, 0))
+        return Shrunk(cut.model, cut.fitted, _summary(coupling, cut, 0, unpruned))
     steps = DEFAULT_STEPS if settings.effort is None else settings.effort
     assert cut.model.module is not None
     trained = fine_tune(
@@ -81,7 +81,7 @@ def shrink(
         raise over_budget(
             fitted, budget, "training moved the network over the budget again: leave it more room"
         )
-    return Shrunk(tuned, fitted, _summary(coupling, cut, steps))
+    return Shrunk(tuned, fitted, _summary(coupling, cut, steps, unpruned))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,11 +184,11 @@ def _tightened(limits: Limits, choice: Choice, cost: Cost, budget: Budget, devic
     return replace(limits, flash_bytes=flash, ram_bytes=ram, cycles=cycles)
 
 
-def _summary(coupling: Coupling, cut: _Cut, steps: int) -> PruningSummary:
+def _summary(coupling: Coupling, cut: _Cut, steps: int, unpruned: Fitted) -> PruningSummary:
     groups = tuple(
         (group.name, group.size, cut.widths.get(group.name, group.size)) for group in coupling.groups
     )
-    return PruningSummary(groups, 0, coupling.frozen, cut.rounds, steps, _CRITERION)
+    return PruningSummary(groups, 0, coupling.frozen, cut.rounds, steps, _CRITERION, spent(unpruned.cost))
 
 
 def _text(cost: Cost) -> str:

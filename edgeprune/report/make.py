@@ -41,6 +41,8 @@ class PruningSummary:
     rounds: int = 0
     steps: int = 0
     criterion: str | None = None
+    unpruned: Mapping[str, float] | None = None
+    """What the whole network takes as linked and as run: "flash" and "ram" in bytes, "latency_ms"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,4 +250,5 @@ def _pruning(pruning: PruningSummary) -> dict[str, Any]:
         "rounds": pruning.rounds,
         "steps": pruning.steps,
         "criterion": pruning.criterion,
+        "unpruned": None if pruning.unpruned is None else dict(pruning.unpruned),
     }

@@ -72,29 +72,32 @@ def _refusal(report: Mapping[str, Any]) -> list[RenderableType]:
         named = [f"--flash {int(nearest['flash'])}", f"--ram {int(nearest['ram'])}"]
         if nearest.get("latency_ms") is not None:
             named.append(f"--latency {nearest['latency_ms']:.2f}ms")
-        lines.append(Text(f"Nearest that is known to fit: {' '.join(named)}"))
+        lines.append(Text(f"Nearest: {' '.join(named)}"))
     return lines
 
 
 def _budget(report: Mapping[str, Any]) -> Table:
+    unpruned = (report["pruning"] or {}).get("unpruned")
     table = new_table("budget", right=("used", "limit"))
-    table.add_column("")
-    table.add_column("", justify="right")
-    table.add_column("")
+    for justify in ("left", "right", "left"):
+        table.add_column("", justify=justify)
+    if unpruned is not None:
+        table.add_column("unpruned", justify="right")
     budget, latency = report["budget"], report["latency"]
     rows = [
-        ("flash", report["flash"]["total"], budget["flash"], _bytes),
-        ("RAM", report["ram"]["total"], budget["ram"], _bytes),
+        ("flash", report["flash"]["total"], budget["flash"], _bytes, "flash"),
+        ("RAM", report["ram"]["total"], budget["ram"], _bytes, "ram"),
     ]
     if latency is not None:
-        rows.append(("latency", latency["ms"], budget["latency_ms"], _ms))
-    for name, used, limit, show in rows:
-        if limit is None:
-            table.add_row(name, show(used), "none")
-            continue
-        share = used / limit
-        mark = Text("\N{CHECK MARK}", "green") if used <= limit else Text("\N{BALLOT X}", "red")
-        table.add_row(name, show(used), show(limit), _bar(share), f"{100 * share:.0f} %", mark)
+        rows.append(("latency", latency["ms"], budget["latency_ms"], _ms, "latency_ms"))
+    for name, used, limit, show, key in rows:
+        cells: list[str | Text] = [name, show(used), "none", "", "", ""]
+        if limit is not None:
+            mark = Text("\N{CHECK MARK}", "green") if used <= limit else Text("\N{BALLOT X}", "red")
+            cells[2:] = [show(limit), _bar(used / limit), f"{100 * used / limit:.0f} %", mark]
+        if unpruned is not None:
+            cells.append(show(unpruned[key]))
+        table.add_row(*cells)
     return table
 
 
