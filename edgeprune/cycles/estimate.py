@@ -1,0 +1,159 @@
+"""From counted blocks to cycles: the model of the device's core on each block, and waiting for its flash."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgeprune.cycles.cost import Cause, Cost, total
+from edgeprune.cycles.flash import FlashTraffic, flash_cost
+from edgeprune.cycles.instruction import Kind
+from edgeprune.cycles.model import UNVALIDATED, CoreModel, core_models
+from edgeprune.cycles.program import Code, read_code
+from edgeprune.device import Device, Flash
+from edgeprune.emulate.blocks import BlockCounts, RegionCounts
+from edgeprune.firmware import Image
+
+__all__ = ["CycleEstimate", "RegionEstimate", "estimate"]
+
+_VALIDATED_FLASH_SHARE = 0.18
+"""The largest part of a case's cycles that waited for flash, over the cases the flash's rules were chosen on."""
+
+_NEGLIGIBLE = 0.01
+"""Part of the instructions that may be of a kind the model was never compared on."""
+
+_FLASH_CAUSES = (Cause.FLASH_CODE, Cause.FLASH_DATA)
+
+
+@dataclass(frozen=True)
+class RegionEstimate:
+    """What one layer costs, or `run` besides the layers.
+
+    Attributes:
+        name: the C function.
+        cost: cycles, with the stalls among them by cause.
+        classes: instructions executed, by kind.
+        functions: cycles of each function that ran, the flash's waits not among them.
+        flash_bytes: bytes that loads read from flash; None if that was not simulated.
+    """
+
+    name: str
+    cost: Cost
+    classes: Mapping[Kind, int]
+    functions: Mapping[str, Cost]
+    flash_bytes: int | None
+
+    @property
+    def cycles(self) -> int:
+        """Cycles, rounded."""
+        return round(self.cost.cycles)
+
+    @property
+    def instructions(self) -> int:
+        """Instructions executed."""
+        return sum(self.classes.values())
+
+
+@dataclass(frozen=True)
+class CycleEstimate:
+    """Cycles of one inference by a named model, with the error at which it was validated or "unvalidated".
+
+    `layers` follows the order of `Sources.layers`; `run` is what belongs to no layer.
+    """
+
+    model: str
+    error: str
+    run: RegionEstimate
+    layers: tuple[RegionEstimate, ...]
+
+    @property
+    def cost(self) -> Cost:
+        """Everything together."""
+        return total(region.cost for region in (self.run, *self.layers))
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of the inference, rounded."""
+        return round(self.cost.cycles)
+
+
+def estimate(
+    image: Image, blocks: BlockCounts, device: Device, traffic: Sequence[FlashTraffic] | None = None
+) -> CycleEstimate:
+    """Estimates the cycles of one inference on `device`.
+
+    Args:
+        image: the firmware that was counted.
+        blocks: how often its blocks ran.
+        device: names the core, and says how its flash is read.
+        traffic: what was read from flash in `run` besides the layers, and in each layer; None if that was not
+            simulated, which the error then says.
+
+    Raises:
+        KeyError: no model knows the device's core.
+    """
+    model, code = core_models()[device.core], read_code(image.elf)
+    regions = (blocks.run, *blocks.layers)
+    found: Sequence[FlashTraffic | None] = traffic if traffic is not None else [None] * len(regions)
+    run, *layers = (
+        _region(model, code, region, device.flash, seen) for region, seen in zip(regions, found, strict=True)
+    )
+    return CycleEstimate(
+        model=f"{model.name} ({model.source})",
+        error=_error(model, (run, *layers), device.flash, simulated=traffic is not None),
+        run=run,
+        layers=tuple(layers),
+    )
+
+
+def _region(
+    model: CoreModel, code: Code, region: RegionCounts, flash: Flash | None, traffic: FlashTraffic | None
+) -> RegionEstimate:
+    classes: Counter[Kind] = Counter()
+    functions: dict[str, Cost] = {}
+    for block in region.blocks:
+        instructions = code.decode(block.address, block.size_bytes)
+        for instruction in instructions:
+            classes[instruction.kind] += block.executions
+        cost = model.cost(instructions, block.executions, block.taken)
+        name = code.function(block.address)
+        functions[name] = functions.get(name, Cost()) + cost
+    cost = total(functions.values())
+    if traffic is not None and flash is not None:
+        cost += flash_cost(traffic, flash, model.flash_load_cycles)
+    return RegionEstimate(
+        name=region.name,
+        cost=cost,
+        classes=dict(classes),
+        functions=functions,
+        flash_bytes=None if traffic is None else round(traffic.load_bytes),
+    )
+
+
+def _error(
+    model: CoreModel, regions: Sequence[RegionEstimate], flash: Flash | None, *, simulated: bool
+) -> str:
+    """The error at which the model was validated, or that it was not, for what ran here."""
+    if model.validation is None:
+        return UNVALIDATED
+    instructions = max(1, sum(region.instructions for region in regions))
+
+    def share(kind: Kind) -> float:
+        return sum(region.classes.get(kind, 0) for region in regions) / instructions
+
+    if share(Kind.FLOAT) > _NEGLIGIBLE and not model.float_validated:
+        return f"{UNVALIDATED} for floating-point code"
+    if share(Kind.UNKNOWN) > _NEGLIGIBLE:
+        return f"{UNVALIDATED}: {share(Kind.UNKNOWN):.0%} of the instructions are unknown to it"
+    text = str(model.validation)
+    if flash is not None and flash.wait_states > 0 and not simulated:
+        return f"{UNVALIDATED}: waiting for flash is left out"
+    cost = total(region.cost for region in regions)
+    waiting = sum(cost.stalls.get(cause, 0.0) for cause in _FLASH_CAUSES) / max(1.0, cost.cycles)
+    if waiting > _VALIDATED_FLASH_SHARE:
+        text += (
+            f"; {waiting:.0%} of these cycles wait for flash, where at most {_VALIDATED_FLASH_SHARE:.0%} of the "
+            "validated ones do"
+        )
+    return text
