@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from edgeprune.best_case import best_case_costs
 from edgeprune.compile import Cost
 from edgeprune.config import Budget, Settings
-from edgeprune.costs import CostTable, LayerCost
+from edgeprune.costs import CostTable
 from edgeprune.device import Device
 from edgeprune.errors import OverBudget
 from edgeprune.fit import Fitted, over_budget, spent
 from edgeprune.graph.skeleton import Skeleton
 from edgeprune.model.model import Model
-from edgeprune.plan import Objective, costs
 from edgeprune.progress import Progress
 from edgeprune.report import PruningSummary
 
@@ -66,7 +66,7 @@ def shrink(
         raise over_budget(unpruned, budget, "none of its channels can be pruned")
     widths = group_widths(coupling, minimum=settings.minimum)
     skeleton = Skeleton(unpruned.build.whole, weighted_layers(coupling), widths)
-    table = _as_measured(costs(skeleton, device, Objective(settings.optimize)), unpruned)
+    table = best_case_costs(skeleton, device, unpruned)
     cut = _settle(model, coupling, table, device, budget, settings, fit, progress)
     if not settings.train:
         return Shrunk(cut.model, cut.fitted, _summary(coupling, cut, 0, unpruned))
@@ -141,26 +141,6 @@ def _chosen(choose: Callable[[], Choice], table: CostTable, device: Device) -> C
         if device.emulator is not None:
             found["latency_ms"] = nearest.cycles / table.cycles_per_ms
         raise OverBudget(str(error), found) from error
-
-
-def _as_measured(table: CostTable, unpruned: Fitted) -> CostTable:
-    """The table shifted so that at full width it says what linking and running the whole network showed."""
-    whole = {name: options[-1] for name, options in table.widths.items()}
-    cost = unpruned.cost
-    spent = 0 if cost.latency_ms is None else round(cost.latency_ms * table.cycles_per_ms)
-    return replace(
-        table,
-        fixed_flash_bytes=table.fixed_flash_bytes + max(0, cost.flash_bytes - table.flash_bytes(whole)),
-        fixed_ram_bytes=table.fixed_ram_bytes + max(0, cost.ram_bytes - unpruned.build.program.arena_bytes),
-        layers=table.layers if not spent else _scaled(table, spent / max(1, table.cycles(whole))),
-    )
-
-
-def _scaled(table: CostTable, ratio: float) -> tuple[LayerCost, ...]:
-    return tuple(
-        replace(layer, cycles=tuple(tuple(round(cycles * ratio) for cycles in row) for row in layer.cycles))
-        for layer in table.layers
-    )
 
 
 def _limits(budget: Budget, device: Device) -> Limits:

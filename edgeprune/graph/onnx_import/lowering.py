@@ -20,7 +20,7 @@ from edgeprune.graph.onnx_import.quantization import (
     stored_constant_input,
     symmetric_int8,
 )
-from edgeprune.graph.verify import verify
+from edgeprune.graph.verify import GraphError, verify
 from edgeprune.ops.base import OnnxNode, Operator, operators_by_onnx_type
 
 __all__ = ["import_onnx"]
@@ -39,7 +39,10 @@ def import_onnx(data: bytes, name: str) -> Graph:
         lowering.node(node)
     inputs = [lowering.activation(value) for value in model.graph.inputs]
     outputs = [lowering.output(value) for value in model.graph.outputs]
-    return verify(lowering.build.graph(name, inputs, outputs))
+    try:
+        return verify(lowering.build.graph(name, inputs, outputs))
+    except GraphError as error:
+        raise UsageError(f"the model cannot be run in int8: {error}") from error
 
 
 class _Lowering:

@@ -1,0 +1,52 @@
+"""The cost table the budget loop decides by: every resource at its best, corrected by what was measured.
+
+A plan spends RAM to save time where the budget lets it, so no single choice of kernels tells what widths can fit.
+The table therefore takes cycles from the fastest kernels, memory from the leanest and flash from the smallest: widths
+it refuses do not fit whatever the plan does. Widths it accepts are built and measured, and what they miss tightens
+the limits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeprune.costs import CostTable, LayerCost
+from edgeprune.device import Device
+from edgeprune.fit import Fitted
+from edgeprune.graph.skeleton import Skeleton
+from edgeprune.plan import Objective, costs
+
+__all__ = ["best_case_costs"]
+
+
+def best_case_costs(skeleton: Skeleton, device: Device, unpruned: Fitted) -> CostTable:
+    """The table of `skeleton`'s network, shifted by how the whole network's build differed from its estimates.
+
+    Estimates count code that layers share once for each layer, and leave out context and stack; both hardly
+    change with the widths. Estimated cycles are scaled.
+    """
+    fast, lean, small = (costs(skeleton, device, Objective(goal)) for goal in ("latency", "ram", "flash"))
+    by_goal = [{_key(layer): layer for layer in table.layers} for table in (fast, small)]
+    program, cost = unpruned.build.program, unpruned.cost
+    estimated_flash = sum(step.candidate.flash_bytes for step in program.steps)
+    estimated_cycles = sum(step.candidate.cycles for step in program.steps)
+    ratio = 1.0
+    if cost.latency_ms is not None and estimated_cycles:
+        ratio = cost.latency_ms * device.clock_hz / 1000 / estimated_cycles
+    layers = tuple(_best(layer, by_goal[0][_key(layer)], by_goal[1][_key(layer)], ratio) for layer in lean.layers)
+    return replace(
+        lean,
+        layers=layers,
+        fixed_flash_bytes=small.fixed_flash_bytes + cost.flash_bytes - estimated_flash,
+        fixed_ram_bytes=lean.fixed_ram_bytes + cost.ram_bytes - program.arena_bytes,
+        fixed_cycles=round(fast.fixed_cycles * ratio),
+    )
+
+
+def _key(layer: LayerCost) -> tuple[str, str | None, str | None]:
+    return layer.name, layer.group_in, layer.group_out
+
+
+def _best(lean: LayerCost, fast: LayerCost, small: LayerCost, ratio: float) -> LayerCost:
+    cycles = tuple(tuple(round(entry * ratio) for entry in row) for row in fast.cycles)
+    return replace(lean, cycles=cycles, flash_bytes=small.flash_bytes)
