@@ -15,12 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from edgeprune.errors import EnvironmentFailure, UsageError
+from edgeprune.errors import EdgepruneError, EnvironmentFailure, UsageError
 from edgeprune.graph.ir import Array
 
-__all__ = ["Contents", "bundle_files", "read_bundle", "read_report", "staged_directory", "write_files"]
+__all__ = [
+    "Contents",
+    "bundle_files",
+    "read_bundle",
+    "read_report",
+    "scratch_directory",
+    "staged_directory",
+    "write_files",
+]
 
 _MARK = "report.json"
+_SECTIONS = {"model", "device", "budget", "fits", "flash", "ram", "latency", "layers", "verify", "accuracy"}
+_SECTIONS |= {"pruning", "tools", "library"}
 _LIBRARY, _MODEL, _VECTORS, _DEVICE = "library", "model.onnx", "verification.npz", "device.toml"
 
 
@@ -74,6 +84,21 @@ def read_bundle(directory: Path) -> Contents:
     inputs = tuple(arrays[f"input_{i}"] for i in range(sum(name.startswith("input_") for name in arrays)))
     outputs = tuple(arrays[f"output_{i}"] for i in range(sum(name.startswith("output_") for name in arrays)))
     return Contents(library, onnx, inputs, outputs, report, device)
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A folder for what a run builds on the way; it stays only after a failure whose sentence points into it."""
+    folder = Path(tempfile.mkdtemp(prefix="edgeprune-"))
+    kept = False
+    try:
+        yield folder
+    except EdgepruneError as error:
+        kept = str(folder) in str(error)
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -142,6 +167,6 @@ def read_report(directory: Path) -> dict[str, Any]:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is damaged: {error}") from error
-    if not isinstance(report, dict):
-        raise UsageError(f"{path} is damaged: it is not a report")
+    if not isinstance(report, dict) or not report.keys() >= _SECTIONS:
+        raise UsageError(f"{path} is damaged: it is not a whole report")
     return report

@@ -135,8 +135,9 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     prune = values.pop("prune", {})
-    if prune:
-        values["minimum"] = prune.get("minimum", {})
+    if not isinstance(prune, dict) or prune.keys() - {"minimum"}:
+        raise UsageError(f"in {path}, prune must be a table with nothing but [prune.minimum] in it")
+    values |= prune
     known = {item.name for item in fields(Settings)}
     keys = {key.replace("-", "_"): value for key, value in values.items()}
     unknown = sorted(set(keys) - known)

@@ -19,12 +19,11 @@ Each stage is a function from one frozen value to the next; to learn how one wor
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeprune.bundle import Contents, bundle_files, staged_directory, write_files
+from edgeprune.bundle import Contents, bundle_files, scratch_directory, staged_directory, write_files
 from edgeprune.compress import Network, compress
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device, load_device
@@ -60,12 +59,12 @@ def deploy(settings: Settings, progress: Progress | None = None) -> Deployment:
         model = load_model(settings.model)
     place = settings.output or Path("build") / f"{model.name}-{device.name}"
     try:
-        with staged_directory(place) as bundle, tempfile.TemporaryDirectory(prefix="edgeprune-") as scratch:
-            network = compress(model, device, budget, settings, Path(scratch), progress)
+        with staged_directory(place) as bundle, scratch_directory() as scratch:
+            network = compress(model, device, budget, settings, scratch, progress)
             samples = choose_samples(
                 model, network.build.graph, settings.data, settings.samples, settings.seed
             )
-            proof = prove(network.build, model, network.pruned, samples, Path(scratch), progress)
+            proof = prove(network.build, model, network.pruned, samples, scratch, progress)
             report = make_report(_findings(model, device, budget, network, proof))
             write_files(bundle, bundle_files(_contents(network, proof, report, settings)))
     except OverBudget as error:

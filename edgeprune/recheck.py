@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeprune.bundle import Contents, read_bundle
+from edgeprune.bundle import Contents, read_bundle, scratch_directory
 from edgeprune.codegen import Layer, Port, Sources
 from edgeprune.compile import lower
 from edgeprune.device import Device, load_device
@@ -49,9 +48,9 @@ def verify_bundle(directory: Path, layer_by_layer: bool = False, progress: Progr
     sources = _sources(contents, graph)
     expected = reference_outputs(graph, contents.inputs, progress)
     stale = verify_outputs(graph, expected, [("the stored output", contents.outputs)])
-    with tempfile.TemporaryDirectory(prefix="edgeprune-") as scratch:
-        device = _device(contents, Path(scratch))
-        image = build(sources, device, Path(scratch) / "firmware")
+    with scratch_directory() as scratch:
+        device = _device(contents, scratch)
+        image = build(sources, device, scratch / "firmware")
         found = run(image, contents.inputs, progress=progress).outputs
         mismatch = stale or verify_outputs(graph, expected, [(f"the build for {device.name}", found)])
         if layer_by_layer or mismatch is not None:

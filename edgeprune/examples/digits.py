@@ -71,7 +71,7 @@ def model() -> nn.Module:
         rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=len(batches))
         for images, labels in batches:
             optimizer.zero_grad()
-            nn.functional.cross_entropy(net(shifted(images)), labels).backward()
+            nn.functional.cross_entropy(net(shifted(images)), labels).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             rate.step()
     return net.eval()
