@@ -53,6 +53,7 @@ _REQUIRES = {
     "depthwise_3x3_stride1": ("portable_smlad",),
     "depthwise_3x3_stride2": ("portable_smlad",),
     "smlad": ("portable_smlad",),
+    "widen": ("portable_sxtb16",),
     "multiply_4x2": ("portable_smlad", "portable_sxtb16"),
     "multiply_1x4": ("portable_smlad", "portable_sxtb16"),
 }
@@ -129,12 +130,18 @@ class Scaling:
         carried = self.shifts if self.kind == "general" else -self.shifts
         return np.asarray(carried, np.int64).astype(np.uint32) & np.uint32(0xFF)
 
-    def functions(self, prefix: str) -> tuple[str, tuple[Function, ...]]:
-        """The name of the function that scales one sum, and the functions it needs, itself last."""
-        name = f"{prefix}_scale_{self.suffix}"
+    def functions(self, prefix: str, fraction: int = 8) -> tuple[str, tuple[Function, ...]]:
+        """The name of the function that scales one sum of 2**fraction times the accumulator; with what it needs.
+
+        The functions end with the named one.
+        """
+        name = f"{prefix}_scale_{self.suffix}" + ("" if fraction == 8 else f"_{fraction}")
         multiply = {"positive": ("smmlar",), "fast": ("smmulr",), "general": ()}[self.kind]
         needed = helpers(prefix, (*multiply, *(() if self.clamps else ("ssat8",))))
-        return name, (*needed, _part("scale", prefix, name, kind=self.kind, clamp=self.clamps))
+        return name, (
+            *needed,
+            _part("scale", prefix, name, kind=self.kind, clamp=self.clamps, fraction=fraction),
+        )
 
 
 def is_within_range(node: Node, w: Array, b: Array) -> bool:

@@ -1,0 +1,201 @@
+"""3 x 3 convolution with stride 1 for cores with the DSP extension: Winograd's F(2x2, 3x3), exact in integers.
+
+A tile of 2 x 2 outputs costs 16 multiplications for each pair of channels instead of 36 (Lavin and Gray, "Fast
+Algorithms for Convolutional Neural Networks", 2015). With g the 3 x 3 weights, d the 4 x 4 inputs, and
+
+    B' = 1  0 -1  0     2G = 2  0  0     A' = 1  1  1  0
+         0  1  1  0          1  1  1          0  1 -1 -1
+         0 -1  1  0          1 -1  1
+         0  1  0 -1          0  0  2
+
+let U = (2G) g (2G)' and V = B' d B. Then A' (sum over input channels of U * V, element by element) A is exactly
+four times the correlation of d with g, in integers: every entry of 2G, B and A is one, so nothing is rounded.
+
+Ranges. A row of B' has two entries of magnitude 1: |V| <= 4 * 128 = 512. The magnitudes of a row of 2G sum to 3
+at most: |U| <= 9 * 128 = 1152. Both are halfwords, whose products SMLAD adds two at a time. Sums and the output's
+transform may wrap, because additions modulo 2**32 commute; the result, four times an accumulator below 2**23,
+does not. It goes to the requantisation of `_dsp` with two bits of fraction instead of eight.
+
+Inputs enter as stored; the zero point is folded into the initial sum, and padding holds the zero point.
+
+In place. Four padded rows, which is what a row of tiles reads, are widened to halfwords in scratch; two of them
+are shared with the next row of tiles. So outputs may overwrite the rows already widened: `_least_distance`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Array, Node
+from edgeprune.kernels import _dsp
+from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
+from edgeprune.ops._convolution import ConvGeometry, conv_geometry
+
+__all__ = ["FAMILY", "WinogradDsp", "transformed_weights"]
+
+_FRACTION = 2
+"""Bits below the accumulator in a sum."""
+_CODE_BYTES = 1200
+_LANES = 4
+"""Tiles multiplied together."""
+_PAIR_WORDS = 6
+"""Initial sums, multipliers and shifts of a pair of channels."""
+_DOUBLED_G = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How an image is cut: `columns` x `rows` tiles of 2 x 2 outputs; `steps` pairs of input channels.
+
+    `row_words` is a padded row in scratch.
+    """
+
+    columns: int
+    rows: int
+    steps: int
+    row_words: int
+
+    @staticmethod
+    def of(g: ConvGeometry) -> Tiles:
+        """The tiles of geometry `g`."""
+        columns, rows, steps = -(-g.out_width // 2), -(-g.out_height // 2), g.in_channels // 2
+        return Tiles(columns, rows, steps, (2 * columns + 2) * steps)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of four tiles."""
+        return -(-self.columns * self.rows // _LANES)
+
+    @property
+    def transformed_words(self) -> int:
+        """V of a block: 16 positions of four tiles for every pair of input channels."""
+        return 16 * _LANES * self.steps
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Four rows, V, and the sums of a block with two channels; a multiple of 8."""
+        return 4 * (4 * self.row_words + self.transformed_words + 16 * _LANES * 2)
+
+
+class WinogradDsp(KernelFamily):
+    """int8 Conv, 3 x 3, stride 1, one group; input channels a multiple of 4."""
+
+    name = "conv_s8_dsp_winograd"
+
+    def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+        if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv" or not _fits(conv_geometry(nodes[0])):
+            return ()
+        g = conv_geometry(nodes[0])
+        tiles = Tiles.of(g)
+        pairs = -(-g.out_channels // 2)
+        return (
+            Candidate(
+                self.name,
+                self.name,
+                nodes,
+                flash_bytes=_CODE_BYTES + 4 * pairs * (_PAIR_WORDS + 32 * tiles.steps),
+                cycles=_cycles(g, tiles),
+                scratch_bytes=tiles.scratch_bytes,
+                overlap=(_least_distance(g, tiles),),
+            ),
+        )
+
+    def admits(self, candidate: Candidate, weights: Weights) -> bool:
+        node = candidate.nodes[0]
+        return _dsp.is_within_range(node, weights[node.inputs[1].name], weights[node.inputs[2].name])
+
+    def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
+        node = candidate.nodes[0]
+        x, w, b = node.inputs
+        stream = _stream(weights[w.name], weights[b.name], x.zero_point, _dsp.Scaling.of(node))
+        comment = "initial sums, multipliers, shifts, transformed weights per channel pair"
+        return (Constant("stream", "uint32_t", stream, comment),)
+
+    def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        node = candidate.nodes[0]
+        g, scaling, prefix = conv_geometry(node), _dsp.Scaling.of(node), names.prefix
+        scale, scales = scaling.functions(prefix, _FRACTION)
+        shape = f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
+        values = {"prefix": prefix, "g": g, "t": Tiles.of(g), "scale": scale, "scaling": scaling}
+
+        def part(kind: str, name: str, **more: str) -> Function:
+            return self.render(f"{prefix}_winograd_{name}", {**values, "part": kind, **more})
+
+        transform = part("input", f"input_{g.in_channels}x{2 * Tiles.of(g).columns + 2}")
+        multiply = part("multiply", "multiply")
+        store = part("output", f"output_{g.out_height}x{g.out_width}x{g.out_channels}_{scaling.suffix}")
+        layer = part("layer", shape, transform=transform.name, multiply=multiply.name, store=store.name)
+        helpers = ("sadd16", "ssub16", "keep", "portable_smlad", "widen")
+        functions = (*scales, *_dsp.helpers(prefix, helpers), transform, multiply, store, layer)
+        x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
+        scratch = f"({prefix}_u32_t *)(void *){names.scratch}"
+        zero = f"{node.inputs[0].zero_point}, "
+        call = f"{layer.name}({x}, {names.constants['stream']}, {y}, {scratch}, {zero}{scaling.arguments});"
+        return Code(functions, call)
+
+
+def transformed_weights(w: Array) -> Array:
+    """U = (2G) g (2G)' of int8 weights [out, 3, 3, in]: int64 [out, 16, in], within [-1152, 1152]."""
+    u: Array = np.einsum("ai,oijc,bj->oabc", _DOUBLED_G, w.astype(np.int64), _DOUBLED_G)
+    assert np.abs(u).max(initial=0) <= 1152
+    return u.reshape(w.shape[0], 16, w.shape[3])
+
+
+def _fits(g: ConvGeometry) -> bool:
+    return (
+        (g.kernel_height, g.kernel_width) == (3, 3)
+        and (g.stride_height, g.stride_width, g.dilation_height, g.dilation_width) == (1, 1, 1, 1)
+        and g.group == 1
+        and g.batch == 1
+        and g.in_channels % 4 == 0
+    )
+
+
+def _stream(w: Array, b: Array, zero_x: int, scaling: _dsp.Scaling) -> Array:
+    """What the kernel reads, pair after pair of output channels: uint32.
+
+    An odd last channel pairs with the one before it, a single channel with itself. Of every four input channels
+    the halfwords hold 0 and 2, then 1 and 3, as SXTB16 unpacks them.
+    """
+    out, _, _, channels = w.shape
+    u = transformed_weights(w).reshape(out, 16, channels // 4, 2, 2).swapaxes(-1, -2)
+    words = (u[..., 0] & 0xFFFF) | ((u[..., 1] & 0xFFFF) << 16)
+    words = words.reshape(out, 16 * channels // 2)
+    initial = (b.astype(np.int64) - zero_x * w.astype(np.int64).sum(axis=(1, 2, 3))) << _FRACTION
+    shifts = scaling.shifts if scaling.kind == "general" else -scaling.shifts
+    heads = np.stack([initial, scaling.multipliers.astype(np.int64), shifts.astype(np.int64)], axis=1)
+    parts = []
+    for first in range(0, out, 2):
+        start = max(min(first, out - 2), 0)
+        pair = [start, min(start + 1, out - 1)]
+        parts += [heads[pair].ravel(), words[pair].T.ravel()]
+    stream: Array = (np.concatenate(parts) & 0xFFFFFFFF).astype(np.uint32)
+    return stream
+
+
+def _least_distance(g: ConvGeometry, t: Tiles) -> int:
+    """The least address(input) - address(output), not below 0, at which no unread input is overwritten.
+
+    Before any tile of row r is stored, padded rows up to 2 r + 3 were widened; stored are output rows up to
+    2 r + 1.
+    """
+    row = np.arange(t.rows)
+    unread = np.clip(2 * row + 4 - g.pad_top, 0, g.in_height)
+    stored = np.minimum(2 * row + 2, g.out_height) * g.out_width * g.out_channels
+    reach = (stored - unread * g.in_width * g.in_channels)[unread < g.in_height]
+    return max(0, int(reach.max(initial=0)))
+
+
+def _cycles(g: ConvGeometry, t: Tiles) -> int:
+    """1.5 cycles for each instruction of the code generated for Cortex-M4."""
+    pairs = -(-g.out_channels // 2)
+    block = pairs * (16 * (16 + 11.75 * t.steps) + 8 * 80 + 60)
+    rows = 2 * t.rows * (8 * t.row_words / 2 + 30)
+    tiles = t.rows * t.columns * (70 * t.steps + 25)
+    return round(1.5 * (t.blocks * block + rows + tiles))
+
+
+FAMILY = WinogradDsp()
