@@ -95,14 +95,21 @@ def _training(recipe: ModuleType, path: Path, needs_data: bool) -> Training | No
 
 
 def _data(recipe: ModuleType, path: Path, name: str) -> Callable[[], GuardedIterable]:
+    """`name` of the recipe; a loader that can be iterated again is made once, because making it may take long."""
     function = _function(recipe, path, name)
+    kept: list[GuardedIterable] = []
 
     def data() -> GuardedIterable:
+        if kept:
+            return kept[0]
         batches = function()
         if not hasattr(batches, "__iter__"):
             raise UsageError(
                 f"{path}: {name}() returns a {type(batches).__name__}: an iterable of (x, y) is needed"
             )
-        return GuardedIterable(path, name, batches)
+        loader = GuardedIterable(path, name, batches)
+        if not hasattr(batches, "__next__"):
+            kept.append(loader)
+        return loader
 
     return data

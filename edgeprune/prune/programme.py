@@ -50,7 +50,7 @@ class Programme:
     def __init__(self, table: CostTable, fixed: Collection[str] = ()) -> None:
         self._table = table
         self._width: dict[tuple[str, int], int] = {}
-        self._pair: dict[tuple[str, int, int], int] = {}
+        self._pair: dict[tuple[str, str | None, str | None, int, int], int] = {}
         self._rows: list[_Row] = []
         for name, options in table.widths.items():
             columns = [self._width.setdefault((name, at), len(self._width)) for at in range(len(options))]
@@ -146,9 +146,11 @@ class Programme:
         if before is None or after is None or before == after:
             return
         ins, outs = (range(len(self._table.widths[name])) for name in (before, after))
+        if (layer.name, before, after, 0, 0) in self._pair:
+            return
         for at_in in ins:
             for at_out in outs:
-                self._pair[layer.name, at_in, at_out] = len(self._pair)
+                self._pair[layer.name, before, after, at_in, at_out] = len(self._pair)
         for at_in in ins:
             line = {self._pair_column(layer, at_in, at_out): 1.0 for at_out in outs}
             self._rows.append(_Row({**line, self._width[before, at_in]: -1.0}, 0.0, 0.0))
@@ -157,7 +159,7 @@ class Programme:
             self._rows.append(_Row({**line, self._width[after, at_out]: -1.0}, 0.0, 0.0))
 
     def _pair_column(self, layer: LayerCost, at_in: int, at_out: int) -> int:
-        return len(self._width) + self._pair[layer.name, at_in, at_out]
+        return len(self._width) + self._pair[layer.name, layer.group_in, layer.group_out, at_in, at_out]
 
     def _solve(
         self, cost: np.ndarray, limited: Sequence[_Row], scales: Sequence[int], time_limit_s: float

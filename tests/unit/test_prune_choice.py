@@ -192,3 +192,18 @@ def test_prune_to_half_the_products() -> None:
 def choice_as_only(widths: object) -> dict[str, tuple[int, ...]]:
     assert isinstance(widths, dict)
     return {name: (width,) for name, width in widths.items()}
+
+
+def test_layers_of_one_name_with_several_input_groups_are_priced_apart() -> None:
+    """A layer fed by a Concat comes as one cost per input group; each pair of groups has its own choices."""
+    widths = {"a": (4, 8), "b": (4, 8), "c": (4, 8)}
+    parts = tuple(
+        LayerCost(
+            "merge", group, "c", *(((4, 8), (8, 16)) for _ in range(2)), ((0, 0), (0, 0)), ((1, 1), (1, 1))
+        )
+        for group in ("a", "b")
+    )
+    table = CostTable(widths, parts, ())
+    curves = {"a": {4: 9.0, 8: 0.0}, "b": {4: 1.0, 8: 0.0}, "c": {4: 9.0, 8: 0.0}}
+    choice = choose(curves, table, Limits(flash_bytes=24))
+    assert choice.widths == {"a": 8, "b": 4, "c": 8}
