@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from edgeprune.device.cores import CORES
 from edgeprune.device.profile import Device, Flash, Memory
@@ -43,13 +51,35 @@ class _MemoryTable(_Table):
     kind: Literal["flash", "ram"]
     origin: int = Field(ge=0, lt=1 << 64)
     size: _Bytes
+    wait_states: int = Field(default=0, ge=0, le=1000)
+    tightly_coupled: bool = False
+
+    def memory(self) -> Memory:
+        return Memory(self.name, self.kind, self.origin, self.size, self.wait_states, self.tightly_coupled)
 
 
 class _FlashTable(_Table):
-    wait_states: int = Field(ge=0, le=64)
+    wait_states: int = Field(ge=0, le=1000)
     line_bytes: int = Field(gt=0)
     instruction_lines: int = Field(ge=0)
     data_lines: int = Field(ge=0)
+    instruction_ways: int = Field(default=0, ge=0)
+    data_ways: int = Field(default=0, ge=0)
+    unified: bool = False
+    prefetch: bool = False
+    word_bytes: int = Field(ge=0, default=0)
+
+    @model_validator(mode="after")
+    def _sets_are_whole(self) -> _FlashTable:
+        for lines, ways in (
+            (self.instruction_lines, self.instruction_ways),
+            (self.data_lines, self.data_ways),
+        ):
+            if ways and lines % ways:
+                raise ValueError("must have a number of lines that is a multiple of the ways")
+        if self.unified and (self.data_lines or self.data_ways):
+            raise ValueError("must not give data_lines or data_ways where unified is true")
+        return self
 
 
 class DeviceFile(_Table):
@@ -84,13 +114,14 @@ class DeviceFile(_Table):
             description=self.description,
             core=self.core,
             clock_hz=self.clock,
-            memories=tuple(Memory(m.name, m.kind, m.origin, m.size) for m in self.memories),
+            memories=tuple(table.memory() for table in self.memories),
             flash=None if self.flash is None else Flash(**self.flash.model_dump()),
             dsp=core.dsp,
             fpu=core.fpu,
             compiler=core.compiler,
             flags=core.flags if self.flags is None else tuple(self.flags),
             emulator=core.emulator,
+            mve=core.mve,
         )
 
 

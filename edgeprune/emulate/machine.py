@@ -44,6 +44,7 @@ def execute(
     counting: bool,
     timeout_s: float,
     icount_shift: int | None = None,
+    options: tuple[str, ...] = (),
     on_output: Callable[[int], None] = lambda _: None,
 ) -> Answer:
     """Runs one of the image's two firmwares on `inputs`, one array [N, *shape] per input of the library.
@@ -55,6 +56,7 @@ def execute(
         counting: whether to run the firmware that has the layer callback.
         timeout_s: how long it may take.
         icount_shift: if given, an instruction takes 2**icount_shift nanoseconds of the emulator's virtual time.
+        options: further options of the emulator.
         on_output: told now and then how many bytes of output there are.
 
     Raises:
@@ -72,7 +74,7 @@ def execute(
         (folder / "request.bin").write_bytes(np.array([request, len(inputs[0])], "<u4").tobytes())
         (folder / "inputs.bin").write_bytes(_interleave(inputs))
         elf = image.counting_elf if counting else image.elf
-        command = _command(image, elf, icount_shift)
+        command = _command(image, elf, icount_shift, options)
         status = _run(command, folder, log, timeout_s, on_output)
         _explain(status, image, log)
         results = np.frombuffer((folder / "results.bin").read_bytes(), "<u4")
@@ -87,15 +89,19 @@ def _interleave(inputs: tuple[Array, ...]) -> bytes:
     return np.concatenate(rows, axis=1).tobytes()
 
 
-def _command(image: Image, elf: Path, icount_shift: int | None) -> list[str]:
+def _command(image: Image, elf: Path, icount_shift: int | None, options: tuple[str, ...]) -> list[str]:
     emulator = image.device.emulator
     if emulator is None:
         return [str(elf)]
-    command = [require("qemu-system-arm"), "-M", emulator.machine, "-nodefaults", "-display", "none"]
+    command = [require(emulator.program), "-M", emulator.machine, "-nodefaults", "-display", "none"]
+    if emulator.cpu is not None:
+        command += ["-cpu", emulator.cpu]
+    if emulator.program != "qemu-system-arm":
+        command += ["-bios", "none"]
     command += ["-nic", "none", "-semihosting-config", "enable=on,target=native", "-kernel", str(elf)]
     if icount_shift is not None:
         command += ["-icount", f"shift={icount_shift},align=off,sleep=off"]
-    return command
+    return [*command, *options]
 
 
 def _run(

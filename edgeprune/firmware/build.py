@@ -13,8 +13,8 @@ from edgeprune.device import Device
 from edgeprune.errors import EnvironmentFailure, OverBudget
 from edgeprune.firmware.image import Image
 from edgeprune.firmware.sizes import measure_sizes
-from edgeprune.firmware.testbed import render_testbed
-from edgeprune.firmware.toolchain import require_compiler, run_tool, tool_version
+from edgeprune.firmware.testbed import platform_files, render_testbed
+from edgeprune.firmware.toolchain import c_library_flags, require_compiler, run_tool, tool_version
 
 __all__ = ["build"]
 
@@ -24,7 +24,7 @@ _WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wer
 # Nothing of the C library may be in the firmware on its own account: what the library under test pulls in
 # would not show in the difference of the two images.
 _TESTBED = ("-fno-builtin", "-fno-tree-loop-distribute-patterns")
-_BARE_METAL_LINK = ("-nostartfiles", "--specs=nano.specs", "-T", "testbed.ld")
+_BARE_METAL_LINK = ("-nostartfiles", "-T", "testbed.ld")
 _HOST_LINK = ("-no-pie",)
 _LIBRARIES = ("-lm",)
 
@@ -40,16 +40,21 @@ class _Compiler:
     device: Device
     directory: Path
 
+    @property
+    def machine(self) -> tuple[str, ...]:
+        """Flags that name the core and the C library."""
+        return (*self.device.flags, *c_library_flags(self.device.compiler))
+
     def compile(self, source: str, target: str, flags: Sequence[str]) -> str:
         """Compiles `source` to `target`, both relative to the folder; returns `target`."""
-        command = [self.program, *self.device.flags, *flags, "-c", source, "-o", target]
+        command = [self.program, *self.machine, *flags, "-c", source, "-o", target]
         run_tool(command, (self.directory / target).with_suffix(".log"), cwd=self.directory)
         return target
 
     def link(self, objects: Sequence[str], target: str) -> Path:
         """Links `objects`, dropping what nothing refers to."""
         form = _HOST_LINK if self.device.emulator is None else _BARE_METAL_LINK
-        command = [self.program, *self.device.flags, *form, "-Wl,--gc-sections", *objects]
+        command = [self.program, *self.machine, *form, "-Wl,--gc-sections", *objects]
         log = self.directory / f"{target}.log"
         try:
             run_tool([*command, *_LIBRARIES, "-o", target], log, cwd=self.directory)
@@ -98,7 +103,7 @@ def build(sources: Sources, device: Device, directory: Path) -> Image:
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(lambda job: compiler.compile(*job), jobs))
 
-    shared = ["platform.o"] if device.emulator is None else ["platform.o", "calls.o"]
+    shared = [_object(name) for name in platform_files(device)]
     plain = [f"{stem}.o" for stem in stems]
     counting = [f"{stem}.o" if stem == weights else f"{stem}.counting.o" for stem in stems]
     elf = compiler.link(["testbed.o", *shared, *plain], "firmware.elf")
@@ -130,11 +135,12 @@ def _testbed_jobs(device: Device, prefix: str) -> Iterator[_Job]:
     yield "testbed.c", "testbed.o", flags
     yield "testbed.c", "testbed.counting.o", (*flags, _callback(prefix))
     yield "testbed_stubs.c", "stubs.o", flags
-    if device.emulator is None:
-        yield "testbed_host.c", "platform.o", flags
-    else:
-        yield "testbed_cortex_m.c", "platform.o", flags
-        yield "testbed_calls.S", "calls.o", ()
+    for name in platform_files(device):
+        yield name, _object(name), flags if name.endswith(".c") else ()
+
+
+def _object(source: str) -> str:
+    return str(Path(source).with_suffix(".o"))
 
 
 def _callback(prefix: str) -> str:

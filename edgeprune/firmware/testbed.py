@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from edgeprune.codegen.sources import Sources
-from edgeprune.device import Device
+from edgeprune.device import Device, Emulator
 from edgeprune.templating import render
 
-__all__ = ["STACK_BYTES", "render_testbed"]
+__all__ = ["STACK_BYTES", "platform_files", "render_testbed"]
 
 STACK_BYTES = 64 * 1024
 """Room for the stack of `run`, painted before every call."""
@@ -22,10 +22,10 @@ _GUARD_BYTES = 32 * 1024
 def render_testbed(sources: Sources, device: Device) -> dict[str, str]:
     """Texts of the test firmware by file name.
 
-    It calls the library only through its public functions; on a Cortex-M it talks to the emulator by
+    It calls the library only through its public functions; in the emulator it reads and writes files by
     semihosting, on the development machine by stdio.
     """
-    values = {
+    values: dict[str, object] = {
         "prefix": sources.prefix,
         "macro": sources.prefix.upper(),
         "inputs": len(sources.inputs),
@@ -35,25 +35,40 @@ def render_testbed(sources: Sources, device: Device) -> dict[str, str]:
         "guard_align": max(_LEAST_ALIGN, sources.arena_align),
         "functions": _public_functions(sources),
     }
-    names = ["testbed.c", "testbed_platform.h", "testbed_stubs.c"]
+    names = ["testbed.c", "testbed_platform.h", "testbed_stubs.c", *platform_files(device)]
     if device.emulator is None:
-        names.append("testbed_host.c")
         values["stack_bytes"] = _HOST_STACK_BYTES
     else:
-        names += ["testbed_cortex_m.c", "testbed_calls.S", "testbed.ld"]
-        emulator = device.emulator
-        values |= {
-            "machine": emulator.machine,
-            "flash_origin": emulator.flash_origin,
-            "flash_bytes": emulator.flash_bytes,
-            "ram_origin": emulator.ram_origin,
-            "ram_bytes": emulator.ram_bytes,
-            "timer_origin": emulator.timer_origin,
-            "fpu": device.fpu,
-            "stack_bytes": STACK_BYTES,
-            "handler_stack_bytes": _HANDLER_STACK_BYTES,
-        }
+        names.append("testbed.ld")
+        values |= _machine(device, device.emulator)
     return {name: render(f"firmware/{name}.j2", values) for name in names}
+
+
+def platform_files(device: Device) -> tuple[str, ...]:
+    """The files of the testbed that depend on the kind of machine, to be compiled and linked with the others."""
+    if device.emulator is None:
+        return ("testbed_host.c",)
+    kind = "riscv" if device.emulator.timer == "instret" else "cortex_m"
+    return ("testbed_semihosting.c", f"testbed_{kind}.c", f"testbed_calls_{kind}.S")
+
+
+def _machine(device: Device, emulator: Emulator) -> dict[str, object]:
+    value_offset = 4 if emulator.timer == "cmsdk" else 0
+    return {
+        "machine": emulator.machine,
+        "flash_origin": emulator.flash_origin,
+        "flash_bytes": emulator.flash_bytes,
+        "ram_origin": emulator.ram_origin,
+        "ram_bytes": emulator.ram_bytes,
+        "entry_origin": emulator.entry_origin,
+        "timer": emulator.timer,
+        "timer_origin": emulator.timer_origin,
+        "timer_value": emulator.timer_origin + value_offset,
+        "traps_unaligned": emulator.traps_unaligned,
+        "fpu": device.fpu,
+        "stack_bytes": STACK_BYTES,
+        "handler_stack_bytes": _HANDLER_STACK_BYTES,
+    }
 
 
 def _public_functions(sources: Sources) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import subprocess
@@ -12,7 +13,16 @@ from pathlib import Path
 
 from edgeprune.errors import EnvironmentFailure, MissingTool
 
-__all__ = ["Tool", "ToolStatus", "doctor", "require", "require_compiler", "run_tool", "tool_version"]
+__all__ = [
+    "Tool",
+    "ToolStatus",
+    "c_library_flags",
+    "doctor",
+    "require",
+    "require_compiler",
+    "run_tool",
+    "tool_version",
+]
 
 _TIME_LIMIT_S = 300.0
 
@@ -36,14 +46,43 @@ class Tool:
         return f"install it with `{self.install}`"
 
 
+@dataclass(frozen=True)
+class CLibrary:
+    """The C library that firmware of a cross compiler is linked with.
+
+    `flags` select it; its `header` defines `macro` as the version.
+    """
+
+    name: str
+    purpose: str
+    flags: tuple[str, ...]
+    header: str
+    macro: str
+
+
 _ARM_COMPILER = Tool(
     "arm-none-eabi-gcc", "compiles for Cortex-M", ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi")
+)
+_RISCV_COMPILER = Tool(
+    "riscv64-unknown-elf-gcc",
+    "compiles for RISC-V",
+    ("gcc-riscv64-unknown-elf", "picolibc-riscv64-unknown-elf"),
 )
 _TOOLS = (
     Tool("gcc", "compiles libraries for the development machine", ("gcc", "libc6-dev")),
     _ARM_COMPILER,
     Tool("qemu-system-arm", "runs Cortex-M firmware", ("qemu-system-arm",)),
+    _RISCV_COMPILER,
+    Tool("qemu-system-riscv32", "runs RISC-V firmware", ("qemu-system-misc",)),
 )
+_LIBRARIES = {
+    _ARM_COMPILER.program: CLibrary(
+        "newlib", "C library for Cortex-M", ("--specs=nano.specs",), "_newlib_version.h", "_NEWLIB_VERSION"
+    ),
+    _RISCV_COMPILER.program: CLibrary(
+        "picolibc", "C library for RISC-V", ("--specs=picolibc.specs",), "picolibc.h", "__PICOLIBC_VERSION__"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -57,23 +96,33 @@ class ToolStatus:
 
 
 def doctor() -> tuple[ToolStatus, ...]:
-    """Every outside tool, found or not, newlib (the C library for Cortex-M) included."""
+    """Every outside tool, found or not, the C libraries of the cross compilers included."""
     found = []
     for tool in _TOOLS:
         version = tool_version(tool.program) if shutil.which(tool.program) else None
         found.append(ToolStatus(tool.program, tool.purpose, version, tool.install))
-        if tool is _ARM_COMPILER:
-            library = None if version is None else _newlib()
-            found.append(ToolStatus("newlib", "C library for Cortex-M", library, tool.install))
+        library = _LIBRARIES.get(tool.program)
+        if library is not None:
+            version = None if version is None else _library_version(tool.program, library)
+            found.append(ToolStatus(library.name, library.purpose, version, tool.install))
     return tuple(found)
 
 
-def _newlib() -> str | None:
-    answer = run_tool([_ARM_COMPILER.program, "-print-file-name=libc_nano.a"], log=None)
-    header = Path(answer.strip()).parent.parent / "include" / "_newlib_version.h"
-    if not header.is_file():
+def c_library_flags(compiler: str) -> tuple[str, ...]:
+    """What tells `compiler` to use the C library that firmware is linked with; nothing for the host's."""
+    library = _LIBRARIES.get(compiler)
+    return () if library is None else library.flags
+
+
+@functools.cache
+def _library_version(compiler: str, library: CLibrary) -> str | None:
+    """The version, from the compiler's own preprocessor; None where the library is not installed."""
+    command = [compiler, *library.flags, "-E", "-dM", "-include", library.header, "-xc", os.devnull]
+    try:
+        macros = run_tool(command, log=None)
+    except EnvironmentFailure:
         return None
-    match = re.search(r'_NEWLIB_VERSION "([^"]+)"', header.read_text(encoding="utf-8"))
+    match = re.search(rf'#define {library.macro} "([^"]+)"', macros)
     return match[1] if match else None
 
 
@@ -97,8 +146,10 @@ def require_compiler(program: str) -> str:
         MissingTool: compiler or library is not installed; the sentence carries the command that installs it.
     """
     path = require(program)
-    if program == _ARM_COMPILER.program and _newlib() is None:
-        raise MissingTool(f"newlib, the C library of {program}, is not installed: {_ARM_COMPILER.remedy}.")
+    library = _LIBRARIES.get(program)
+    if library is not None and _library_version(program, library) is None:
+        remedy = next(tool.remedy for tool in _TOOLS if tool.program == program)
+        raise MissingTool(f"{library.name}, the C library of {program}, is not installed: {remedy}.")
     return path
 
 

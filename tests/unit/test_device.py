@@ -63,7 +63,7 @@ def test_a_profile_of_the_users_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('core = "cortex-m4"', 'core = "cortex-m55"', "core must be one of cortex-m3, cortex-m4"),
+        ('core = "cortex-m4"', 'core = "cortex-m85"', "core must be one of cortex-m0plus, cortex-m3"),
         ('core = "cortex-m4"', "", "core is missing"),
         ('core = "cortex-m4"', "core = 4", "core must be a valid string"),
         ('"64 MHz"', '"64 megahertz"', 'clock must be an integer or a text like "120 MHz"'),

@@ -81,7 +81,9 @@ def test_a_missing_compiler_comes_with_its_packages(tmp_path: Path, monkeypatch:
 
 def test_doctor_names_every_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [status.name for status in doctor()]
-    assert names == ["gcc", "arm-none-eabi-gcc", "newlib", "qemu-system-arm"]
+    arm = ["arm-none-eabi-gcc", "newlib", "qemu-system-arm"]
+    riscv = ["riscv64-unknown-elf-gcc", "picolibc", "qemu-system-riscv32"]
+    assert names == ["gcc", *arm, *riscv]
     monkeypatch.setenv("PATH", "")
     assert all(status.version is None and "apt-get" in status.remedy for status in doctor())
 
