@@ -1,0 +1,1 @@
+"""Every speed, size and accuracy figure of edgeprune: `python -m benchmarks --data DIR`."""
