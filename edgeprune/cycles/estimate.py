@@ -122,6 +122,7 @@ def _region(
     cost = total(functions.values())
     if traffic is not None and flash is not None:
         cost += flash_cost(traffic, flash, model.flash_load_cycles)
+        cost += Cost.stall(Cause.LOAD, model.unaligned_cycles * traffic.unaligned)
     return RegionEstimate(
         name=region.name,
         cost=cost,

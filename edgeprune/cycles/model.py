@@ -41,6 +41,7 @@ class CoreModel(Protocol):
         source: where its figures come from.
         validation: None if it was never compared with silicon.
         float_validated: whether the comparison covers floating-point code.
+        unaligned_cycles: what an access that is not aligned costs besides.
         flash_load_cycles: what a load from flash costs besides the flash's own wait.
         macs_per_cycle: the core's peak of int8 multiply-accumulates.
     """
@@ -55,6 +56,8 @@ class CoreModel(Protocol):
     def validation(self) -> Validation | None: ...
     @property
     def float_validated(self) -> bool: ...
+    @property
+    def unaligned_cycles(self) -> float: ...
     @property
     def flash_load_cycles(self) -> float: ...
     @property

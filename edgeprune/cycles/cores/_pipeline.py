@@ -59,6 +59,7 @@ class Scheduled:
     mispredicted: float = 0.0
     validation: Validation | None = None
     float_validated: bool = False
+    unaligned_cycles: float = 0.0
     flash_load_cycles: float = 0.0
 
     def cost(self, code: tuple[Instruction, ...], executions: int, taken: int) -> Cost:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeprune.cycles.cores._events import Timing, branch_event, straight_events
+from edgeprune.cycles.cores._events import Event, Timing, branch_event, straight_events
 from edgeprune.cycles.cost import Cost
 from edgeprune.cycles.instruction import Instruction
 from edgeprune.cycles.model import Validation
@@ -24,6 +24,12 @@ class SingleIssue:
     validation: Validation | None = None
     float_validated: bool = False
     flash_load_cycles: float = 0.0
+
+    @property
+    def unaligned_cycles(self) -> float:
+        """See `CoreModel`."""
+        charge = self.timing.charges.get(Event.UNALIGNED)
+        return charge.cycles if charge else 0.0
 
     def cost(self, code: tuple[Instruction, ...], executions: int, taken: int) -> Cost:
         """See `CoreModel.cost`."""
