@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,11 @@ SAMPLES = 3
 POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
 
 
+def with_clamp(node: Node, clamp: tuple[int, int]) -> Node:
+    """`node` with its output clamped otherwise."""
+    return replace(node, attrs={**node.attrs, "clamp": clamp})
+
+
 def nodes(rng: np.random.Generator) -> list[Node]:
     """Nodes whose candidates take every path of the code for the extension."""
 
@@ -40,6 +46,9 @@ def nodes(rng: np.random.Generator) -> list[Node]:
         depthwise(7),
         depthwise(8, strides=(2, 2), height=9, width=11),
         depthwise(4, kernel=(5, 5), pads=(2, 2, 2, 2)),
+        with_clamp(cases.binary_node(rng, "Add", (3, 5), (3, 5)), (-128, 127)),
+        with_clamp(cases.binary_node(rng, "Add", (3, 5), (3, 5)), (-30, 40)),
+        cases.binary_node(rng, "Sub", (3, 4, 4), (3, 4, 4)),
         cases.fully_connected_node(rng, rows=(1,), in_features=33, out_features=7),
         cases.fully_connected_node(rng, rows=(3,), in_features=12, out_features=5),
     ]

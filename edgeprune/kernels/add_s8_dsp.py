@@ -1,0 +1,108 @@
+"""Add and Sub of int8 tensors of one shape for cores with the DSP extension: four elements at a time.
+
+With bytes moved to the high halves of halfwords, SMLAWB and SMLAWT multiply a word by a halfword and drop 16 bits:
+
+    sum + ((multiplier * 2**8) * (x * 2**8) >> 16) = sum + multiplier * x
+
+exactly, because the product is a multiple of 2**16 and |multiplier| < 2**21. Zero points, rounding and the output's
+zero point, shifted up, are one constant; then SSAT shifts and saturates at once:
+
+    y = saturate((a * ma + b * mb + constant) >> shift)
+
+which is the definition in `ops._arithmetic`, since (value >> s) + zero = (value + zero * 2**s) >> s. The sum may
+wrap on the way, not at the end: `_constant` proves that it is within int32 for all inputs, or the family refuses.
+
+In place is safe for either operand, because four elements are read before they are written.
+"""
+
+from __future__ import annotations
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Node
+from edgeprune.kernels import _dsp
+from edgeprune.kernels._operands import (
+    constant_bytes,
+    elementwise_overlap,
+    operand_constants,
+    operand_pointers,
+)
+from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.ops import operator_for
+from edgeprune.ops._arithmetic import Additive, SumArithmetic
+
+__all__ = ["FAMILY", "AddDsp"]
+
+_CODE_BYTES = 160
+
+
+class AddDsp(KernelFamily):
+    """int8 Add and Sub without broadcasting."""
+
+    name = "add_s8_dsp"
+
+    def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+        if not device.dsp or len(nodes) != 1 or not isinstance(operator_for(nodes[0]), Additive):
+            return ()
+        (node,) = nodes
+        broadcasts = any(operand.elements != node.output.elements for operand in node.inputs)
+        if broadcasts or _constant(_arithmetic(node)) is None:
+            return ()
+        return (
+            Candidate(
+                self.name,
+                self.name,
+                nodes,
+                flash_bytes=_CODE_BYTES + constant_bytes(node),
+                cycles=_cycles(node),
+                overlap=elementwise_overlap(node),
+            ),
+        )
+
+    def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
+        return operand_constants(candidate.nodes[0], weights)
+
+    def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        (node,) = candidate.nodes
+        p, prefix = _arithmetic(node), names.prefix
+        limits = (p.low, p.high) if _clamps(node) else ()
+        constant = _constant(p)
+        assert constant is not None
+        form = "_clamped" if limits else ""
+        stem = f"{prefix}_add_words_shift{p.shift}{form}"
+        values = {"prefix": prefix, "shift": p.shift, "clamps": bool(limits)}
+        store = self.render(f"{prefix}_store_words_shift{p.shift}{form}", {**values, "part": "store"})
+        function = self.render(stem, {**values, "part": "layer", "store": store.name})
+        helpers = (*_dsp.helpers(prefix, ("keep", "smlawb", "smlawt")), store)
+        a, b = operand_pointers(node, names)
+        numbers = (node.output.elements, p.multiplier_a, p.multiplier_b, constant, *limits)
+        arguments = ", ".join([a, b, names.tensors[node.output.name], *map(str, numbers)])
+        return Code((*helpers, function), f"{stem}({arguments});")
+
+
+def _arithmetic(node: Node) -> SumArithmetic:
+    operator = operator_for(node)
+    assert isinstance(operator, Additive)
+    return operator.arithmetic(node)
+
+
+def _constant(p: SumArithmetic) -> int | None:
+    """What is added to a * ma + b * mb before the shift; None where the result might leave int32."""
+    rounding = (1 << p.shift) >> 1
+    constant = rounding + (p.zero_y << p.shift) - p.zero_a * p.multiplier_a - p.zero_b * p.multiplier_b
+    products = [sorted((-128 * m, 127 * m)) for m in (p.multiplier_a, p.multiplier_b)]
+    low, high = (constant + sum(ends) for ends in zip(*products, strict=True))
+    fits = all(-(1 << 31) < value < 1 << 31 for value in (constant, low, high))
+    return constant if fits else None
+
+
+def _clamps(node: Node) -> bool:
+    return node.ints("clamp") != (-128, 127)
+
+
+def _cycles(node: Node) -> int:
+    """1.5 cycles for each instruction of the code generated for Cortex-M4."""
+    per_element = 7.25 if _clamps(node) else 6
+    return round(1.5 * (per_element * node.output.elements + 25))
+
+
+FAMILY = AddDsp()
