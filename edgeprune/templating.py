@@ -97,14 +97,8 @@ def c_identifier(text: str, limit: int = 48) -> str:
 
 def c_comment(text: object, limit: int = 100) -> str:
     """`text` as it may stand inside a C comment: one printable ASCII line without comment markers."""
-    line = "".join(char if " " <= char <= "~" else "?" for char in str(text))
-    line = (
-        line.replace("/*", "/ *")
-        .replace("*/", "* /")
-        .replace("//", "/ /")
-        .replace("\\", "|")
-        .replace("??", "? ?")
-    )
+    line = "".join(char if " " <= char <= "~" else "." for char in str(text)).replace("\\", "|")
+    line = re.sub(r"/(?=[/*])|\*(?=/)|\?(?=\?)", lambda match: match.group() + " ", line)
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
