@@ -115,9 +115,10 @@ def _breakdown(report: Mapping[str, Any]) -> list[Text]:
         f"static {ram['static']:,} B, stack {ram['stack']:,} B",
     ]
     if latency is not None:
+        lines.append(f"instructions: {latency['instructions']:,}, counted in the emulator")
         lines.append(
-            f"latency: {latency['instructions']:,} instructions, counted; {latency['cycles']:,} cycles, "
-            f"estimated at {latency['cycles_model']} ({latency['cycles_error']})"
+            f"cycles: {latency['cycles']:,}, an estimate by the {latency['cycles_model']}; "
+            f"error: {latency['cycles_error']}"
         )
     lines.append(f"network: {report['macs']:,} multiply-accumulates, {report['parameters']:,} parameters")
     return [Text(line, "dim") for line in lines]
