@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgeprune.emulate.blocks import BlockCounts
 from edgeprune.graph.ir import Array
 
 __all__ = ["Latency", "Measurement"]
@@ -12,7 +13,11 @@ __all__ = ["Latency", "Measurement"]
 
 @dataclass(frozen=True)
 class Latency:
-    """Instructions are exact; cycles are an estimate by the named model with the named error."""
+    """Instructions are exact; cycles are an estimate by the named model with the named error.
+
+    `counter` names how instructions were counted. `blocks` is what the cycles are estimated from, None where that
+    way of counting does not see blocks. `layer_cycles` is empty where cycles follow instructions.
+    """
 
     instructions: int
     layer_instructions: tuple[int, ...]
@@ -20,6 +25,9 @@ class Latency:
     cycles_model: str
     cycles_error: str
     ms: float
+    layer_cycles: tuple[int, ...] = ()
+    counter: str = ""
+    blocks: BlockCounts | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +35,7 @@ class Measurement:
     """Outputs of a batch (one array [N, *shape] per graph output, library layout), stack, counts, tools.
 
     `latency` is None on the device "host"; `stack_bytes` is the high-water mark of `run` alone.
-    `tools` names compiler, emulator and flags as the report shows them.
+    `tools` names compiler, emulator, flags and the way of counting as the report shows them.
     """
 
     outputs: tuple[Array, ...]

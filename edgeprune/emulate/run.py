@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeprune.codegen.sources import Port
-from edgeprune.emulate.counting import count_instructions
+from edgeprune.emulate.counters import count
 from edgeprune.emulate.machine import BATCH, LAYERS, execute
 from edgeprune.emulate.measurement import Latency, Measurement
 from edgeprune.errors import VerificationFailed
@@ -60,11 +60,12 @@ def run(
 
         answer = execute(image, BATCH, stored, counting=False, timeout_s=timeout_s, on_output=on_output)
         on_output(len(answer.outputs))
+    latency = _latency(image, stored, timeout_s, progress)
     return Measurement(
         outputs=_split(answer.outputs, ports, samples),
         stack_bytes=int(answer.results[0]),
-        latency=_latency(image, stored, timeout_s, progress),
-        tools=_tools(image),
+        latency=latency,
+        tools=_tools(image, latency),
     )
 
 
@@ -130,7 +131,7 @@ def _latency(image: Image, inputs: tuple[Array, ...], timeout_s: float, progress
         return None
     sample = tuple(array[:1] for array in inputs)
     with progress.task("Counting instructions"):
-        counts = count_instructions(image, sample, timeout_s)
+        counts, counter = count(image, sample, timeout_s, progress)
     cycles = round(_CYCLES_PER_INSTRUCTION * counts.total)
     return Latency(
         instructions=counts.total,
@@ -139,13 +140,17 @@ def _latency(image: Image, inputs: tuple[Array, ...], timeout_s: float, progress
         cycles_model=_CYCLES_MODEL,
         cycles_error=_UNVALIDATED,
         ms=cycles / image.device.clock_hz * 1e3,
+        counter=counter,
+        blocks=counts.blocks,
     )
 
 
-def _tools(image: Image) -> dict[str, str]:
+def _tools(image: Image, latency: Latency | None) -> dict[str, str]:
     tools = {"gcc": image.compiler, "flags": " ".join(image.flags)}
     emulator = image.device.emulator
     if emulator is not None:
-        tools["qemu"] = tool_version("qemu-system-arm")
+        tools["qemu"] = tool_version(emulator.program)
         tools["machine"] = emulator.machine
+    if latency is not None:
+        tools["counter"] = latency.counter
     return tools

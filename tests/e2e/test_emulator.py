@@ -77,8 +77,8 @@ def test_layers_of_equal_work_count_equal_and_repeatably(tmp_path: Path) -> None
     first, second = (run(image, inputs, timeout_s=20).latency for _ in range(2))
     assert first is not None
     assert first == second
-    # What `run` does after its last layer belongs to no layer: at most its epilogue.
-    assert 0 <= first.instructions - sum(first.layer_instructions) <= 4
+    # What `run` does itself belongs to no layer: its prologue, the calls, its epilogue.
+    assert 0 < first.instructions - sum(first.layer_instructions) <= 8
     assert first.cycles == round(1.5 * first.instructions)
     assert first.ms == pytest.approx(first.cycles / 120e3)
 

@@ -1,0 +1,516 @@
+/* A plugin for QEMU's code generator: how often each block of code ran in one inference, layer by layer, and how
+ * often the branch at its end was taken.
+ *
+ *   -plugin file=plugin.so,regions=FILE,counts=FILE
+ *
+ * `regions` is read: what to count, one item a line, numbers in hexadecimal.
+ *     start ADDRESS    entry of the library's `run`; counting starts the first time it is reached
+ *     stop ADDRESS     where `run` returns to; counting ends there
+ *     run LOW HIGH     the code of `run` itself, HIGH excluded; there may be several
+ *     layer ADDRESS    entry of a layer's function; layers run once each, in the order of these lines
+ *     loop LOW HIGH    code that ends with a conditional branch back to its beginning
+ *
+ * `counts` is written when QEMU ends.
+ *     counts 1 STATE   whole; or why not: unstarted, unfinished, disordered, strayed, full
+ *     REGION ADDRESS BYTES INSTRUCTIONS EXECUTIONS TAKEN
+ * one line for every block and region in which it ran, ADDRESS in hexadecimal; region 0 is `run`, region k the
+ * k-th layer. TAKEN says how often execution went on elsewhere than behind the block.
+ *
+ * How it counts. A block that starts calls this file, which compares its address with the end of the block
+ * before: that tells whether a branch was taken, and which region runs. The blocks of tight loops, where the time
+ * goes, do not call: QEMU adds 1 to their counter in the code it generates. They are left only to the address
+ * behind them, and the block there calls: what their counter gained since the last time is one visit, all of it
+ * but the last by the branch taken.
+ *
+ * The interface: QEMU declares it in include/qemu/qemu-plugin.h and documents it in docs/devel/tcg-plugins.rst.
+ * Distributions do not package that header, so what is used of it is declared here. Version 1 (QEMU 6.0 to 8.2)
+ * adds to a counter at a pointer; version 2 (QEMU 9.0 and later, which accept plugins of version 2) adds to a
+ * member of a "scoreboard" that has an element for each processor. This file serves both: which functions QEMU
+ * exports is found when it is loaded, before QEMU reads `qemu_plugin_version`.
+ *
+ * The machines have one processor, so that nothing here runs twice at a time.
+ */
+#define _GNU_SOURCE /* RTLD_DEFAULT */
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- QEMU's interface ------------------------------------------------------------------------------------- */
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef uint64_t qemu_plugin_id_t;
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+struct qemu_plugin_scoreboard;
+
+typedef struct {
+    struct qemu_plugin_scoreboard *score;
+    size_t offset;
+} qemu_plugin_u64;
+
+enum qemu_plugin_op { QEMU_PLUGIN_INLINE_ADD_U64 };
+enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
+
+typedef struct qemu_info_t {
+    const char *target_name;
+    struct {
+        int min;
+        int cur;
+    } version;
+    bool system_emulation;
+    struct {
+        int smp_vcpus;
+        int max_vcpus;
+    } system;
+} qemu_info_t;
+
+/* In both versions. */
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, struct qemu_plugin_tb *));
+void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, void *), void *);
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, void (*)(unsigned int, void *),
+                                          enum qemu_plugin_cb_flags, void *);
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
+uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
+
+/* Since version 3 (QEMU 9.1) the bytes of an instruction are copied, where a pointer was given. */
+typedef const void *(*data_of_t)(const struct qemu_plugin_insn *);
+typedef size_t (*copy_data_of_t)(const struct qemu_plugin_insn *, void *, size_t);
+
+/* In version 1. */
+typedef void (*add_to_pointer_t)(struct qemu_plugin_tb *, enum qemu_plugin_op, void *, uint64_t);
+
+/* From version 2. */
+typedef void (*add_to_score_t)(struct qemu_plugin_tb *, enum qemu_plugin_op, qemu_plugin_u64, uint64_t);
+typedef struct qemu_plugin_scoreboard *(*new_scoreboard_t)(size_t);
+typedef uint64_t (*sum_of_scores_t)(qemu_plugin_u64);
+
+EXPORT int qemu_plugin_version = 1;
+EXPORT int qemu_plugin_install(qemu_plugin_id_t, const qemu_info_t *, int, char **);
+
+static add_to_pointer_t add_to_pointer;
+static add_to_score_t add_to_score;
+static new_scoreboard_t new_scoreboard;
+static sum_of_scores_t sum_of_scores;
+static data_of_t data_of;
+static copy_data_of_t copy_data_of;
+
+/* POSIX lets dlsym give functions; ISO C has no conversion for it but through the bytes. */
+static void find(void *function, const char *name)
+{
+    void *symbol = dlsym(RTLD_DEFAULT, name);
+    memcpy(function, &symbol, sizeof symbol);
+}
+
+__attribute__((constructor)) static void choose_version(void)
+{
+    find(&add_to_pointer, "qemu_plugin_register_vcpu_tb_exec_inline");
+    find(&add_to_score, "qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu");
+    find(&new_scoreboard, "qemu_plugin_scoreboard_new");
+    find(&sum_of_scores, "qemu_plugin_u64_sum");
+    find(&data_of, "qemu_plugin_insn_data");
+    find(&copy_data_of, "qemu_plugin_insn_data");
+    qemu_plugin_version = add_to_pointer != NULL ? 1 : 2;
+}
+
+/* ---- Blocks ------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    uint64_t executions;
+    uint64_t taken;
+} count_t;
+
+typedef struct block {
+    uint64_t address;
+    uint64_t end;
+    size_t instructions;
+    count_t *counts;         /* one per region */
+    struct block *loop;      /* the tight loop that is left to this block, if there is one */
+    bool tight;              /* this is such a loop: the code that QEMU generates counts it, not a call */
+    uint64_t executions;     /* of a tight loop since QEMU started: where version 1 adds */
+    qemu_plugin_u64 score;   /* the same: where version 2 adds */
+    uint64_t seen;           /* what of these executions is booked already */
+    struct block *next_in_bucket;
+    struct block *next;
+} block_t;
+
+#define BUCKETS 16384U
+#define SCORES 8192U
+
+static block_t *buckets[BUCKETS];
+static block_t *blocks;
+static struct qemu_plugin_scoreboard *scoreboard;
+static size_t scores_used;
+
+/* ---- Regions ----------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t low;
+    uint64_t high;
+} range_t;
+
+typedef struct {
+    range_t *ranges;
+    size_t count;
+} ranges_t;
+
+static uint64_t start_address;
+static uint64_t stop_address;
+static ranges_t run_code;
+static ranges_t layers; /* of each, `low` is the entry */
+static ranges_t loops;
+
+static enum { UNSTARTED, UNFINISHED, WHOLE, DISORDERED, STRAYED, FULL } state = UNSTARTED;
+static const char *const state_names[] = { "unstarted", "unfinished", "whole", "disordered", "strayed", "full" };
+static size_t region;        /* 0 is `run`, k the k-th layer */
+static size_t layers_begun;
+
+static const char *counts_path;
+static bool riscv;
+static bool copies_data;
+static block_t *previous;    /* the block that ran last while counting */
+
+static bool in_run(uint64_t address)
+{
+    for (size_t i = 0; i < run_code.count; i++) {
+        if (address >= run_code.ranges[i].low && address < run_code.ranges[i].high) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_border(uint64_t address)
+{
+    bool border = address == start_address || address == stop_address || in_run(address);
+    for (size_t i = 0; i < layers.count; i++) {
+        border = border || layers.ranges[i].low == address;
+    }
+    return border;
+}
+
+static bool is_loop(uint64_t address, uint64_t end)
+{
+    for (size_t i = 0; i < loops.count; i++) {
+        if (loops.ranges[i].low == address && loops.ranges[i].high == end) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- Counting ---------------------------------------------------------------------------------------------- */
+
+static void leave_previous_to(uint64_t address)
+{
+    if (previous != NULL && previous->end != address) {
+        previous->counts[region].taken++;
+    }
+}
+
+static uint64_t executions_of(const block_t *loop)
+{
+    return scoreboard != NULL ? sum_of_scores(loop->score) : loop->executions;
+}
+
+/* The block that a tight loop is left to starts: if the loop ran, that was one visit. */
+static void book_loop(block_t *loop)
+{
+    const uint64_t executions = executions_of(loop);
+    const uint64_t visit = executions - loop->seen;
+    loop->seen = executions;
+    if (visit != 0 && state == UNFINISHED) {
+        leave_previous_to(loop->address);
+        loop->counts[region].executions += visit;
+        loop->counts[region].taken += visit - 1;
+        previous = loop;
+    }
+}
+
+static void enter_block(const block_t *block)
+{
+    if (block->loop != NULL) {
+        book_loop(block->loop);
+    }
+    if (state == UNFINISHED) {
+        leave_previous_to(block->address);
+    }
+}
+
+static void count_block(block_t *block)
+{
+    if (state == UNFINISHED) {
+        block->counts[region].executions++;
+        previous = block;
+    }
+}
+
+static void on_block(unsigned int processor, void *data)
+{
+    (void)processor;
+    enter_block(data);
+    count_block(data);
+}
+
+/* Whether every tight loop was left as this file supposes. */
+static bool all_booked(void)
+{
+    for (const block_t *block = blocks; block != NULL; block = block->next) {
+        if (block->tight && executions_of(block) != block->seen) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void finish(void)
+{
+    if (layers_begun != layers.count) {
+        state = DISORDERED;
+    } else if (!all_booked()) {
+        state = STRAYED;
+    } else {
+        state = WHOLE;
+    }
+}
+
+static void begin_layer_at(uint64_t address)
+{
+    if (layers_begun < layers.count && layers.ranges[layers_begun].low == address) {
+        layers_begun++;
+        region = layers_begun;
+    } else {
+        state = DISORDERED;
+    }
+}
+
+static void on_border(unsigned int processor, void *data)
+{
+    const uint64_t address = ((const block_t *)data)->address;
+    (void)processor;
+    enter_block(data);
+    if (state == UNSTARTED && address == start_address) {
+        state = UNFINISHED;
+    } else if (state == UNFINISHED && address == stop_address) {
+        finish();
+    } else if (state == UNFINISHED && in_run(address)) {
+        region = 0;
+    } else if (state == UNFINISHED && region == 0) {
+        begin_layer_at(address);
+    }
+    /* Else: a loop that goes back to the entry of its layer's function, or code outside the inference. */
+    count_block(data);
+}
+
+/* ---- Translation ------------------------------------------------------------------------------------------- */
+
+/* Bytes of an instruction, from its first halfword: Thumb by ARM DDI 0403E, A5.1, RISC-V by its specification,
+ * section 1.5. The size that QEMU gives may include what it read ahead at the end of a page (7.2). */
+static size_t length_of(const struct qemu_plugin_insn *instruction)
+{
+    uint8_t bytes[2] = { 0, 0 };
+    if (copies_data) {
+        (void)copy_data_of(instruction, bytes, sizeof bytes);
+    } else {
+        memcpy(bytes, data_of(instruction), sizeof bytes);
+    }
+    if (riscv) {
+        return (bytes[0] & 3U) == 3U ? 4 : 2;
+    }
+    return bytes[1] >> 3 >= 0x1D ? 4 : 2;
+}
+
+static block_t *find_block(uint64_t address, uint64_t end, size_t instructions)
+{
+    const size_t bucket = (size_t)((address >> 1) * 2654435761U + instructions) % BUCKETS;
+    block_t *block = buckets[bucket];
+    while (block != NULL && (block->address != address || block->end != end || block->instructions != instructions)) {
+        block = block->next_in_bucket;
+    }
+    if (block == NULL) {
+        count_t *counts = calloc(layers.count + 1, sizeof *counts);
+        block = calloc(1, sizeof *block);
+        if (block == NULL || counts == NULL) {
+            free(block);
+            free(counts);
+            return NULL;
+        }
+        block->address = address;
+        block->end = end;
+        block->instructions = instructions;
+        block->counts = counts;
+        block->next_in_bucket = buckets[bucket];
+        buckets[bucket] = block;
+        block->next = blocks;
+        blocks = block;
+    }
+    return block;
+}
+
+/* Notes which tight loop is left to the block, or which blocks the tight loop is left to. A tight loop must not
+ * be left to another one, because that would not call. */
+static void connect_loops(block_t *block)
+{
+    for (block_t *other = blocks; other != NULL; other = other->next) {
+        if (other->tight && other->end == block->address && other != block) {
+            block->loop = other;
+        }
+        if (block->tight && block->end == other->address && other->tight) {
+            block->tight = false;
+        }
+    }
+    if (block->loop != NULL) {
+        block->tight = false;
+    }
+    for (block_t *other = blocks; block->tight && other != NULL; other = other->next) {
+        if (block->end == other->address) {
+            other->loop = block;
+        }
+    }
+}
+
+static void add_new_block(block_t *block)
+{
+    block->tight = !is_border(block->address) && is_loop(block->address, block->end);
+    if (scoreboard != NULL) {
+        block->tight = block->tight && scores_used < SCORES;
+    }
+    connect_loops(block);
+    if (block->tight && scoreboard != NULL) {
+        block->score = (qemu_plugin_u64){ scoreboard, scores_used * sizeof(uint64_t) };
+        scores_used++;
+    }
+}
+
+static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+    const size_t instructions = qemu_plugin_tb_n_insns(tb);
+    const uint64_t address = qemu_plugin_tb_vaddr(tb);
+    const block_t *newest = blocks;
+    const struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(tb, instructions - 1);
+    const uint64_t end = qemu_plugin_insn_vaddr(last) + length_of(last);
+    (void)id;
+    block_t *block = find_block(address, end, instructions);
+    if (block == NULL) {
+        state = FULL;
+        return;
+    }
+    if (blocks != newest) {
+        add_new_block(block);
+    }
+    if (is_border(address)) {
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, on_border, QEMU_PLUGIN_CB_NO_REGS, block);
+    } else if (!block->tight) {
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, block);
+    } else if (scoreboard != NULL) {
+        add_to_score(tb, QEMU_PLUGIN_INLINE_ADD_U64, block->score, 1);
+    } else {
+        add_to_pointer(tb, QEMU_PLUGIN_INLINE_ADD_U64, &block->executions, 1);
+    }
+}
+
+/* ---- Files ------------------------------------------------------------------------------------------------- */
+
+static void on_exit_of_qemu(qemu_plugin_id_t id, void *data)
+{
+    FILE *file = fopen(counts_path, "w");
+    (void)id;
+    (void)data;
+    if (file == NULL) {
+        fprintf(stderr, "plugin: %s cannot be written\n", counts_path);
+        return;
+    }
+    fprintf(file, "counts 1 %s\n", state_names[state]);
+    for (const block_t *block = blocks; block != NULL; block = block->next) {
+        for (size_t i = 0; i <= layers.count; i++) {
+            if (block->counts[i].executions != 0) {
+                fprintf(file, "%zu %" PRIx64 " %" PRIu64 " %zu %" PRIu64 " %" PRIu64 "\n", i, block->address,
+                        block->end - block->address, block->instructions, block->counts[i].executions,
+                        block->counts[i].taken);
+            }
+        }
+    }
+    fclose(file);
+}
+
+static bool add(ranges_t *ranges, uint64_t low, uint64_t high)
+{
+    range_t *more = realloc(ranges->ranges, (ranges->count + 1) * sizeof *more);
+    if (more == NULL) {
+        return false;
+    }
+    ranges->ranges = more;
+    ranges->ranges[ranges->count++] = (range_t){ low, high };
+    return true;
+}
+
+static bool read_regions(const char *path)
+{
+    char line[128];
+    bool good = true;
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        return false;
+    }
+    while (good && fgets(line, sizeof line, file) != NULL) {
+        uint64_t low;
+        uint64_t high;
+        if (sscanf(line, "start %" SCNx64, &low) == 1) {
+            start_address = low;
+        } else if (sscanf(line, "stop %" SCNx64, &low) == 1) {
+            stop_address = low;
+        } else if (sscanf(line, "run %" SCNx64 " %" SCNx64, &low, &high) == 2) {
+            good = add(&run_code, low, high);
+        } else if (sscanf(line, "layer %" SCNx64, &low) == 1) {
+            good = add(&layers, low, low);
+        } else if (sscanf(line, "loop %" SCNx64 " %" SCNx64, &low, &high) == 2) {
+            good = add(&loops, low, high);
+        } else {
+            good = false;
+        }
+    }
+    fclose(file);
+    return good;
+}
+
+int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
+{
+    const char *regions_path = NULL;
+    riscv = strncmp(info->target_name, "riscv", 5) == 0;
+    copies_data = info->version.cur >= 3;
+    if (!riscv && strcmp(info->target_name, "arm") != 0) {
+        fprintf(stderr, "plugin: cannot count code of %s\n", info->target_name);
+        return 1;
+    }
+    for (int i = 0; i < argc; i++) {
+        if (strncmp(argv[i], "regions=", 8) == 0) {
+            regions_path = argv[i] + 8;
+        } else if (strncmp(argv[i], "counts=", 7) == 0) {
+            counts_path = strdup(argv[i] + 7);
+        } else {
+            fprintf(stderr, "plugin: unknown argument %s\n", argv[i]);
+            return 1;
+        }
+    }
+    if (regions_path == NULL || counts_path == NULL || !read_regions(regions_path)) {
+        fprintf(stderr, "plugin: the regions cannot be read\n");
+        return 1;
+    }
+    if (add_to_pointer == NULL) {
+        if (add_to_score == NULL || new_scoreboard == NULL || sum_of_scores == NULL) {
+            fprintf(stderr, "plugin: this QEMU has neither version 1 nor version 2 of the plugin interface\n");
+            return 1;
+        }
+        scoreboard = new_scoreboard(SCORES * sizeof(uint64_t));
+    }
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
+    qemu_plugin_register_atexit_cb(id, on_exit_of_qemu, NULL);
+    return 0;
+}
