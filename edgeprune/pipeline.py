@@ -32,6 +32,7 @@ from edgeprune.model import Model, load_model
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prove import Proof, prove
 from edgeprune.report import Findings, make_report
+from edgeprune.seeding import seeded
 from edgeprune.verify.choose_samples import choose_samples
 
 __all__ = ["Deployment", "deploy"]
@@ -52,7 +53,11 @@ def deploy(settings: Settings, progress: Progress | None = None) -> Deployment:
         VerificationFailed: a build differs from the reference, or the emulator hung.
         UsageError, EnvironmentFailure, MissingTool: see their classes.
     """
-    progress = progress or SilentProgress()
+    with seeded(settings.seed, with_torch=settings.model.suffix != ".onnx"):
+        return _deploy(settings, progress or SilentProgress())
+
+
+def _deploy(settings: Settings, progress: Progress) -> Deployment:
     device = load_device(settings.device)
     budget = settings.budget(device.flash_bytes, device.ram_bytes)
     with progress.task(f"reading {settings.model.name}"):
