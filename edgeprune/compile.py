@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeprune.codegen import Golden, Sources, generate
 from edgeprune.config import Budget
+from edgeprune.cycles import with_cycles
 from edgeprune.device import Device
 from edgeprune.emulate import Measurement, run
 from edgeprune.firmware import Image, build
@@ -82,7 +83,9 @@ def compile_network(
 
 def measure(built: Build, inputs: tuple[Array, ...], progress: Progress) -> tuple[Measurement, Cost]:
     """Run the image on stored `inputs` [N, *shape], and what it takes by DESIGN's definition of a budget."""
-    measurement = run(built.image, inputs, progress=progress)
+    measurement = with_cycles(
+        run(built.image, inputs, progress=progress), built.image, inputs, progress=progress
+    )
     sizes = built.image.sizes
     ram = built.program.arena_bytes + sizes.context_bytes + sizes.static_bytes + measurement.stack_bytes
     latency = None if measurement.latency is None else measurement.latency.ms

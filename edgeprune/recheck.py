@@ -18,7 +18,7 @@ from edgeprune.graph.ir import Graph
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.verify import compare_layers, reference_outputs, verify_outputs
 
-__all__ = ["Recheck", "verify_bundle"]
+__all__ = ["Recheck", "bundle_device", "bundle_sources", "verify_bundle"]
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ def verify_bundle(directory: Path, layer_by_layer: bool = False, progress: Progr
     progress = progress or SilentProgress()
     contents = read_bundle(directory)
     graph = lower(contents.onnx, str(contents.report["model"]["name"]))
-    sources = _sources(contents, graph)
+    sources = bundle_sources(contents, graph)
     expected = reference_outputs(graph, contents.inputs, progress)
     stale = verify_outputs(graph, expected, [("the stored output", contents.outputs)])
     with scratch_directory() as scratch:
-        device = _device(contents, scratch)
+        device = bundle_device(contents, scratch)
         image = build(sources, device, scratch / "firmware")
         found = run(image, contents.inputs, progress=progress).outputs
         mismatch = stale or verify_outputs(graph, expected, [(f"the build for {device.name}", found)])
@@ -66,7 +66,8 @@ def verify_bundle(directory: Path, layer_by_layer: bool = False, progress: Progr
     return Recheck(len(contents.inputs[0]), len(sources.layers) if layer_by_layer else 0, device.name)
 
 
-def _device(contents: Contents, scratch: Path) -> Device:
+def bundle_device(contents: Contents, scratch: Path) -> Device:
+    """The device a bundle was made for; its own profile, if it has one, is written to `scratch`."""
     if contents.device_toml is None:
         return load_device(str(contents.report["device"]))
     profile = scratch / f"{contents.report['device']}.toml"
@@ -74,7 +75,7 @@ def _device(contents: Contents, scratch: Path) -> Device:
     return load_device(str(profile))
 
 
-def _sources(contents: Contents, graph: Graph) -> Sources:
+def bundle_sources(contents: Contents, graph: Graph) -> Sources:
     """The library's description, from the report and the graph; its texts are the files on disk."""
     report = contents.report
     tensors = {tensor.name: tensor for tensor in graph.tensors()}

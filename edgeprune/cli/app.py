@@ -179,6 +179,18 @@ def verify(
     conclude(body, as_json, debug)
 
 
+@app.command(epilog="Example: edgeprune profile build/kws-nucleo-l4r5zi")
+def profile(directory: Bundle, as_json: Json = False, debug: Debug = False) -> None:
+    """Where the cycles of a finished bundle go: layers, stalls, the hottest instructions."""
+
+    def body(terminal: Terminal) -> Outcome:
+        from edgeprune.cli.verbs import profile_verb
+
+        return profile_verb(directory, terminal)
+
+    conclude(body, as_json, debug)
+
+
 @app.command(epilog="Example: edgeprune report build/kws-nucleo-l4r5zi")
 def report(directory: Bundle, as_json: Json = False, debug: Debug = False) -> None:
     """Show the summary of a finished bundle again."""

@@ -14,10 +14,12 @@ from edgeprune.cli.terminal import Terminal
 from edgeprune.config import Settings
 from edgeprune.errors import OverBudget
 from edgeprune.pipeline import deploy
+from edgeprune.profile import profile_bundle
 from edgeprune.recheck import verify_bundle
+from edgeprune.report.profile import profile_values, render_profile
 from edgeprune.report.terminal import summary
 
-__all__ = ["analyze_verb", "deploy_verb", "verify_verb"]
+__all__ = ["analyze_verb", "deploy_verb", "profile_verb", "verify_verb"]
 
 
 def deploy_verb(settings: Settings, terminal: Terminal) -> Outcome:
@@ -39,3 +41,9 @@ def verify_verb(directory: Path, layers: bool, terminal: Terminal) -> Outcome:
     by_layer = f", and {recheck.layers} layers one by one" if recheck.layers else ""
     text = f"{directory}: bit-exact on {recheck.samples:,} inputs on {recheck.device}{by_layer}"
     return Outcome(asdict(recheck) | {"bit_exact": True}, Text(f"\N{CHECK MARK} {text}", style="green"))
+
+
+def profile_verb(directory: Path, terminal: Terminal) -> Outcome:
+    """Where a bundle's cycles go."""
+    profile = profile_bundle(directory, terminal)
+    return Outcome(profile_values(profile), render_profile(profile))

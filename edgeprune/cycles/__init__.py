@@ -1,5 +1,16 @@
 """Cycles, estimated: models of cores and their flash, applied to the blocks of code that ran."""
 
+from edgeprune.cycles.estimate import CycleEstimate, RegionEstimate, estimate
+from edgeprune.cycles.latency import estimate_image, with_cycles
 from edgeprune.cycles.model import CoreModel, Validation, core_models
 
-__all__ = ["CoreModel", "Validation", "core_models"]
+__all__ = [
+    "CoreModel",
+    "CycleEstimate",
+    "RegionEstimate",
+    "Validation",
+    "core_models",
+    "estimate",
+    "estimate_image",
+    "with_cycles",
+]

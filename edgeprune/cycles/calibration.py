@@ -17,7 +17,7 @@ from pathlib import Path
 from edgeprune.cycles.cores import cortex_m0plus, cortex_m4, cortex_m7, cortex_m33
 from edgeprune.cycles.cores._events import Event
 from edgeprune.cycles.cores._single_issue import SingleIssue
-from edgeprune.cycles.cost import Cost
+from edgeprune.cycles.cost import Cause, Cost
 from edgeprune.cycles.flash import FlashTraffic, flash_cost
 from edgeprune.device import Flash
 
@@ -133,7 +133,10 @@ def _core_cost(core: str, features: Mapping[str, float]) -> Cost:
             scheduled = Cost(features["schedule_cycles_m7"])
             return scheduled + cortex_m7.MODEL.mispredictions(features["mp"])
         case _:
-            return Cost(features["schedule_cycles_m33"])
+            # The file's schedule lets blocks that branch back to their own start do so at no cost; the model's rule
+            # for taken branches holds for them as for all others.
+            loops = Cost.stall(Cause.BRANCH, cortex_m33.TIMING.branch * features.get("selfloop", 0.0))
+            return Cost(features["schedule_cycles_m33"]) + loops
 
 
 def _single_issue_cost(model: SingleIssue, features: Mapping[str, float]) -> Cost:

@@ -39,6 +39,7 @@ class _Compiler:
     program: str
     device: Device
     directory: Path
+    debug: bool
 
     @property
     def machine(self) -> tuple[str, ...]:
@@ -47,7 +48,8 @@ class _Compiler:
 
     def compile(self, source: str, target: str, flags: Sequence[str]) -> str:
         """Compiles `source` to `target`, both relative to the folder; returns `target`."""
-        command = [self.program, *self.machine, *flags, "-c", source, "-o", target]
+        debug = ("-g",) if self.debug else ()
+        command = [self.program, *self.machine, *flags, *debug, "-c", source, "-o", target]
         run_tool(command, (self.directory / target).with_suffix(".log"), cwd=self.directory)
         return target
 
@@ -75,7 +77,7 @@ class _Compiler:
                 )
 
 
-def build(sources: Sources, device: Device, directory: Path) -> Image:
+def build(sources: Sources, device: Device, directory: Path, *, debug: bool = False) -> Image:
     """Compiles and links the library for `device` in `directory`, and measures what it takes.
 
     The library is compiled without tolerance for warnings, under -O2 and the device's flags. Two firmwares
@@ -86,13 +88,14 @@ def build(sources: Sources, device: Device, directory: Path) -> Image:
         sources: the generated C.
         device: what to compile for; "host" compiles for the development machine.
         directory: where sources, objects and images go; made if need be.
+        debug: whether the images hold debug information; the code is the same.
 
     Raises:
         MissingTool: no compiler.
         EnvironmentFailure: it failed; its output is in the file the sentence names.
         OverBudget: the library is larger than the memory of the emulated board.
     """
-    compiler = _Compiler(require_compiler(device.compiler), device, directory.resolve())
+    compiler = _Compiler(require_compiler(device.compiler), device, directory.resolve(), debug)
     library = {f"library/{name}": text for name, text in sources.files.items()}
     _write(compiler.directory, {**library, **render_testbed(sources, device)})
 

@@ -153,6 +153,8 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
     rows = []
     for index, (step, count) in enumerate(zip(program.steps, counts, strict=True)):
         cycles = step.candidate.cycles if count is None or ratio is None else round(count * ratio)
+        if latency is not None and latency.layer_cycles:
+            cycles = latency.layer_cycles[index]
         rows.append(
             {
                 "name": step.name,

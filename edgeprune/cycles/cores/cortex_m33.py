@@ -22,7 +22,7 @@ MODEL = Scheduled(
     source="published micro-benchmarks on the RP2350",
     run=_run,
     macs_per_cycle=2.0,
-    validation=Validation(9, 2.1, 4.0, "STM32U575"),
+    validation=Validation(9, 1.8, 4.1, "STM32U575"),
     # The code region is read through the instruction cache's port, one cycle behind the system bus.
     flash_load_cycles=1.0,
 )
