@@ -5,7 +5,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-APT_PACKAGES := gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
+APT_PACKAGES := gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm \
+    gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
 PYTEST_WORKERS ?= 2
 
 .PHONY: help demo test lint bench setup tools clean
@@ -37,9 +38,12 @@ setup: tools $(VENV)/.installed
 # System packages: installed only where a tool is missing.
 tools:
 	@missing=""; \
-	for tool in gcc arm-none-eabi-gcc qemu-system-arm; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for tool in gcc arm-none-eabi-gcc qemu-system-arm riscv64-unknown-elf-gcc qemu-system-riscv32; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if command -v arm-none-eabi-gcc >/dev/null; then \
 	    echo '#include <string.h>' | arm-none-eabi-gcc -E -x c - >/dev/null 2>&1 || missing="$$missing newlib"; \
+	fi; \
+	if command -v riscv64-unknown-elf-gcc >/dev/null; then \
+	    echo '#include <string.h>' | riscv64-unknown-elf-gcc --specs=picolibc.specs -E -x c - >/dev/null 2>&1 || missing="$$missing picolibc"; \
 	fi; \
 	packages="$(APT_PACKAGES)"; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || missing="$$missing python3"; \

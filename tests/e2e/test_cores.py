@@ -110,4 +110,8 @@ def test_what_a_core_lacks_faults(device: str, body: str, message: str, tmp_path
 )
 def test_a_defective_library_is_named(fault: str, message: str, device: str, tmp_path: Path) -> None:
     with pytest.raises(VerificationFailed, match=message):
-        run(build(fake_sources(fault), load_device(device), tmp_path), (np.zeros((2, 1, 8), np.int8),), timeout_s=20)
+        run(
+            build(fake_sources(fault), load_device(device), tmp_path),
+            (np.zeros((2, 1, 8), np.int8),),
+            timeout_s=20,
+        )

@@ -60,7 +60,9 @@ def program_of(nodes: Sequence[Node], device: Device) -> Program:
             for tensor in (*variant.inputs, *variant.outputs):
                 if tensor.value is None and tensor.name not in buffers:
                     room(tensor.name, tensor.bytes)
-            scratch = room(f"{variant.name} scratch", candidate.scratch_bytes) if candidate.scratch_bytes else None
+            scratch = (
+                room(f"{variant.name} scratch", candidate.scratch_bytes) if candidate.scratch_bytes else None
+            )
             assert candidate.persistent_bytes == 0, candidate.name
             steps.append(Step(f"{variant.name}: {candidate.name}", (variant,), candidate, scratch))
     placed = tuple(replace(buffer, last_step=len(steps) - 1) for buffer in buffers.values())
@@ -144,7 +146,9 @@ def _movement(rng: np.random.Generator) -> Iterator[tuple[Node, ...]]:
     yield one("Pad", (2, 3), (4, 6), pads=(1, 2, 1, 1), value=-9, mode="constant")
     yield one("Pad", (4, 3), (7, 5), pads=(2, 1, 1, 1), value=0, mode="reflect")
     yield one("Reshape", (2, 6), (3, 4), shape=(3, 4))
-    yield one("Resize", (1, 3, 4, 3), (1, 6, 8, 3), rows=(0, 0, 1, 1, 2, 2), columns=tuple(i // 2 for i in range(8)))
+    yield one(
+        "Resize", (1, 3, 4, 3), (1, 6, 8, 3), rows=(0, 0, 1, 1, 2, 2), columns=tuple(i // 2 for i in range(8))
+    )
     yield one("Resize", (1, 3, 4, 3), (1, 2, 3, 3), rows=(0, 2), columns=(0, 1, 3))
     weights = {"row_weights": (0, 2000, 1024, 0), "column_weights": (5, 1999, 0)}
     yield one("ResizeLinear", (1, 3, 4, 3), (1, 4, 3, 3), rows=(0, 0, 1, 2), columns=(0, 2, 3), **weights)
