@@ -134,7 +134,8 @@ def test_settings_file_gives_defaults_that_options_override(
     assert result.exit_code == 0, result.stderr
 
 
-def test_a_recipe_that_prints_leaves_standard_output_to_json(tmp_path: Path) -> None:
+def test_a_recipe_may_print_and_draw_random_numbers(tmp_path: Path) -> None:
+    """Standard output stays with the JSON, and the same command gives the same bytes."""
     recipe = tmp_path / "chatty.py"
     recipe.write_text(
         "import torch\nprint('hello from the recipe')\n"
@@ -143,10 +144,14 @@ def test_a_recipe_that_prints_leaves_standard_output_to_json(tmp_path: Path) -> 
         "def train_data(): return [(torch.rand(8, 6), torch.arange(8) % 4)]\n"
         "test_data = train_data\n"
     )
-    result = run("deploy", recipe, "--device", "host", "--samples", 2, "-o", tmp_path / "out", "--json")
-    assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["fits"] is True
-    assert "hello from the recipe" in result.stderr
+    found = []
+    for _ in range(2):
+        result = run("deploy", recipe, "--device", "host", "--samples", 2, "-o", tmp_path / "out", "--json")
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["fits"] is True
+        assert "hello from the recipe" in result.stderr
+        found.append({path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()})
+    assert found[0] == found[1]
 
 
 def test_python_interface(tmp_path: Path) -> None:
