@@ -66,34 +66,34 @@ def analyze(settings: Settings, progress: Progress | None = None) -> Analysis:
     """
     progress = progress or SilentProgress()
     device, model = load_device(settings.device), load_model(settings.model, needs_data=False)
-    with progress.task(f"analyzing {model.name}", 2 + len(device_names())) as task:
+    others = [load_device(name) for name in device_names() if name != device.name]
+    with progress.task(f"analyzing {model.name}", 2 + len(_OBJECTIVES)) as task:
         graph = lower(int8_onnx(model, settings, progress, quick=True), model.name)
         task.advance(1, "planning")
-        program = plan(graph, device, Objective(settings.optimize))
-        chosen = _alternative(program, settings.optimize)
-        others = [
-            _alternative(plan(graph, device, Objective(goal)), goal)
-            for goal in _OBJECTIVES
-            if goal != settings.optimize
+        goals = (settings.optimize, *(goal for goal in _OBJECTIVES if goal != settings.optimize))
+        programs = []
+        for goal in goals:
+            programs.append(plan(graph, device, Objective(goal)))
+            task.advance(1)
+        alternatives = [
+            _alternative(program, device, goal) for program, goal in zip(programs, goals, strict=True)
         ]
+        # Kernels and their costs follow from the core, so devices of one core share a plan.
+        shared = {_kernel_set(device): programs[0]}
+        for other in others:
+            if _kernel_set(other) not in shared:
+                shared[_kernel_set(other)] = plan(graph, other, Objective(settings.optimize))
+            alternatives.append(_alternative(shared[_kernel_set(other)], other, settings.optimize))
         task.advance(1)
-        for name in device_names():
-            if name != device.name:
-                others.append(
-                    _alternative(
-                        plan(graph, load_device(name), Objective(settings.optimize)), settings.optimize
-                    )
-                )
-            task.advance(1, name)
-    layers = _layers(program)
+    layers = _layers(programs[0])
     return Analysis(
         model.name,
         device.name,
         layers,
         sum(row.macs for row in layers),
         _parameters(graph),
-        chosen,
-        tuple(others),
+        alternatives[0],
+        tuple(alternatives[1:]),
     )
 
 
@@ -113,8 +113,11 @@ def _layers(program: Program) -> tuple[LayerEstimate, ...]:
     )
 
 
-def _alternative(program: Program, optimize: str) -> Alternative:
-    device: Device = program.device
+def _kernel_set(device: Device) -> tuple[str, bool, bool]:
+    return device.core, device.dsp, device.fpu
+
+
+def _alternative(program: Program, device: Device, optimize: str) -> Alternative:
     flash = sum(step.candidate.flash_bytes for step in program.steps)
     cycles = sum(step.candidate.cycles for step in program.steps)
     ms = None if device.emulator is None else 1000 * cycles / device.clock_hz
