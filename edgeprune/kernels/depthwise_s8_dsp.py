@@ -5,8 +5,11 @@ strip of input rows is turned into four planes of halfwords, four channels at a 
 with zeros for padding. Then a window row of a channel is a few words, and each output one SMLAD per two taps.
 Windows of odd stride start at even and odd inputs in turn; weights are paired for both (`Tiling.pairs`).
 
-Weights enter as 256*w, which int16 holds even for w = -128, so that sums are 256 times the accumulator and share
-the requantisation of `_dsp`. The accumulator must stay below 2**23, which the weights prove.
+A 3 x 3 layer without a clamp goes further: `_dsp_depthwise.j2` sums tiles of 2 x 2 outputs in registers, six
+instructions for the nine taps of an output, and requantises them there. Its weights enter as 2*w.
+
+Otherwise weights enter as 256*w, which int16 holds even for w = -128, so that sums are 256 times the accumulator
+and share the requantisation of `_dsp`. The accumulator must stay below 2**23, which the weights prove.
 
 Output and input must not overlap: later strips and channel groups read inputs again.
 """
@@ -22,6 +25,7 @@ from edgeprune.graph.ir import Node
 from edgeprune.kernels import _dsp
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
+from edgeprune.templating import render
 
 __all__ = ["FAMILY", "DepthwiseDsp", "Tiling"]
 
@@ -82,7 +86,7 @@ class Tiling:
     @property
     def scratch_bytes(self) -> int:
         """Four planes, a channel's table of weights and a row of sums; a multiple of 8."""
-        words = 4 * self.plane_rows * self.row_words + self.table_words + 2 * self.pairs_per_row
+        words = 4 * self.plane_rows * self.row_words + max(self.table_words + 2 * self.pairs_per_row, 10)
         return -(-words // 2) * 8
 
 
@@ -108,7 +112,7 @@ class DepthwiseDsp(KernelFamily):
             f"{self.name}_strip{tiling.strip}",
             nodes,
             flash_bytes=_CODE_BYTES + g.in_channels * (g.taps + 8),
-            cycles=_cycles(g, tiling),
+            cycles=_cycles(g, tiling, _is_fused(g, tiling, nodes[0])),
             scratch_bytes=tiling.scratch_bytes,
             overlap=(None,),
             parameters={"strip": tiling.strip},
@@ -132,27 +136,37 @@ class DepthwiseDsp(KernelFamily):
         node = candidate.nodes[0]
         g, scaling = conv_geometry(node), _dsp.Scaling.of(node)
         tiling = Tiling.of(g, int(candidate.parameters["strip"]))
-        correlate, correlates = self._correlate(g, tiling, names.prefix)
-        scale, scales = scaling.functions(names.prefix)
         stem = (
             f"{names.prefix}_depthwise_{g.kernel_height}x{g.kernel_width}_"
             f"{g.in_height}x{g.in_width}x{g.in_channels}"
         )
-        values = {
-            "part": "layer",
-            "prefix": names.prefix,
-            "g": g,
-            "t": tiling,
-            "correlate": correlate,
-            "scale": scale,
-            "scaling": scaling,
-        }
-        functions = (*scales, *correlates, *_dsp.helpers(names.prefix, ("split",)), self.render(stem, values))
+        values = {"prefix": names.prefix, "g": g, "t": tiling, "scaling": scaling}
+        if _is_fused(g, tiling, node) and scaling.kind != "general":
+            rows = _fused_rows(values, scaling, names.prefix)
+            layer = self.render(stem, {**values, "part": "layer", "fused": rows[-1].name})
+        else:
+            rows, layer = self._with_sums(stem, g, tiling, values, scaling, names.prefix)
+        functions = (*rows, *_dsp.helpers(names.prefix, ("split",)), layer)
         x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
         constants = f"{names.constants['weights']}, {names.constants['channels']}"
         planes = f"({names.prefix}_u32_t *)(void *){names.scratch}"
         body = f"{stem}({x}, {constants}, {y}, {planes}, {node.inputs[0].zero_point}, {scaling.arguments});"
         return Code(functions, body)
+
+    def _with_sums(
+        self,
+        stem: str,
+        g: ConvGeometry,
+        tiling: Tiling,
+        values: dict[str, object],
+        scaling: _dsp.Scaling,
+        prefix: str,
+    ) -> tuple[tuple[Function, ...], Function]:
+        """The layer that sums a row of outputs, then scales it; and the functions it needs."""
+        correlate, correlates = self._correlate(g, tiling, prefix)
+        scale, scales = scaling.functions(prefix)
+        more = {"part": "layer", "fused": "", "correlate": correlate, "scale": scale}
+        return (*scales, *correlates), self.render(stem, {**values, **more})
 
     def _correlate(self, g: ConvGeometry, tiling: Tiling, prefix: str) -> tuple[str, tuple[Function, ...]]:
         """The function that sums one row of outputs, and what it needs, itself last."""
@@ -169,6 +183,25 @@ def _is_unrolled(g: ConvGeometry) -> bool:
     return (g.kernel_height, g.kernel_width) == (3, 3) and g.stride_width in (1, 2)
 
 
+def _is_fused(g: ConvGeometry, t: Tiling, node: Node) -> bool:
+    """Whether `_dsp_depthwise.j2` serves this layer: 3 x 3, no clamp, and offsets that instructions can hold."""
+    inputs = 4 * t.row_words * (g.stride_height + 3)
+    outputs = (g.out_width + 1) * g.out_channels
+    unclamped = node.ints("clamp") == (-128, 127)
+    return _is_unrolled(g) and g.dilation_height == 1 and unclamped and max(inputs, outputs) < 4096
+
+
+def _fused_rows(values: dict[str, object], scaling: _dsp.Scaling, prefix: str) -> tuple[Function, ...]:
+    """The function that computes rows of outputs from sums of twice the accumulator, after what it needs."""
+    g, t = values["g"], values["t"]
+    assert isinstance(g, ConvGeometry)
+    assert isinstance(t, Tiling)
+    scale, scales = scaling.functions(prefix, 1)
+    name = f"{prefix}_depthwise_rows_{g.in_height}x{g.in_width}x{g.in_channels}_{scaling.kind}"
+    text = render("kernels/_dsp_depthwise.j2", {**values, "name": name, "scale": scale})
+    return (*scales, *_dsp.helpers(prefix, ("portable_smlad",)), Function(name, text))
+
+
 def _in_pairs(taps: list[int | None]) -> tuple[tuple[int | None, int | None], ...]:
     padded = [*taps, None] if len(taps) % 2 else taps
     return tuple(zip(padded[0::2], padded[1::2], strict=True))
@@ -183,22 +216,28 @@ def _highest_strip(g: ConvGeometry, limit: int) -> int:
     return 1
 
 
-def _cycles(g: ConvGeometry, t: Tiling) -> int:
+def _cycles(g: ConvGeometry, t: Tiling, fused: bool) -> int:
     """1.5 cycles for each instruction of the code generated for Cortex-M4, fitted to within 9 % of counts.
 
-    Filling planes costs 14 for each word and 50 for each row; a pair of outputs 19 (22 at stride 2) in the
-    unrolled function, otherwise as its loops say; requantising an output 16 with its share of the row's call; a
-    word of the table of weights 6, and starting a channel 18.
+    Filling planes costs 14 for each word and 15 for each row. With fused requantisation a row of outputs costs 27
+    for two (30 at stride 2), and starting a channel 80. Otherwise a pair of outputs costs 19 (22 at stride 2) in
+    the unrolled function, or as its loops say, requantising an output 16 with its share of the row's call, a word
+    of the table of weights 6, and starting a channel 18.
     """
     groups, strips = -(-g.in_channels // 4), -(-g.out_height // t.strip)
     filled_words = t.whole_pairs + g.pad_left % 2 + t.single_last
-    planes = groups * strips * t.plane_rows * (14 * filled_words + 50)
-    words = t.even_words + (t.odd_words or t.even_words)
-    per_pair = 16 + 3 * g.stride_width if _is_unrolled(g) else 6 + g.kernel_height * (3 + 2 * words)
-    rows = 4 * groups * g.out_height
-    outputs = rows * (t.pairs_per_row * per_pair + g.out_width * 16)
-    tables = 4 * groups * strips * (6 * t.table_words + 18)
-    return round(1.5 * (planes + outputs + tables))
+    planes = groups * strips * t.plane_rows * (14 * filled_words + 15)
+    rows, starts = 4 * groups * g.out_height, 4 * groups * strips
+    if fused:
+        per_pair = 24 + 3 * g.stride_width
+        instructions = rows * (g.out_width * per_pair / 2 + 7) + starts * 80
+    else:
+        words = t.even_words + (t.odd_words or t.even_words)
+        per_pair = 16 + 3 * g.stride_width if _is_unrolled(g) else 6 + g.kernel_height * (3 + 2 * words)
+        instructions = rows * (t.pairs_per_row * per_pair + g.out_width * 16) + starts * (
+            6 * t.table_words + 18
+        )
+    return round(1.5 * (planes + instructions))
 
 
 FAMILY = DepthwiseDsp()

@@ -66,6 +66,16 @@ def test_random_shapes(data):
     assert_exact(node, FAMILY, rng)
 
 
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (1, 2), (3, 1)], ids=str)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 2), (4, 5), (5, 6)], ids=str)
+@pytest.mark.parametrize("zero_point", [-128, 3], ids=["positive", "fast"])
+def test_fused_rows(strides, height, width, zero_point):
+    """3 x 3 without a clamp, whose outputs are requantised where they are summed."""
+    rng = np.random.default_rng(height)
+    node = depthwise(rng, 4, height=height, width=width, strides=strides)
+    assert_exact(scaled_by(node, 0.01, zero_point, (-128, 127)), FAMILY, rng)
+
+
 def test_strips_bound_scratch():
     """A high image is cut into equal strips, one candidate for each limit, and every one is exact."""
     rng = np.random.default_rng(2)
