@@ -76,7 +76,6 @@ class Instruction:
     shifted: bool = False
     sets_flags: bool = False
     target: int | None = None
-    macs: int = 0
 
     @property
     def branches(self) -> bool:
