@@ -6,21 +6,31 @@ spills the sums in the innermost loop. Being shared, they also cost their flash 
 
 from __future__ import annotations
 
-from edgeprune.graph.ir import Node
-from edgeprune.kernels.base import Function
+from typing import Literal, TypeAlias, cast
+
+from edgeprune.graph.ir import Array, Node
+from edgeprune.kernels.base import Constant, Function
 from edgeprune.ops._convolution import requantized_multipliers
 from edgeprune.templating import render
 
 __all__ = [
     "BLOCK",
+    "WeightType",
     "block_sizes",
     "columns_function",
     "depthwise_function",
+    "depthwise_name",
     "last_block",
     "multiply_function",
+    "multiply_name",
     "store_function",
     "sum_instructions",
+    "weight_type",
+    "weights_constant",
 ]
+
+WeightType: TypeAlias = Literal["int8", "int16"]
+"""How weights are stored: int16 where they were less a zero point, and so span [-255, 255]."""
 
 BLOCK = 4
 """Outputs summed at a time, as long as there are that many."""
@@ -49,14 +59,34 @@ def sum_instructions(outputs: int, products: float, calls: float, rows: float) -
     return fours * 12 * products + ones * 6 * products + (fours + ones) * (45 * calls + 12 * rows)
 
 
-def multiply_function(prefix: str, count: int) -> Function:
+def weight_type(node: Node) -> WeightType:
+    """The stored type of the weights of a node with inputs x, w, b, which its operator's check holds to."""
+    return cast(WeightType, node.inputs[1].dtype)
+
+
+def weights_constant(values: Array) -> Constant:
+    """The weights in the order of `values`, as the portable kernels read them."""
+    return Constant("weights", f"{values.dtype.name}_t", values, align=values.itemsize)
+
+
+def multiply_name(prefix: str, weights: WeightType = "int8") -> str:
+    """The name of `multiply_function` without its count."""
+    return f"{prefix}_multiply" if weights == "int8" else f"{prefix}_multiply_wide"
+
+
+def depthwise_name(prefix: str, weights: WeightType = "int8") -> str:
+    """The name of `depthwise_function` without its count."""
+    return f"{multiply_name(prefix, weights)}_depthwise"
+
+
+def multiply_function(prefix: str, count: int, weights: WeightType = "int8") -> Function:
     """`count` dot products of the same inputs, over rows of contiguous inputs and weights."""
-    return _function("multiply", f"{prefix}_multiply_{count}", prefix, count)
+    return _function("multiply", f"{multiply_name(prefix, weights)}_{count}", prefix, count, weights)
 
 
-def depthwise_function(prefix: str, count: int) -> Function:
+def depthwise_function(prefix: str, count: int, weights: WeightType = "int8") -> Function:
     """`count` neighbouring channels' dot products over a window, each with inputs of its own."""
-    return _function("depthwise", f"{prefix}_multiply_depthwise_{count}", prefix, count)
+    return _function("depthwise", f"{depthwise_name(prefix, weights)}_{count}", prefix, count, weights)
 
 
 def columns_function(prefix: str, count: int) -> Function:
@@ -71,6 +101,6 @@ def store_function(prefix: str, node: Node) -> Function:
     return _function(part, f"{prefix}_{part}", prefix, 0)
 
 
-def _function(part: str, name: str, prefix: str, count: int) -> Function:
-    values = {"part": part, "name": name, "prefix": prefix, "count": count}
+def _function(part: str, name: str, prefix: str, count: int, weights: WeightType = "int8") -> Function:
+    values = {"part": part, "name": name, "prefix": prefix, "count": count, "weight": f"{weights}_t"}
     return Function(name, render("kernels/_sums.j2", values))

@@ -22,8 +22,11 @@ from edgeprune.kernels._sums import (
     block_sizes,
     last_block,
     multiply_function,
+    multiply_name,
     store_function,
     sum_instructions,
+    weight_type,
+    weights_constant,
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
@@ -47,7 +50,7 @@ class ConvPortable(KernelFamily):
                 self.name,
                 self.name,
                 nodes,
-                flash_bytes=_CODE_BYTES + g.out_channels * (g.taps + REQUANTIZE_BYTES),
+                flash_bytes=_CODE_BYTES + nodes[0].inputs[1].bytes + g.out_channels * REQUANTIZE_BYTES,
                 cycles=_cycles(g),
                 overlap=(pixelwise_distance(g, last_block(g.group_out_channels)),),
             ),
@@ -56,8 +59,7 @@ class ConvPortable(KernelFamily):
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
         _, w, b = node.inputs
-        packed = Constant("weights", "int8_t", weights[w.name], align=1)
-        return (packed, *requantization_constants(node, weights[b.name]))
+        return (weights_constant(weights[w.name]), *requantization_constants(node, weights[b.name]))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
@@ -66,8 +68,16 @@ class ConvPortable(KernelFamily):
             f"{names.prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
             f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
         )
-        function = self.render(stem, {"prefix": names.prefix, "store": store.name, "g": g, "edges": edges(g)})
-        sums = [multiply_function(names.prefix, count) for count in block_sizes(g.group_out_channels)]
+        stored = weight_type(node)
+        values = {
+            "multiply": multiply_name(names.prefix, stored),
+            "weight": f"{stored}_t",
+            "store": store.name,
+            "g": g,
+            "edges": edges(g),
+        }
+        function = self.render(stem, values)
+        sums = [multiply_function(names.prefix, count, stored) for count in block_sizes(g.group_out_channels)]
         return Code((*sums, store, function), f"{stem}({weighted_arguments(node, names)});")
 
 

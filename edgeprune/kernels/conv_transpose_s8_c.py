@@ -15,7 +15,16 @@ from edgeprune.kernels._requantization import (
     requantization_constants,
     weighted_arguments,
 )
-from edgeprune.kernels._sums import BLOCK, block_sizes, multiply_function, store_function, sum_instructions
+from edgeprune.kernels._sums import (
+    BLOCK,
+    block_sizes,
+    multiply_function,
+    multiply_name,
+    store_function,
+    sum_instructions,
+    weight_type,
+    weights_constant,
+)
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 
 __all__ = ["FAMILY", "ConvTransposePortable"]
@@ -32,14 +41,13 @@ class ConvTransposePortable(KernelFamily):
         if len(nodes) != 1 or nodes[0].op != "ConvTranspose":
             return ()
         w = nodes[0].inputs[1]
-        flash = _CODE_BYTES + w.elements + w.shape[0] * REQUANTIZE_BYTES
+        flash = _CODE_BYTES + w.bytes + w.shape[0] * REQUANTIZE_BYTES
         return (Candidate(self.name, self.name, nodes, flash, _cycles(nodes[0]), overlap=(None,)),)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
         _, w, b = node.inputs
-        packed = Constant("weights", "int8_t", weights[w.name], align=1)
-        return (packed, *requantization_constants(node, weights[b.name]))
+        return (weights_constant(weights[w.name]), *requantization_constants(node, weights[b.name]))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
@@ -49,13 +57,14 @@ class ConvTransposePortable(KernelFamily):
         dilation_height, dilation_width = node.ints("dilations")
         pad_top, pad_left, _, _ = node.ints("pads")
         group = node.int("group")
-        store = store_function(names.prefix, node)
+        store, stored = store_function(names.prefix, node), weight_type(node)
         stem = (
             f"{names.prefix}_conv_transpose_{kernel_height}x{kernel_width}_"
             f"{in_height}x{in_width}x{in_channels}_{out_channels}"
         )
         values = {
-            "prefix": names.prefix,
+            "multiply": multiply_name(names.prefix, stored),
+            "weight": f"{stored}_t",
             "store": store.name,
             "batch": batch,
             "in_height": in_height,
@@ -76,7 +85,9 @@ class ConvTransposePortable(KernelFamily):
             "group": group,
             "group_channels": out_channels // group,
         }
-        sums = [multiply_function(names.prefix, count) for count in block_sizes(out_channels // group)]
+        sums = [
+            multiply_function(names.prefix, count, stored) for count in block_sizes(out_channels // group)
+        ]
         return Code((*sums, store, self.render(stem, values)), f"{stem}({weighted_arguments(node, names)});")
 
 

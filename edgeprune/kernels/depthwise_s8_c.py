@@ -18,7 +18,15 @@ from edgeprune.kernels._requantization import (
     taps_inside,
     weighted_arguments,
 )
-from edgeprune.kernels._sums import BLOCK, block_sizes, depthwise_function, store_function
+from edgeprune.kernels._sums import (
+    BLOCK,
+    block_sizes,
+    depthwise_function,
+    depthwise_name,
+    store_function,
+    weight_type,
+    weights_constant,
+)
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
@@ -43,7 +51,7 @@ class DepthwisePortable(KernelFamily):
                 self.name,
                 self.name,
                 nodes,
-                flash_bytes=_CODE_BYTES + g.out_channels * (g.taps + REQUANTIZE_BYTES),
+                flash_bytes=_CODE_BYTES + nodes[0].inputs[1].bytes + g.out_channels * REQUANTIZE_BYTES,
                 cycles=_cycles(g),
                 overlap=(channelwise_distance(g),),
             ),
@@ -52,7 +60,7 @@ class DepthwisePortable(KernelFamily):
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
         _, w, b = node.inputs
-        packed = Constant("weights", "int8_t", weights[w.name].transpose(1, 2, 3, 0), align=1)
+        packed = weights_constant(weights[w.name].transpose(1, 2, 3, 0))
         return (packed, *requantization_constants(node, weights[b.name]))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
@@ -62,8 +70,16 @@ class DepthwisePortable(KernelFamily):
             f"{names.prefix}_depthwise_{g.kernel_height}x{g.kernel_width}_"
             f"{g.in_height}x{g.in_width}x{g.in_channels}"
         )
-        function = self.render(stem, {"prefix": names.prefix, "store": store.name, "g": g, "edges": edges(g)})
-        sums = [depthwise_function(names.prefix, count) for count in block_sizes(g.in_channels)]
+        stored = weight_type(node)
+        values = {
+            "multiply": depthwise_name(names.prefix, stored),
+            "weight": f"{stored}_t",
+            "store": store.name,
+            "g": g,
+            "edges": edges(g),
+        }
+        function = self.render(stem, values)
+        sums = [depthwise_function(names.prefix, count, stored) for count in block_sizes(g.in_channels)]
         return Code((*sums, store, function), f"{stem}({weighted_arguments(node, names)});")
 
 

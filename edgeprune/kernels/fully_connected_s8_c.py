@@ -15,8 +15,11 @@ from edgeprune.kernels._sums import (
     block_sizes,
     last_block,
     multiply_function,
+    multiply_name,
     store_function,
     sum_instructions,
+    weight_type,
+    weights_constant,
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 
@@ -34,7 +37,7 @@ class FullyConnectedPortable(KernelFamily):
         if len(nodes) != 1 or nodes[0].op != "FullyConnected":
             return ()
         channels, depth = nodes[0].inputs[1].shape
-        flash = _CODE_BYTES + channels * (depth + REQUANTIZE_BYTES)
+        flash = _CODE_BYTES + nodes[0].inputs[1].bytes + channels * REQUANTIZE_BYTES
         rows = nodes[0].output.elements // channels
         per_row = sum_instructions(channels, depth, 1, 1) + channels * REQUANTIZE_INSTRUCTIONS
         cycles = round(CYCLES_PER_INSTRUCTION * rows * per_row)
@@ -47,24 +50,24 @@ class FullyConnectedPortable(KernelFamily):
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
         _, w, b = node.inputs
-        packed = Constant("weights", "int8_t", weights[w.name], align=1)
-        return (packed, *requantization_constants(node, weights[b.name]))
+        return (weights_constant(weights[w.name]), *requantization_constants(node, weights[b.name]))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
         channels, depth = node.inputs[1].shape
         rows = node.output.elements // channels
-        store = store_function(names.prefix, node)
+        store, stored = store_function(names.prefix, node), weight_type(node)
         stem = f"{names.prefix}_fully_connected_{rows}x{depth}_{channels}"
         values = {
-            "prefix": names.prefix,
+            "multiply": multiply_name(names.prefix, stored),
+            "weight": f"{stored}_t",
             "store": store.name,
             "rows": rows,
             "depth": depth,
             "channels": channels,
         }
         function = self.render(stem, values)
-        sums = [multiply_function(names.prefix, count) for count in block_sizes(channels)]
+        sums = [multiply_function(names.prefix, count, stored) for count in block_sizes(channels)]
         return Code((*sums, store, function), f"{stem}({weighted_arguments(node, names)});")
 
 

@@ -18,6 +18,7 @@ from edgeprune.graph.ir import Array, Node, Tensor
 from edgeprune.ops._fixed_point import clamp_int8, multiply_by_quantized_multiplier, quantize_multipliers
 
 __all__ = [
+    "WIDEST_WEIGHT",
     "ConvGeometry",
     "accumulator_bounds",
     "check_accumulators",
@@ -28,6 +29,9 @@ __all__ = [
     "requantized_multipliers",
     "weight_scales",
 ]
+
+WIDEST_WEIGHT = 255
+"""Largest magnitude of a weight: that of the difference of two 8-bit integers."""
 
 _COLUMN_ELEMENTS = 1 << 22
 """Columns are made for as many images at a time as keeps them below 32 MiB of float64."""
@@ -219,16 +223,20 @@ def check_accumulators(node: Node) -> None:
 
 
 def check_weighted(node: Node) -> None:
-    """The quantisation rule of nodes with inputs x, w, b: int8, int8 with zero points 0, int32, and int8 out.
+    """The quantisation rule of nodes with inputs x, w, b: int8, weights with zero points 0, int32, and int8 out.
+
+    Weights are int8, or int16 within [-255, 255]: 8-bit integers of another zero point, less that zero point.
 
     Raises:
         ValueError: the node breaks it.
     """
     x, w, b = node.inputs
     y = node.output
-    if (x.dtype, w.dtype, b.dtype, y.dtype) != ("int8", "int8", "int32", "int8"):
+    if (x.dtype, b.dtype, y.dtype) != ("int8", "int32", "int8") or w.dtype not in ("int8", "int16"):
         types = f"{x.dtype}, {w.dtype} and {b.dtype} to {y.dtype}"
-        raise ValueError(f"takes int8, int8 and int32 to int8, not {types}")
+        raise ValueError(f"takes int8, int8 (or int16) and int32 to int8, not {types}")
+    if w.dtype == "int16" and w.value is not None and np.abs(w.value.astype(np.int32)).max() > WIDEST_WEIGHT:
+        raise ValueError(f"weights must be within [-{WIDEST_WEIGHT}, {WIDEST_WEIGHT}]")
     if w.quant is None or w.quant.axis not in (None, 0) or any(w.quant.zero_point):
         raise ValueError("weights need scales per tensor or per output channel, and zero points of 0")
     if len(w.quant.scale) not in (1, w.shape[0]) or b.shape != (w.shape[0],):

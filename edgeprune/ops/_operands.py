@@ -1,15 +1,17 @@
-"""Lowering of the operands of Add, Sub, Mul and MatMul, each int8 with one scale and one zero point."""
+"""Lowering of the operands of Add, Sub, Mul, Div and MatMul, each int8 with one scale and one zero point."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Node, Quant, Tensor
+from edgeprune.graph.ir import Array, Node, Quant, Tensor
 from edgeprune.ops.base import OnnxNode
 
-__all__ = ["check_binary", "int8_operand"]
+__all__ = ["check_binary", "int8_operand", "symmetric_int8"]
 
 
 def int8_operand(node: OnnxNode, index: int, build: Builder) -> Tensor:
@@ -48,3 +50,10 @@ def check_binary(node: Node) -> None:
     for tensor in (*node.inputs, node.output):
         if tensor.dtype != "int8" or tensor.quant is None or tensor.quant.axis is not None:
             raise ValueError(f"{tensor.name!r} must be int8 with one scale and zero point")
+
+
+def symmetric_int8(array: Array) -> tuple[Array, Quant]:
+    """A float constant as int8 at the symmetric scale max|c| / 127 (1 where it is all zeros)."""
+    largest = float(np.max(np.abs(array), initial=0.0))
+    scale = largest / 127 if largest > 0 and math.isfinite(largest) else 1.0
+    return np.clip(np.rint(array / scale), -127, 127).astype(np.int8), Quant.per_tensor(scale, 0)

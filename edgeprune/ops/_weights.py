@@ -1,4 +1,4 @@
-"""Lowering of weights and biases: from ONNX's constants to the IR's int8 weights and int32 bias."""
+"""Lowering of weights and biases: from ONNX's constants to the IR's weights and int32 bias."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from edgeprune.graph.ir import Array, Quant, Tensor
 from edgeprune.ops._convolution import accumulator_bounds, weight_scales
 from edgeprune.ops.base import OnnxNode
 
-__all__ = ["quantized_weights", "weights_and_bias"]
+__all__ = ["narrowest", "quantized_weights", "weights_and_bias"]
 
 _INT32 = (-(1 << 31), (1 << 31) - 1)
 _BIAS_LIMIT = 1 << 30
 
 
 def quantized_weights(node: OnnxNode, index: int) -> Tensor:
-    """Input `index` of `node` as constant int8 weights with zero points of 0.
+    """Input `index` of `node` as constant weights with zero points of 0: int8, or int16 within [-255, 255].
+
+    The importer has moved other zero points to 0; int16 is where that left the 8 bits.
 
     Raises:
         UsageError: they are computed, not quantised, or have another zero point.
@@ -25,7 +27,7 @@ def quantized_weights(node: OnnxNode, index: int) -> Tensor:
     node.constant(index, "weights")
     weights = node.required(index)
     where = f"{node.op_type} node {node.name!r}"
-    if weights.dtype != "int8" or weights.quant is None:
+    if weights.dtype not in ("int8", "int16") or weights.quant is None:
         raise UsageError(
             f"the weights of {where} are not quantised; quantise them to int8 per output channel"
         )
@@ -34,6 +36,12 @@ def quantized_weights(node: OnnxNode, index: int) -> Tensor:
             f"the weights of {where} have a zero point other than 0; quantise them symmetrically"
         )
     return weights
+
+
+def narrowest(values: Array) -> Array:
+    """Integers as int8 where all of them fit, else as int16."""
+    fits = values.size == 0 or (values.min() >= -128 and values.max() <= 127)
+    return values.astype(np.int8 if fits else np.int16)
 
 
 def weights_and_bias(
@@ -101,7 +109,7 @@ def _coarser(w: Tensor, growth: Array, build: Builder) -> Tensor:
     assert w.value is not None
     along = growth.reshape(-1, *(1,) * (w.value.ndim - 1))
     scales = tuple(float(scale) for scale in weight_scales(w) * growth)
-    value = np.rint(w.value / along).astype(np.int8)
+    value = np.rint(w.value / along).astype(w.dtype)
     return build.constant(w.name, value, Quant(scales, (0,) * len(scales), 0))
 
 

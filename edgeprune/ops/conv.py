@@ -1,7 +1,7 @@
 """Conv: two-dimensional convolution of int8 images, with groups, strides, dilations and asymmetric padding.
 
-Inputs x [N, H, W, C] int8, w [out, kh, kw, C / group] int8, b [out] int32; attributes strides
-(height, width), pads (top, left, bottom, right), dilations, group, clamp (low, high).
+Inputs x [N, H, W, C] int8, w [out, kh, kw, C / group] int8 (or int16 within [-255, 255]), b [out] int32;
+attributes strides (height, width), pads (top, left, bottom, right), dilations, group, clamp (low, high).
 Depthwise is group == C.
 """
 

@@ -1,7 +1,8 @@
 """ConvTranspose: the transposed convolution of int8 images, every input pixel spread over a window.
 
-Inputs x [N, H, W, C] int8, w [out, kh, kw, C / group] int8, b [out] int32; attributes strides (height, width),
-pads (top, left, bottom, right) cropped from the result, dilations, output_padding, group, clamp (low, high).
+Inputs x [N, H, W, C] int8, w [out, kh, kw, C / group] int8 (or int16 within [-255, 255]), b [out] int32;
+attributes strides (height, width), pads (top, left, bottom, right) cropped from the result, dilations,
+output_padding, group, clamp (low, high).
 
 Output pixel (p, q) sums w[tap (i, j)] * (x[h, v] - zx) over h * stride + i * dilation = p + top, and likewise
 across; requantisation is Conv's.

@@ -1,6 +1,7 @@
 """FullyConnected: rows of int8 features times constant weights; ONNX's Gemm.
 
-Inputs x [..., K] int8, w [N, K] int8, b [N] int32; attribute clamp (low, high); output [..., N].
+Inputs x [..., K] int8, w [N, K] int8 (or int16 within [-255, 255]), b [N] int32; attribute clamp (low, high);
+output [..., N].
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from edgeprune.graph.build import Builder
 from edgeprune.graph.ir import Array, AttributeValue, Node, Shape, Tensor
 from edgeprune.ops._convolution import check_weighted, requantize_channels
 from edgeprune.ops._operands import int8_operand
-from edgeprune.ops._weights import quantized_weights, weights_and_bias
+from edgeprune.ops._weights import narrowest, quantized_weights, weights_and_bias
 from edgeprune.ops.base import OnnxNode, Operator
 
 __all__ = ["OPERATOR", "FullyConnected"]
@@ -69,11 +70,11 @@ def _scaled(node: OnnxNode, build: Builder, w: Tensor, alpha: float) -> Tensor:
     assert w.value is not None
     if alpha == 1.0:
         return w
-    value = w.value if alpha >= 0 else -w.value.astype(np.int16)
-    if alpha == 0.0 or value.max() > 127:
-        raise UsageError(f"Gemm node {node.name!r} has an alpha of {alpha} that its weights cannot absorb")
+    if alpha == 0.0:
+        raise UsageError(f"Gemm node {node.name!r} has an alpha of 0, so that its weights mean nothing")
+    value = w.value if alpha > 0 else narrowest(-w.value.astype(np.int16))
     scales = tuple(scale * abs(alpha) for scale in w.quant.scale)
-    return build.constant(w.name, value.astype(np.int8), replace(w.quant, scale=scales))
+    return build.constant(w.name, value, replace(w.quant, scale=scales))
 
 
 def _lower_computed(node: OnnxNode, build: Builder, a: Tensor, alpha: float) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Node
+from edgeprune.graph.ir import Node, Quant, Tensor
 from edgeprune.kernels import families
+from edgeprune.ops import operator_for
 from tests.support import cases
 from tests.support.host_kernel import reference, run_on_host
 
@@ -121,6 +122,24 @@ def test_matmul(a, b, transpose, constant):
     assert_exact(cases.matmul_node(rng, a, b, transpose_b=transpose, constant_b=constant), "matmul_s8_c", rng)
 
 
+@pytest.mark.parametrize("clamp", [(-128, 127), (-20, 90)])
+def test_every_division(clamp):
+    """All 65,536 pairs, at ratios that round, vanish and saturate."""
+    numbers = np.arange(-128, 128, dtype=np.int8)
+    values = {"a": np.repeat(numbers, 256).reshape(256, 256), "b": np.tile(numbers, 256).reshape(256, 256)}
+    for scales in ((0.1, 0.1, 0.02), (1e-6, 1.0, 1.0), (1.0, 1e-9, 1e-3), (0.3, 0.007, 1.1)):
+        a, b, y = (
+            Tensor(name, (256, 256), "int8", Quant.per_tensor(scale, zero))
+            for name, scale, zero in zip("aby", scales, (3, -128, 5), strict=True)
+        )
+        node = Node("Div", "div", (a, b), (y,), {"clamp": clamp})
+        (candidate,) = families()["div_s8_c"].candidates((node,), DEVICE)
+        expected = reference((node,), values)["y"]
+        np.testing.assert_array_equal(run_on_host(candidate, values)["y"], expected)
+        (exact,) = operator_for(node).float_reference(node, *(cases.real(t, values[t.name]) for t in (a, b)))
+        assert np.abs(expected - np.clip(np.rint(exact / y.scale) + 5, *clamp)).max() <= 1
+
+
 POOLS = [
     {},
     {"kernel": (3, 3), "strides": (1, 1), "pads": (1, 1, 1, 1)},
@@ -163,7 +182,10 @@ def test_reduce_mean(shape, axes, keepdims):
     assert_exact(cases.reduce_mean_node(rng, shape, axes, keepdims=keepdims), "reduce_mean_s8_c", rng)
 
 
-@pytest.mark.parametrize(("op", "family"), [("Add", "add_s8_c"), ("Sub", "add_s8_c"), ("Mul", "mul_s8_c")])
+@pytest.mark.parametrize(
+    ("op", "family"),
+    [("Add", "add_s8_c"), ("Sub", "add_s8_c"), ("Mul", "mul_s8_c"), ("Div", "div_s8_c")],
+)
 @pytest.mark.parametrize(
     ("a", "b"),
     [((1, 4, 5, 6), (1, 4, 5, 6)), ((2, 3), (3,)), ((1, 4, 1), (2, 1, 5)), ((3,), ()), ((), (2, 2))],

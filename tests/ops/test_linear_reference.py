@@ -141,7 +141,7 @@ def test_reduce_mean(shape, axes, keepdims):
     assert_within_one(cases.reduce_mean_node(rng, shape, axes, keepdims=keepdims), rng)
 
 
-@pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div"])
 @pytest.mark.parametrize(
     ("a", "b"),
     [((1, 4, 5, 6), (1, 4, 5, 6)), ((2, 3), (3,)), ((1, 4, 1), (2, 1, 5)), ((3,), ()), ((), (2, 2))],

@@ -30,6 +30,7 @@ __all__ = [
     "reduce_mean_node",
     "stored_inputs",
     "weights_and_bias",
+    "with_wide_weights",
 ]
 
 _ACTIVATION_DEVIATION = 80.0
@@ -182,6 +183,19 @@ def fully_connected_node(
     return finish(rng, node, weighted_deviation(x, w))
 
 
+def with_wide_weights(rng: np.random.Generator, node: Node) -> Node:
+    """`node`, with inputs x, w, b, and int16 weights over [-255, 255], a tenth at each end; twice the scale out."""
+    x, w, b = node.inputs
+    values = rng.integers(-255, 255, w.shape, dtype=np.int16, endpoint=True)
+    draw = rng.random(w.shape)
+    values[draw < 0.1] = -255
+    values[draw > 0.9] = 255
+    y = node.output
+    assert y.quant is not None
+    wider = Tensor(y.name, y.shape, y.dtype, Quant.per_tensor(2 * y.scale, y.zero_point))
+    return Node(node.op, node.name, (x, constant("w", values, w.quant), b), (wider,), node.attrs)
+
+
 def matmul_node(
     rng: np.random.Generator,
     a_shape: Shape = (2, 5, 7),
@@ -207,13 +221,15 @@ def binary_node(
     *,
     constant_b: bool = False,
 ) -> Node:
-    """An Add, Sub or Mul of "a" and "b"; `constant_b` gives b a value."""
+    """An Add, Sub, Mul or Div of "a" and "b"; `constant_b` gives b a value."""
     a, b = activation(rng, "a", a_shape), activation(rng, "b", b_shape)
     if constant_b:
         b = constant("b", random_stored(rng, b_shape), b.quant)
     deviation = (a.scale + b.scale) * _ACTIVATION_DEVIATION
     if op == "Mul":
         deviation = a.scale * b.scale * _ACTIVATION_DEVIATION**2
+    elif op == "Div":
+        deviation = a.scale / b.scale
     return finish(rng, Node(op, op.lower(), (a, b), (), {"clamp": clamp_of(rng)}), deviation)
 
 

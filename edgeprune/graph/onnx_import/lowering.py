@@ -18,9 +18,9 @@ from edgeprune.graph.onnx_import.quantization import (
     constant_of,
     stored_constant,
     stored_constant_input,
-    symmetric_int8,
 )
 from edgeprune.graph.verify import GraphError, verify
+from edgeprune.ops._operands import symmetric_int8
 from edgeprune.ops.base import OnnxNode, Operator, operators_by_onnx_type
 
 __all__ = ["import_onnx"]

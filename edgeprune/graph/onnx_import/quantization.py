@@ -9,8 +9,6 @@ natural one. Anything else is refused, never guessed.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import onnx_ir as ir
 
@@ -18,7 +16,7 @@ from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Array, Quant
 from edgeprune.ops.base import operators_by_onnx_type
 
-__all__ = ["Slots", "constant_of", "stored_constant", "stored_constant_input", "symmetric_int8"]
+__all__ = ["Slots", "constant_of", "stored_constant", "stored_constant_input"]
 
 _CLAMPS = ("Relu", "Clip")
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, None)
@@ -198,10 +196,3 @@ def stored_constant_input(node: ir.Node) -> bool:
         and producer.op_type == "QuantizeLinear"
         and constant_of(producer.inputs[0]) is not None
     )
-
-
-def symmetric_int8(array: Array) -> tuple[Array, Quant]:
-    """A float constant as int8 at the symmetric scale max|c| / 127 (1 where it is all zeros)."""
-    largest = float(np.max(np.abs(array), initial=0.0))
-    scale = largest / 127 if largest > 0 and math.isfinite(largest) else 1.0
-    return np.clip(np.rint(array / scale), -127, 127).astype(np.int8), Quant.per_tensor(scale, 0)
