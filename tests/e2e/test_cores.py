@@ -12,6 +12,9 @@ from edgeprune.compile import compile_network
 from edgeprune.device import load_device
 from edgeprune.device.cores import CORES
 from edgeprune.emulate import run
+from edgeprune.emulate.counters.base import Counter
+from edgeprune.emulate.counters.icount import IcountCounter
+from edgeprune.emulate.counters.plugin import PluginCounter
 from edgeprune.errors import VerificationFailed
 from edgeprune.firmware import build
 from edgeprune.graph.execute import execute
@@ -86,6 +89,45 @@ def test_published_networks_are_exact_and_counted_alike_twice(model: str, core: 
     assert first.latency is not None
     assert first.latency == second.latency
     assert first.latency.instructions > 1_000_000
+
+
+_ARM_LOOP = ".syntax unified\nldr r1, =1000003\n1: subs r1, #1\nbne 1b\nmovs r0, #0\nbx lr\n.ltorg"
+_RISCV_LOOP = "lui a1, 244\naddi a1, a1, 579\n1: addi a1, a1, -1\nbnez a1, 1b\nli a0, 0\nret"
+
+
+@pytest.mark.parametrize("counter", [PluginCounter(), IcountCounter()], ids=lambda counter: counter.name)
+@pytest.mark.parametrize(
+    ("device", "body", "instructions"),
+    [
+        ("nucleo-g0b1re", _ARM_LOOP, 1 + 2 * 1_000_003 + 2),
+        ("ensemble-e3", _ARM_LOOP, 1 + 2 * 1_000_003 + 2),
+        ("esp32c3", _RISCV_LOOP, 2 + 2 * 1_000_003 + 2),
+    ],
+)
+def test_instruction_counts_are_exact(
+    device: str, body: str, instructions: int, counter: Counter, tmp_path: Path
+) -> None:
+    image = build(assembly_sources(body), load_device(device), tmp_path)
+    counts = counter.count(image, (np.zeros((1, 1, 8), np.int8),), 20)
+    assert counts.total == instructions
+
+
+@pytest.mark.parametrize(
+    ("device", "body", "stack_bytes"),
+    [
+        (
+            "nucleo-g0b1re",
+            "push {r4-r7, lr}\nsub sp, #100\nstr r0, [sp]\nadd sp, #100\nmov r0, #0\npop {r4-r7, pc}",
+            120,
+        ),
+        ("ensemble-e3", "vmov.i8 q0, #1\nvaddv.s8 r0, q0\nsubs r0, #16\nbx lr", 0),
+        ("esp32c3", "addi sp, sp, -112\nsw a0, 8(sp)\naddi sp, sp, 112\nli a0, 0\nret", 112),
+    ],
+)
+def test_the_stack_of_run(device: str, body: str, stack_bytes: int, tmp_path: Path) -> None:
+    """The second function is also a use of Helium: it returns 0 because sixteen ones are 16."""
+    image = build(assembly_sources(body), load_device(device), tmp_path)
+    assert run(image, (np.zeros((1, 1, 8), np.int8),), timeout_s=20).stack_bytes == stack_bytes
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,24 @@ def test_a_missing_compiler_comes_with_its_packages(tmp_path: Path, monkeypatch:
         build(fake_sources(), DEVICE, tmp_path)
 
 
+def test_a_missing_risc_v_compiler_comes_with_its_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(
+        MissingTool, match="apt-get install gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf"
+    ):
+        build(fake_sources(), load_device("esp32c3"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nucleo-g0b1re", "ensemble-e3", "esp32c3", "gd32vf103"])
+def test_sizes_on_every_kind_of_core(name: str, tmp_path: Path) -> None:
+    sizes = build(fake_sources(), load_device(name), tmp_path).sizes
+    assert (sizes.weights_bytes, sizes.static_bytes, sizes.context_bytes) == (8, 0, 4)
+    assert 0 <= sizes.flash_bytes - sum(sizes.symbols.values()) <= 16
+    assert "fake_run" in sizes.symbols
+
+
 def test_doctor_names_every_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [status.name for status in doctor()]
     arm = ["arm-none-eabi-gcc", "newlib", "qemu-system-arm"]
