@@ -130,6 +130,7 @@ def _linear(rng: np.random.Generator) -> Iterator[tuple[Node, ...]]:
     yield (cases.binary_node(rng, "Add"),)
     yield (cases.binary_node(rng, "Add", (1, 4, 6), (4, 1)),)
     yield (cases.binary_node(rng, "Sub"),)
+    yield (cases.binary_node(rng, "Div"),)
     yield (cases.binary_node(rng, "Mul", (3, 5), (5,), constant_b=True),)
 
 
