@@ -145,9 +145,14 @@ class Scaling:
 
 
 def is_within_range(node: Node, w: Array, b: Array) -> bool:
-    """Whether weights `w` (output channels first) and bias `b` prove |accumulator| < 2**23 for every input."""
+    """Whether int8 weights `w` (output channels first) and bias `b` prove |accumulator| < 2**23 for every input.
+
+    int16 weights, which span more than 8 bits, are never within it: every DSP kernel encodes 8 bits.
+    """
     low, high = accumulator_bounds(node.inputs[0].zero_point, w, b)
-    return bool(low.min() >= -LARGEST_ACCUMULATOR and high.max() <= LARGEST_ACCUMULATOR)
+    return w.dtype == np.int8 and bool(
+        low.min() >= -LARGEST_ACCUMULATOR and high.max() <= LARGEST_ACCUMULATOR
+    )
 
 
 def is_exact(node: Node, w: Array, b: Array) -> bool:
