@@ -16,7 +16,7 @@ from edgeprune.cli import app
 from edgeprune.device import device_names
 from tests.support.onnx_models import flatten_net
 
-VERBS = ("deploy", "analyze", "verify", "report", "devices", "doctor", "demo")
+VERBS = ("deploy", "analyze", "verify", "profile", "report", "devices", "doctor", "demo")
 
 
 def run(*arguments: str | Path) -> Result:
