@@ -37,6 +37,7 @@ __all__ = [
     "Scaling",
     "block_functions",
     "encode_words",
+    "fused_block",
     "helpers",
     "initial_sums",
     "is_exact",
@@ -95,6 +96,11 @@ class Scaling:
         multipliers, shifts = np.where(vanishes, 0, multipliers), np.where(vanishes, -1, shifts)
         kind = "general" if (shifts >= 0).any() else ("positive" if zero <= low else "fast")
         return Scaling(kind, (low, high) != (-128, 127), zero, low, high, multipliers, shifts)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether five or seven instructions scale a sum: no left shift, no clamp."""
+        return self.kind != "general" and not self.clamps
 
     @property
     def suffix(self) -> str:
@@ -219,6 +225,19 @@ def block_functions(prefix: str, scaling: Scaling) -> tuple[str, tuple[Function,
     name = f"{prefix}_block_{scaling.suffix}"
     block = _part("block", prefix, name, scale=scale, scaling=scaling)
     return name, (*functions, *helpers(prefix, ("multiply_4x2",)), block)
+
+
+def fused_block(prefix: str, scaling: Scaling, pixels: int) -> tuple[str, tuple[Function, ...]]:
+    """As `block_functions`, for exactly `pixels` (3 or 4) and at least two channels; scaled in registers.
+
+    `scaling` must be `is_short`. The function takes twice the output's zero point plus 1 in place of its last
+    parameters.
+    """
+    scale, functions = scaling.functions(prefix)
+    name = f"{prefix}_block{pixels}_{scaling.suffix}"
+    values = {"prefix": prefix, "name": name, "scale": scale, "scaling": scaling, "pixels": pixels}
+    block = Function(name, render("kernels/_dsp_block.j2", values))
+    return name, (*functions, *helpers(prefix, ("portable_smlad", "portable_sxtb16")), block)
 
 
 def _part(part: str, prefix: str, name: str, **values: object) -> Function:

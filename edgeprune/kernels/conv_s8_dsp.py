@@ -1,9 +1,10 @@
-"""Convolution for cores with the DSP extension: blocks of 4 output pixels by 2 output channels.
+"""Convolution for cores with the DSP extension: blocks of 4 or 3 output pixels by 2 output channels.
 
 Four pixels' windows are gathered, expanded to halfwords (see `_dsp`) and multiplied with all channels, two at a
-time, before any of the block's outputs is stored; a pointwise convolution is the case without a gather. The last
-block of an image whose pixels are not a multiple of 4 computes unused lanes from stale columns and stores
-only the pixels that exist, so that no input is read again.
+time, before any of the block's outputs is stored; a pointwise convolution is the case without a gather. Every
+number of pixels but 1, 2 and 5 is a sum of threes and fours: up to three blocks of 3 come first. A layer of 1, 2
+or 5 pixels, with a clamp or with a left shift takes blocks of 4 only, whose last one computes unused lanes from
+stale columns and stores only the pixels that exist, so that no input is read again.
 
 Because a block is gathered before it is stored, output may overtake input already gathered: `_least_distance`
 compares, after every block, the end of the stored output with the first input byte still to be read.
@@ -38,7 +39,7 @@ class ConvDsp(KernelFamily):
         if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv" or nodes[0].int("group") != 1:
             return ()
         g = conv_geometry(nodes[0])
-        return (Candidate(self.name, self.name, nodes, **cost(g)),)
+        return (Candidate(self.name, self.name, nodes, **cost(nodes[0], g)),)
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         node = candidate.nodes[0]
@@ -67,11 +68,11 @@ class Cost(TypedDict):
     overlap: tuple[int | None, ...]
 
 
-def cost(g: ConvGeometry) -> Cost:
-    """What a convolution of geometry `g` costs."""
+def cost(node: Node, g: ConvGeometry) -> Cost:
+    """What `node` costs as a convolution of geometry `g`."""
     return Cost(
         flash_bytes=_CODE_BYTES + _dsp.stream_bytes(g.out_channels, g.taps),
-        cycles=_cycles(g),
+        cycles=_cycles(g, node),
         scratch_bytes=_scratch_bytes(g),
         overlap=(_least_distance(g),),
     )
@@ -80,7 +81,7 @@ def cost(g: ConvGeometry) -> Cost:
 def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames) -> Code:
     """The C of `node`, with inputs x, w, b, as a convolution of geometry `g` whose constant is "stream"."""
     scaling, gather = _dsp.Scaling.of(node), _gather(g)
-    block, functions = _dsp.block_functions(names.prefix, scaling)
+    blocks, functions = _block_functions(g, scaling, names.prefix)
     parts = ("fill", "expand") if gather == "words" and g.is_padded else ("expand",)
     stem = (
         f"{names.prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
@@ -92,7 +93,7 @@ def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames) -> Code:
         "g": g,
         "gather": gather,
         "words": _words(g),
-        "block": block,
+        "blocks": blocks,
         "scaling": scaling,
         "padded_height": _leaves_height(g),
         "padded_width": _leaves_width(g),
@@ -104,6 +105,31 @@ def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames) -> Code:
     zero = f"{node.inputs[0].zero_point}, " if g.is_padded else ""
     body = f"{stem}({x}, {names.constants['stream']}, {y}, {columns}, {zero}{scaling.arguments});"
     return Code((*functions, *_dsp.helpers(names.prefix, parts), layer), body)
+
+
+def _block_functions(
+    g: ConvGeometry, scaling: _dsp.Scaling, prefix: str
+) -> tuple[dict[int, str], tuple[Function, ...]]:
+    """The functions that compute blocks, by their pixels, and all they need.
+
+    With 0 pixels the one function that takes any number up to 4 is meant.
+    """
+    if not (_is_tiled(g) and scaling.is_short):
+        name, functions = _dsp.block_functions(prefix, scaling)
+        return {0: name}, functions
+    sizes = (4, 3) if _pixels(g) % _BLOCK else (4,)
+    made = {size: _dsp.fused_block(prefix, scaling, size) for size in sizes}
+    functions = tuple(function for _, needed in made.values() for function in needed)
+    return {size: name for size, (name, _) in made.items()}, functions
+
+
+def _pixels(g: ConvGeometry) -> int:
+    return g.batch * g.out_height * g.out_width
+
+
+def _is_tiled(g: ConvGeometry) -> bool:
+    """Whether blocks of 4 and 3 pixels can cover the output, and there are two channels."""
+    return _pixels(g) not in (1, 2, 5) and g.out_channels > 1
 
 
 def _words(g: ConvGeometry) -> int:
@@ -163,20 +189,31 @@ def _least_distance(g: ConvGeometry) -> int:
     pixel = np.minimum(iy * g.in_width + ix, g.in_height * g.in_width)
     image = g.in_height * g.in_width
     first = np.concatenate([pixel + n * image for n in range(g.batch)]) * g.in_channels
-    still_unread = np.minimum.accumulate(first[::-1])[::-1][_BLOCK::_BLOCK]
-    stored = _BLOCK * g.out_channels * np.arange(1, len(still_unread) + 1)
-    return max(0, int((stored - still_unread).max(initial=0)))
+    unread = np.minimum.accumulate(first[::-1])[::-1]
+    ends = np.arange(_BLOCK, len(first), _BLOCK)
+    if _is_tiled(g):
+        threes = -len(first) % _BLOCK
+        ends = np.concatenate([3 * np.arange(1, threes + 1), np.arange(3 * threes, len(first), _BLOCK)])
+        # Blocks of 4 only, which a clamp or a left shift calls for, end at their own places.
+        ends = np.union1d(ends, np.arange(_BLOCK, len(first), _BLOCK))
+    ends = ends[(ends > 0) & (ends < len(first))]
+    return max(0, int((ends * g.out_channels - unread[ends]).max(initial=0)))
 
 
-def _cycles(g: ConvGeometry) -> int:
-    """1.5 cycles for each instruction of the code generated for Cortex-M4, fitted to within 2 % of counts.
+def _cycles(g: ConvGeometry, node: Node) -> int:
+    """1.5 cycles for each instruction of the code generated for Cortex-M4, fitted to within 5 % of counts.
 
-    A block costs 27, and for each pair of channels 115 plus 24.5 for each word of a window; gathering a pixel
-    costs 31 for each kernel row and 9.4 for each word, 11.8 through the byte buffer.
+    A block costs 27, and for each pair of channels 75 (16 more where negative sums need their own rounding, 115
+    where outputs are scaled outside registers) plus 24.5 for each word of a window; gathering a pixel costs 31 for
+    each kernel row and 9.4 for each word, 11.8 through the byte buffer.
     """
-    pixels = g.batch * g.out_height * g.out_width
-    blocks, pairs = -(-pixels // _BLOCK), -(-g.out_channels // 2)
-    per_block = 27 + pairs * (115 + 24.5 * _words(g))
+    pixels, pairs = _pixels(g), -(-g.out_channels // 2)
+    low, high = node.ints("clamp")
+    fused = _is_tiled(g) and (low, high) == (-128, 127)
+    scaling = (75 if node.output.zero_point <= low else 91) if fused else 115
+    threes = -pixels % _BLOCK if fused else 0
+    blocks = -(-(pixels - 3 * threes) // _BLOCK) + 0.8 * threes
+    per_block = 27 + pairs * (scaling + 24.5 * _words(g))
     per_pixel = (11.8 if _gather(g) == "bytes" else 9.4) * _words(g) + 31 * g.kernel_height
     return round(1.5 * (blocks * per_block + pixels * per_pixel))
 

@@ -34,7 +34,7 @@ class FullyConnectedDsp(KernelFamily):
             return ()
         node = nodes[0]
         if _rows(node) > 1:
-            return (Candidate(self.name, f"{self.name}_rows", nodes, **cost(_as_pointwise(node))),)
+            return (Candidate(self.name, f"{self.name}_rows", nodes, **cost(node, _as_pointwise(node))),)
         outputs, inputs = _matrix_shape(node)
         words = -(-inputs // 4)
         return (

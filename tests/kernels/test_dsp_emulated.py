@@ -43,6 +43,11 @@ def nodes(rng: np.random.Generator) -> list[Node]:
         scaled_by(cases.conv_node(rng, in_channels=12, out_channels=2), 0.01, -128, (-128, 127)),
         cases.conv_node(rng, in_channels=3, strides=(2, 2)),
         cases.conv_node(rng, in_channels=7, width=7, height=3, **POINTWISE),
+        scaled_by(cases.conv_node(rng, width=5, height=3, in_channels=6), 0.005, 3, (-128, 127)),
+        scaled_by(
+            cases.conv_node(rng, width=4, height=2, out_channels=7, **POINTWISE), 0.01, -128, (-128, 127)
+        ),
+        scaled_by(cases.conv_node(rng, width=7, height=1, out_channels=3, **POINTWISE), 0.01, 3, (-128, 127)),
         depthwise(7),
         scaled_by(depthwise(5, height=7, width=7), 0.01, -128, (-128, 127)),
         scaled_by(depthwise(4, height=6, width=5, strides=(2, 1)), 0.01, 3, (-128, 127)),
