@@ -16,7 +16,7 @@ __all__ = ["PluginUnavailable", "cache_dir", "shared_object"]
 
 _SOURCE = Path(__file__).with_name("plugin.c")
 _COMPILERS = ("cc", "gcc", "clang")
-_FLAGS = ("-std=gnu99", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
+_FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
 _LIBRARIES = ("-ldl",)
 
 # QEMU itself provides the functions that the plugin calls; macOS's linker wants to be told.

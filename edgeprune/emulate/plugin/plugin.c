@@ -128,15 +128,18 @@ typedef struct {
 } count_t;
 
 typedef struct block {
-    uint64_t address;
+    /* What every call looks at comes first, in one line of the cache. */
+    _Alignas(64) uint64_t address;
     uint64_t end;
-    size_t instructions;
-    count_t *counts;         /* one per region */
     struct block *loop;      /* the tight loop that is left to this block, if there is one */
-    bool tight;              /* this is such a loop: the code that QEMU generates counts it, not a call */
-    uint64_t executions;     /* of a tight loop since QEMU started: where version 1 adds */
+    count_t total;           /* since QEMU started */
+    count_t booked;          /* what of the total belongs to a region already, or to none */
+    count_t *counts;         /* one per region */
+    size_t instructions;
+    bool tight;              /* this is a tight loop: the code that QEMU generates counts it, not a call */
+    uint64_t rounds;         /* of a tight loop: where version 1 adds */
     qemu_plugin_u64 score;   /* the same: where version 2 adds */
-    uint64_t seen;           /* what of these executions is booked already */
+    uint64_t seen;           /* what of these rounds is in `total` already */
     struct block *next_in_bucket;
     struct block *next;
 } block_t;
@@ -175,7 +178,8 @@ static size_t layers_begun;
 static const char *counts_path;
 static bool riscv;
 static bool copies_data;
-static block_t *previous;    /* the block that ran last while counting */
+static block_t nothing;              /* what ran before the first block */
+static block_t *previous = &nothing; /* the block that ran last */
 
 static bool in_run(uint64_t address)
 {
@@ -208,62 +212,82 @@ static bool is_loop(uint64_t address, uint64_t end)
 
 /* ---- Counting ---------------------------------------------------------------------------------------------- */
 
-static void leave_previous_to(uint64_t address)
+/* Without a branch: whether the emulated code's is taken cannot be foreseen. */
+static inline void leave_previous_to(uint64_t address)
 {
-    if (previous != NULL && previous->end != address) {
-        previous->counts[region].taken++;
-    }
+    previous->total.taken += previous->end != address;
 }
 
-static uint64_t executions_of(const block_t *loop)
+static uint64_t rounds_of(const block_t *loop)
 {
-    return scoreboard != NULL ? sum_of_scores(loop->score) : loop->executions;
+    return scoreboard != NULL ? sum_of_scores(loop->score) : loop->rounds;
 }
 
-/* The block that a tight loop is left to starts: if the loop ran, that was one visit. */
-static void book_loop(block_t *loop)
+/* The block that a tight loop is left to starts: if the loop ran, that was one visit. Out of line, so that the
+ * many calls without a loop save no registers. */
+__attribute__((noinline)) static void count_visit(block_t *loop)
 {
-    const uint64_t executions = executions_of(loop);
-    const uint64_t visit = executions - loop->seen;
-    loop->seen = executions;
-    if (visit != 0 && state == UNFINISHED) {
+    const uint64_t rounds = rounds_of(loop);
+    const uint64_t visit = rounds - loop->seen;
+    if (visit != 0) {
         leave_previous_to(loop->address);
-        loop->counts[region].executions += visit;
-        loop->counts[region].taken += visit - 1;
+        loop->seen = rounds;
+        loop->total.executions += visit;
+        loop->total.taken += visit - 1;
         previous = loop;
     }
 }
 
-static void enter_block(const block_t *block)
+static inline void count_block(block_t *block)
 {
-    if (block->loop != NULL) {
-        book_loop(block->loop);
-    }
-    if (state == UNFINISHED) {
-        leave_previous_to(block->address);
-    }
+    block->total.executions++;
+    previous = block;
 }
 
-static void count_block(block_t *block)
+__attribute__((noinline)) static void on_block_behind_loop(block_t *block)
 {
-    if (state == UNFINISHED) {
-        block->counts[region].executions++;
-        previous = block;
-    }
+    count_visit(block->loop);
+    leave_previous_to(block->address);
+    count_block(block);
 }
 
 static void on_block(unsigned int processor, void *data)
 {
+    block_t *block = data;
     (void)processor;
-    enter_block(data);
-    count_block(data);
+    if (block->loop != NULL) {
+        on_block_behind_loop(block);
+        return;
+    }
+    leave_previous_to(block->address);
+    count_block(block);
+}
+
+/* Books what was counted since the last time to the region that ran, or to none. */
+static void book(bool counting)
+{
+    for (block_t *block = blocks; block != NULL; block = block->next) {
+        if (counting) {
+            block->counts[region].executions += block->total.executions - block->booked.executions;
+            block->counts[region].taken += block->total.taken - block->booked.taken;
+        }
+        block->booked = block->total;
+    }
+}
+
+static void begin_region(size_t next)
+{
+    if (next != region) {
+        book(true);
+        region = next;
+    }
 }
 
 /* Whether every tight loop was left as this file supposes. */
-static bool all_booked(void)
+static bool all_visits_counted(void)
 {
     for (const block_t *block = blocks; block != NULL; block = block->next) {
-        if (block->tight && executions_of(block) != block->seen) {
+        if (block->tight && rounds_of(block) != block->seen) {
             return false;
         }
     }
@@ -272,9 +296,10 @@ static bool all_booked(void)
 
 static void finish(void)
 {
+    book(true);
     if (layers_begun != layers.count) {
         state = DISORDERED;
-    } else if (!all_booked()) {
+    } else if (!all_visits_counted()) {
         state = STRAYED;
     } else {
         state = WHOLE;
@@ -285,7 +310,7 @@ static void begin_layer_at(uint64_t address)
 {
     if (layers_begun < layers.count && layers.ranges[layers_begun].low == address) {
         layers_begun++;
-        region = layers_begun;
+        begin_region(layers_begun);
     } else {
         state = DISORDERED;
     }
@@ -293,20 +318,25 @@ static void begin_layer_at(uint64_t address)
 
 static void on_border(unsigned int processor, void *data)
 {
-    const uint64_t address = ((const block_t *)data)->address;
+    block_t *block = data;
+    const uint64_t address = block->address;
     (void)processor;
-    enter_block(data);
+    if (block->loop != NULL) {
+        count_visit(block->loop);
+    }
+    leave_previous_to(address);
     if (state == UNSTARTED && address == start_address) {
+        book(false);
         state = UNFINISHED;
     } else if (state == UNFINISHED && address == stop_address) {
         finish();
     } else if (state == UNFINISHED && in_run(address)) {
-        region = 0;
+        begin_region(0);
     } else if (state == UNFINISHED && region == 0) {
         begin_layer_at(address);
     }
     /* Else: a loop that goes back to the entry of its layer's function, or code outside the inference. */
-    count_block(data);
+    count_block(block);
 }
 
 /* ---- Translation ------------------------------------------------------------------------------------------- */
@@ -336,12 +366,13 @@ static block_t *find_block(uint64_t address, uint64_t end, size_t instructions)
     }
     if (block == NULL) {
         count_t *counts = calloc(layers.count + 1, sizeof *counts);
-        block = calloc(1, sizeof *block);
+        block = aligned_alloc(_Alignof(block_t), sizeof *block);
         if (block == NULL || counts == NULL) {
             free(block);
             free(counts);
             return NULL;
         }
+        memset(block, 0, sizeof *block);
         block->address = address;
         block->end = end;
         block->instructions = instructions;
@@ -412,7 +443,7 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     } else if (scoreboard != NULL) {
         add_to_score(tb, QEMU_PLUGIN_INLINE_ADD_U64, block->score, 1);
     } else {
-        add_to_pointer(tb, QEMU_PLUGIN_INLINE_ADD_U64, &block->executions, 1);
+        add_to_pointer(tb, QEMU_PLUGIN_INLINE_ADD_U64, &block->rounds, 1);
     }
 }
 
