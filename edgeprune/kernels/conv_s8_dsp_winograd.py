@@ -18,6 +18,9 @@ does not. It goes to the requantisation of `_dsp` with two bits of fraction inst
 
 Inputs enter as stored; the zero point is folded into the initial sum, and padding holds the zero point.
 
+Where flash is slow, blocks of several groups of four tiles are transformed first; then the groups take turns at
+each position, whose weights leave flash for the first group and the data cache for the others.
+
 In place. Four padded rows, which is what a row of tiles reads, are widened to halfwords in scratch; two of them
 are shared with the next row of tiles. So outputs may overwrite the rows already widened: `_least_distance`.
 """
@@ -41,6 +44,8 @@ _FRACTION = 2
 _CODE_BYTES = 1200
 _LANES = 4
 """Tiles multiplied together."""
+_GROUPS = (2, 4)
+"""Fours of tiles in a block, where weights come from slow flash."""
 _PAIR_WORDS = 6
 """Initial sums, multipliers and shifts of a pair of channels."""
 _DOUBLED_G = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
@@ -50,34 +55,35 @@ _DOUBLED_G = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
 class Tiles:
     """How an image is cut: `columns` x `rows` tiles of 2 x 2 outputs; `steps` pairs of input channels.
 
-    `row_words` is a padded row in scratch.
+    `row_words` is a padded row in scratch; `groups` of four tiles are transformed before they are multiplied.
     """
 
     columns: int
     rows: int
     steps: int
     row_words: int
+    groups: int
 
     @staticmethod
-    def of(g: ConvGeometry) -> Tiles:
-        """The tiles of geometry `g`."""
+    def of(g: ConvGeometry, groups: int) -> Tiles:
+        """The tiles of geometry `g`, in blocks of `groups` times four."""
         columns, rows, steps = -(-g.out_width // 2), -(-g.out_height // 2), g.in_channels // 2
-        return Tiles(columns, rows, steps, (2 * columns + 2) * steps)
+        return Tiles(columns, rows, steps, (2 * columns + 2) * steps, groups)
 
     @property
-    def blocks(self) -> int:
-        """Blocks of four tiles."""
-        return -(-self.columns * self.rows // _LANES)
+    def lanes(self) -> int:
+        """Tiles of a block."""
+        return _LANES * self.groups
 
     @property
     def transformed_words(self) -> int:
-        """V of a block: 16 positions of four tiles for every pair of input channels."""
-        return 16 * _LANES * self.steps
+        """V of a block: 16 positions of all its tiles for every pair of input channels."""
+        return 16 * self.lanes * self.steps
 
     @property
     def scratch_bytes(self) -> int:
         """Four rows, V, and the sums of a block with two channels; a multiple of 8."""
-        return 4 * (4 * self.row_words + self.transformed_words + 16 * _LANES * 2)
+        return 4 * (4 * self.row_words + self.transformed_words + 16 * self.lanes * 2)
 
 
 class WinogradDsp(KernelFamily):
@@ -89,18 +95,21 @@ class WinogradDsp(KernelFamily):
         if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv" or not _fits(conv_geometry(nodes[0])):
             return ()
         g = conv_geometry(nodes[0])
-        tiles = Tiles.of(g)
+        all_groups = -(-_tile_count(g) // _LANES)
+        offered = [1, *(n for n in _GROUPS if n <= all_groups and _stays_cached(g, device))]
+        return tuple(self._candidate(nodes, g, Tiles.of(g, groups), device) for groups in offered)
+
+    def _candidate(self, nodes: tuple[Node, ...], g: ConvGeometry, t: Tiles, device: Device) -> Candidate:
         pairs = -(-g.out_channels // 2)
-        return (
-            Candidate(
-                self.name,
-                self.name,
-                nodes,
-                flash_bytes=_CODE_BYTES + 4 * pairs * (_PAIR_WORDS + 32 * tiles.steps),
-                cycles=_cycles(g, tiles),
-                scratch_bytes=tiles.scratch_bytes,
-                overlap=(_least_distance(g, tiles),),
-            ),
+        return Candidate(
+            self.name,
+            self.name if t.groups == 1 else f"{self.name}_groups{t.groups}",
+            nodes,
+            flash_bytes=_CODE_BYTES + 4 * pairs * (_PAIR_WORDS + 32 * t.steps),
+            cycles=_cycles(g, t, device),
+            scratch_bytes=t.scratch_bytes,
+            overlap=(_least_distance(g, t),),
+            parameters={"groups": t.groups},
         )
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
@@ -119,13 +128,14 @@ class WinogradDsp(KernelFamily):
         g, scaling, prefix = conv_geometry(node), _dsp.Scaling.of(node), names.prefix
         scale, scales = scaling.functions(prefix, _FRACTION)
         shape = f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
-        values = {"prefix": prefix, "g": g, "t": Tiles.of(g), "scale": scale, "scaling": scaling}
+        tiles = Tiles.of(g, int(candidate.parameters["groups"]))
+        values = {"prefix": prefix, "g": g, "t": tiles, "scale": scale, "scaling": scaling}
 
         def part(kind: str, name: str, **more: str) -> Function:
             return self.render(f"{prefix}_winograd_{name}", {**values, "part": kind, **more})
 
-        transform = part("input", f"input_{g.in_channels}x{2 * Tiles.of(g).columns + 2}")
-        multiply = part("multiply", "multiply")
+        transform = part("input", f"input_{g.in_channels}x{2 * tiles.columns + 2}")
+        multiply = part("multiply", "multiply" if tiles.groups == 1 else "multiply_groups")
         store = part("output", f"output_{g.out_height}x{g.out_width}x{g.out_channels}_{scaling.suffix}")
         layer = part("layer", shape, transform=transform.name, multiply=multiply.name, store=store.name)
         helpers = ("sadd16", "ssub16", "keep", "portable_smlad", "widen")
@@ -189,13 +199,31 @@ def _least_distance(g: ConvGeometry, t: Tiles) -> int:
     return max(0, int(reach.max(initial=0)))
 
 
-def _cycles(g: ConvGeometry, t: Tiles) -> int:
-    """1.5 cycles for each instruction of the code generated for Cortex-M4."""
+def _tile_count(g: ConvGeometry) -> int:
+    return -(-g.out_width // 2) * -(-g.out_height // 2)
+
+
+def _stays_cached(g: ConvGeometry, device: Device) -> bool:
+    """Whether flash is slow, and its data cache holds the weights of a position and a pair of channels."""
+    flash = device.flash
+    return (
+        flash is not None
+        and flash.wait_states > 0
+        and 4 * g.in_channels <= flash.data_lines * flash.line_bytes
+    )
+
+
+def _cycles(g: ConvGeometry, t: Tiles, device: Device) -> int:
+    """1.5 cycles for each instruction of the code generated for Cortex-M4, and the flash's waits for weights."""
     pairs = -(-g.out_channels // 2)
-    block = pairs * (16 * (16 + 11.75 * t.steps) + 8 * 80 + 60)
+    tiles = t.rows * t.columns
+    groups, blocks = -(-tiles // _LANES), -(-tiles // t.lanes)
+    group = pairs * (16 * (16 + 11.75 * t.steps) + 8 * 80 + 60)
+    if t.groups > 1:
+        group += pairs * 16 * 4
     rows = 2 * t.rows * (8 * t.row_words / 2 + 30)
-    tiles = t.rows * t.columns * (70 * t.steps + 25)
-    return round(1.5 * (t.blocks * block + rows + tiles))
+    waits = _dsp.flash_waits(device, blocks * pairs * 4 * (_PAIR_WORDS + 32 * t.steps))
+    return round(1.5 * (groups * group + rows + tiles * (70 * t.steps + 25)) + waits)
 
 
 FAMILY = WinogradDsp()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeprune.device import Device
+from edgeprune.device import Device, Flash
 from edgeprune.graph.build import constant
 from edgeprune.graph.ir import Node, Quant
 from edgeprune.kernels import families
@@ -16,12 +16,14 @@ from tests.support import cases
 from tests.support.host_kernel import reference, run_on_host, weights_of
 
 DSP = Device("m4", "", "cortex-m4", 1, (), None, True, True, "arm-none-eabi-gcc", (), None)
+SLOW = replace(DSP, flash=Flash(wait_states=5, line_bytes=32, instruction_lines=32, data_lines=8))
+"""With slow flash, for which families offer more candidates."""
 PLAIN = replace(DSP, core="cortex-m3", dsp=False)
 
 
-def candidates_of(node: Node, family: str) -> tuple[Candidate, ...]:
+def candidates_of(node: Node, family: str, device: Device = DSP) -> tuple[Candidate, ...]:
     """The family's candidates for the node, all of which admit its weights."""
-    found = families()[family].candidates((node,), DSP)
+    found = families()[family].candidates((node,), device)
     assert found
     assert all(families()[family].admits(candidate, weights_of((node,))) for candidate in found)
     return found
@@ -31,7 +33,7 @@ def assert_exact(node: Node, family: str, rng: np.random.Generator) -> None:
     """Every candidate equals the reference, also with the input as near the output as it declares."""
     values = cases.stored_inputs(rng, node)
     expected = reference((node,), values)["y"]
-    for candidate in candidates_of(node, family):
+    for candidate in candidates_of(node, family, SLOW):
         np.testing.assert_array_equal(run_on_host(candidate, values)["y"], expected)
         if candidate.overlap[0] is not None:
             overlapped = run_on_host(candidate, values, overlapped="x")["y"]
