@@ -15,7 +15,8 @@ class IcountCounter:
     """Total and layers from reads of a timer under `-icount` (edgeprune/emulate/counting.py); no blocks.
 
     A layer's share is what lies between two callbacks: the layer and, besides, the instructions of `run` since the
-    callback before, a handful that the other counters book to `run`.
+    callback before: two as a rule, up to a dozen for the first layer, whose share the prologue of `run` is in. The
+    other counters book them to `run`.
     """
 
     name = "timer under -icount"
