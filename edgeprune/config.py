@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args
 
 from edgeprune.errors import UsageError
 
-__all__ = ["Budget", "Objective", "Settings", "parse_duration_ms", "parse_size", "read_settings_file"]
+__all__ = ["Budget", "Objective", "RunnerName", "Settings", "parse_duration_ms", "parse_size", "read_settings_file"]
 
 Objective = Literal["latency", "ram", "flash"]
+RunnerName = Literal["qemu", "serial", "pyocd"]
 
 _SIZE_UNITS = {"": 1, "B": 1, "K": 1024, "KB": 1024, "KIB": 1024, "M": 1 << 20, "MB": 1 << 20, "MIB": 1 << 20}
 _TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -76,6 +77,9 @@ class Settings:
     reserve_ram: str | None = None
     ignore: tuple[str, ...] = ()
     minimum: dict[str, int] = field(default_factory=dict)
+    runner: RunnerName = "qemu"
+    port: str | None = None
+    board_firmware: bool = False
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -36,9 +36,23 @@ class Measurement:
 
     `latency` is None on the device "host"; `stack_bytes` is the high-water mark of `run` alone.
     `tools` names compiler, emulator, flags and the way of counting as the report shows them.
+
+    `measured_cycles` are a board's own count, one for each inference, and empty where no board ran or its counter
+    stands still; `measured_clock_hz` is the board's clock, None where it is not known; `measured_note` says how cycles
+    were counted, or why not.
     """
 
     outputs: tuple[Array, ...]
     stack_bytes: int
     latency: Latency | None
     tools: Mapping[str, str]
+    measured_cycles: tuple[int, ...] = ()
+    measured_clock_hz: int | None = None
+    measured_note: str | None = None
+
+    @property
+    def measured_ms(self) -> float | None:
+        """The slowest inference on the board; None where cycles or clock are not known."""
+        if not self.measured_cycles or self.measured_clock_hz is None:
+            return None
+        return max(self.measured_cycles) / self.measured_clock_hz * 1e3

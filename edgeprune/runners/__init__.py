@@ -1,0 +1,8 @@
+"""Running a built library somewhere: in the emulator, or on a board by serial line or debug probe."""
+
+from edgeprune.runners.base import Runner
+from edgeprune.runners.choose import choose_runner
+from edgeprune.runners.project import board_project
+from edgeprune.runners.qemu import QemuRunner
+
+__all__ = ["QemuRunner", "Runner", "board_project", "choose_runner"]
