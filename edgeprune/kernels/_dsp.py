@@ -56,6 +56,7 @@ _REQUIRES = {
     "depthwise_3x3_stride1": ("portable_smlad",),
     "depthwise_3x3_stride2": ("portable_smlad",),
     "smlad": ("portable_smlad",),
+    "expand": ("expand_word",),
     "widen": ("portable_sxtb16",),
     "multiply_4x2": ("portable_smlad", "portable_sxtb16"),
     "multiply_1x4": ("portable_smlad", "portable_sxtb16"),
@@ -234,15 +235,26 @@ def block_functions(prefix: str, scaling: Scaling) -> tuple[str, tuple[Function,
     return name, (*functions, *helpers(prefix, ("multiply_4x2",)), block)
 
 
-def fused_block(prefix: str, scaling: Scaling, pixels: int) -> tuple[str, tuple[Function, ...]]:
+def fused_block(
+    prefix: str, scaling: Scaling, pixels: int, grouped: bool
+) -> tuple[str, tuple[Function, ...]]:
     """As `block_functions`, for exactly `pixels` (3 or 4) and at least two channels; scaled in registers.
+
+    With `grouped` it takes several blocks, and how many.
 
     `scaling` must be `is_short`. The function takes twice the output's zero point plus 1 in place of its last
     parameters.
     """
     scale, functions = scaling.functions(prefix)
-    name = f"{prefix}_block{pixels}_{scaling.suffix}"
-    values = {"prefix": prefix, "name": name, "scale": scale, "scaling": scaling, "pixels": pixels}
+    name = f"{prefix}_block{pixels}{'_groups' if grouped else ''}_{scaling.suffix}"
+    values = {
+        "prefix": prefix,
+        "name": name,
+        "scale": scale,
+        "scaling": scaling,
+        "pixels": pixels,
+        "grouped": grouped,
+    }
     block = Function(name, render("kernels/_dsp_block.j2", values))
     return name, (*functions, *helpers(prefix, ("portable_smlad", "portable_sxtb16")), block)
 

@@ -17,7 +17,7 @@ from typing import TypedDict
 import numpy as np
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Node
+from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _dsp
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
@@ -26,6 +26,8 @@ from edgeprune.templating import render
 __all__ = ["FAMILY", "ConvDsp", "cost", "emit_blocks"]
 
 _BLOCK = 4
+_GROUPS = 4
+"""Blocks at a time where weights come from slow flash."""
 _CODE_BYTES = 400
 """Of a layer's own function, about; helpers are shared by all layers."""
 
@@ -39,7 +41,17 @@ class ConvDsp(KernelFamily):
         if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv" or nodes[0].int("group") != 1:
             return ()
         g = conv_geometry(nodes[0])
-        return (Candidate(self.name, self.name, nodes, **cost(nodes[0], g)),)
+        offered = (1, _GROUPS) if _stays_cached(g, nodes[0], device) else (1,)
+        return tuple(
+            Candidate(
+                self.name,
+                self.name if groups == 1 else f"{self.name}_groups{groups}",
+                nodes,
+                **cost(nodes[0], g, device, groups),
+                parameters={"groups": groups},
+            )
+            for groups in offered
+        )
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         node = candidate.nodes[0]
@@ -56,7 +68,7 @@ class ConvDsp(KernelFamily):
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
-        return emit_blocks(node, conv_geometry(node), names)
+        return emit_blocks(node, conv_geometry(node), names, int(candidate.parameters["groups"]))
 
 
 class Cost(TypedDict):
@@ -68,20 +80,20 @@ class Cost(TypedDict):
     overlap: tuple[int | None, ...]
 
 
-def cost(node: Node, g: ConvGeometry) -> Cost:
-    """What `node` costs as a convolution of geometry `g`."""
+def cost(node: Node, g: ConvGeometry, device: Device, groups: int = 1) -> Cost:
+    """What `node` costs as a convolution of geometry `g`, `groups` blocks at a time."""
     return Cost(
         flash_bytes=_CODE_BYTES + _dsp.stream_bytes(g.out_channels, g.taps),
-        cycles=_cycles(g, node),
-        scratch_bytes=_scratch_bytes(g),
-        overlap=(_least_distance(g),),
+        cycles=_cycles(g, node, device, groups),
+        scratch_bytes=_scratch_bytes(g, groups),
+        overlap=(_least_distance(g, groups),),
     )
 
 
-def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames) -> Code:
+def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames, groups: int = 1) -> Code:
     """The C of `node`, with inputs x, w, b, as a convolution of geometry `g` whose constant is "stream"."""
     scaling, gather = _dsp.Scaling.of(node), _gather(g)
-    blocks, functions = _block_functions(g, scaling, names.prefix)
+    blocks, functions = _block_functions(g, scaling, names.prefix, groups)
     parts = ("fill", "expand") if gather == "words" and g.is_padded else ("expand",)
     stem = (
         f"{names.prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
@@ -94,6 +106,7 @@ def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames) -> Code:
         "gather": gather,
         "words": _words(g),
         "blocks": blocks,
+        "groups": 1 if 0 in blocks else groups,
         "scaling": scaling,
         "padded_height": _leaves_height(g),
         "padded_width": _leaves_width(g),
@@ -108,7 +121,7 @@ def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames) -> Code:
 
 
 def _block_functions(
-    g: ConvGeometry, scaling: _dsp.Scaling, prefix: str
+    g: ConvGeometry, scaling: _dsp.Scaling, prefix: str, groups: int
 ) -> tuple[dict[int, str], tuple[Function, ...]]:
     """The functions that compute blocks, by their pixels, and all they need.
 
@@ -118,7 +131,7 @@ def _block_functions(
         name, functions = _dsp.block_functions(prefix, scaling)
         return {0: name}, functions
     sizes = (4, 3) if _pixels(g) % _BLOCK else (4,)
-    made = {size: _dsp.fused_block(prefix, scaling, size) for size in sizes}
+    made = {size: _dsp.fused_block(prefix, scaling, size, groups > 1) for size in sizes}
     functions = tuple(function for _, needed in made.values() for function in needed)
     return {size: name for size, (name, _) in made.items()}, functions
 
@@ -175,13 +188,22 @@ def _inside_rows(g: ConvGeometry) -> str:
     return " && ".join(conditions)
 
 
-def _scratch_bytes(g: ConvGeometry) -> int:
-    """Expanded columns of a block, and the byte buffer where windows go through one; a multiple of 8."""
+def _stays_cached(g: ConvGeometry, node: Node, device: Device) -> bool:
+    """Whether flash is slow, and its data cache holds the weights of a pair of channels, wherever they start."""
+    flash = device.flash
+    if flash is None or not flash.wait_states or node.ints("clamp") != (-128, 127):
+        return False
+    lines = -(-(8 * _words(g) + 16) // flash.line_bytes) + 1
+    return _is_tiled(g) and _pixels(g) > _BLOCK and lines <= flash.data_lines
+
+
+def _scratch_bytes(g: ConvGeometry, groups: int) -> int:
+    """Expanded columns of blocks, and the byte buffer where windows go through one; a multiple of 8."""
     buffer = 4 * _words(g) if _gather(g) == "bytes" else 0
-    return -(-(2 * _BLOCK * 4 * _words(g) + buffer) // 8) * 8
+    return -(-(2 * _BLOCK * 4 * _words(g) * groups + buffer) // 8) * 8
 
 
-def _least_distance(g: ConvGeometry) -> int:
+def _least_distance(g: ConvGeometry, groups: int) -> int:
     """The least address(input) - address(output), not below 0, at which no unread input is overwritten."""
     oy, ox = np.divmod(np.arange(g.out_height * g.out_width), g.out_width)
     iy = np.maximum(oy * g.stride_height - g.pad_top, 0)
@@ -190,18 +212,27 @@ def _least_distance(g: ConvGeometry) -> int:
     image = g.in_height * g.in_width
     first = np.concatenate([pixel + n * image for n in range(g.batch)]) * g.in_channels
     unread = np.minimum.accumulate(first[::-1])[::-1]
-    ends = np.arange(_BLOCK, len(first), _BLOCK)
-    if _is_tiled(g):
-        threes = -len(first) % _BLOCK
-        ends = np.concatenate([3 * np.arange(1, threes + 1), np.arange(3 * threes, len(first), _BLOCK)])
-        # Blocks of 4 only, which a clamp or a left shift calls for, end at their own places.
-        ends = np.union1d(ends, np.arange(_BLOCK, len(first), _BLOCK))
-    ends = ends[(ends > 0) & (ends < len(first))]
+    ends = _block_ends(len(first), groups if _is_tiled(g) else 1, _is_tiled(g))
     return max(0, int((ends * g.out_channels - unread[ends]).max(initial=0)))
 
 
-def _cycles(g: ConvGeometry, node: Node) -> int:
-    """1.5 cycles for each instruction of the code generated for Cortex-M4, fitted to within 5 % of counts.
+def _block_ends(pixels: int, groups: int, tiled: bool) -> Array:
+    """Pixels stored whenever more are to be read, however the layer's scaling makes blocks: int [any].
+
+    Where blocks of 4 and 3 tile the pixels, a clamp or a left shift calls for blocks of 4 only all the same.
+    """
+    ends = set(range(_BLOCK, pixels, _BLOCK))
+    if tiled:
+        threes = -pixels % _BLOCK
+        ends |= {3 * n for n in range(1, threes + 1)}
+        ends |= set(range(3 * threes, pixels, _BLOCK * groups)) - {0}
+    return np.array(sorted(end for end in ends if end < pixels), np.int64)
+
+
+def _cycles(g: ConvGeometry, node: Node, device: Device, groups: int) -> int:
+    """1.5 cycles for each instruction of the code generated for Cortex-M4, and the flash's waits for weights.
+
+    The instructions were fitted to within 5 % of counts.
 
     A block costs 27, and for each pair of channels 75 (16 more where negative sums need their own rounding, 115
     where outputs are scaled outside registers) plus 24.5 for each word of a window; gathering a pixel costs 31 for
@@ -215,7 +246,8 @@ def _cycles(g: ConvGeometry, node: Node) -> int:
     blocks = -(-(pixels - 3 * threes) // _BLOCK) + 0.8 * threes
     per_block = 27 + pairs * (scaling + 24.5 * _words(g))
     per_pixel = (11.8 if _gather(g) == "bytes" else 9.4) * _words(g) + 31 * g.kernel_height
-    return round(1.5 * (blocks * per_block + pixels * per_pixel))
+    waits = _dsp.flash_waits(device, -(-round(blocks) // groups) * pairs * (8 * _words(g) + 16))
+    return round(1.5 * (blocks * (per_block + (8 * pairs if groups > 1 else 0)) + pixels * per_pixel) + waits)
 
 
 FAMILY = ConvDsp()

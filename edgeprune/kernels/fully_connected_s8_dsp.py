@@ -34,7 +34,9 @@ class FullyConnectedDsp(KernelFamily):
             return ()
         node = nodes[0]
         if _rows(node) > 1:
-            return (Candidate(self.name, f"{self.name}_rows", nodes, **cost(node, _as_pointwise(node))),)
+            return (
+                Candidate(self.name, f"{self.name}_rows", nodes, **cost(node, _as_pointwise(node), device)),
+            )
         outputs, inputs = _matrix_shape(node)
         words = -(-inputs // 4)
         return (

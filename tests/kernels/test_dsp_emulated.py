@@ -59,6 +59,7 @@ def nodes(rng: np.random.Generator) -> list[Node]:
         with_clamp(cases.binary_node(rng, "Add", (3, 5), (3, 5)), (-128, 127)),
         with_clamp(cases.binary_node(rng, "Add", (3, 5), (3, 5)), (-30, 40)),
         cases.binary_node(rng, "Sub", (3, 4, 4), (3, 4, 4)),
+        cases.reduce_mean_node(rng, (1, 5, 5, 8), (1, 2)),
         cases.fully_connected_node(rng, rows=(1,), in_features=33, out_features=7),
         cases.fully_connected_node(rng, rows=(3,), in_features=12, out_features=5),
     ]
