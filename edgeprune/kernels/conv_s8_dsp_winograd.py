@@ -46,8 +46,10 @@ _LANES = 4
 """Tiles multiplied together."""
 _GROUPS = (2, 4)
 """Fours of tiles in a block, where weights come from slow flash."""
-_PAIR_WORDS = 6
-"""Initial sums, multipliers and shifts of a pair of channels."""
+_PAIR_WORDS = 8
+"""Initial sums, multipliers and shifts of a pair of channels, and two unused: a cache line of 32 bytes."""
+_ALIGN = 32
+"""Of the stream, so that the weights of a position fill as few cache lines as they can."""
 _DOUBLED_G = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
 
 
@@ -121,7 +123,7 @@ class WinogradDsp(KernelFamily):
         x, w, b = node.inputs
         stream = _stream(weights[w.name], weights[b.name], x.zero_point, _dsp.Scaling.of(node))
         comment = "initial sums, multipliers, shifts, transformed weights per channel pair"
-        return (Constant("stream", "uint32_t", stream, comment),)
+        return (Constant("stream", "uint32_t", stream, comment, align=_ALIGN),)
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
@@ -129,7 +131,14 @@ class WinogradDsp(KernelFamily):
         scale, scales = scaling.functions(prefix, _FRACTION)
         shape = f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
         tiles = Tiles.of(g, int(candidate.parameters["groups"]))
-        values = {"prefix": prefix, "g": g, "t": tiles, "scale": scale, "scaling": scaling}
+        values = {
+            "prefix": prefix,
+            "g": g,
+            "t": tiles,
+            "head": _PAIR_WORDS,
+            "scale": scale,
+            "scaling": scaling,
+        }
 
         def part(kind: str, name: str, **more: str) -> Function:
             return self.render(f"{prefix}_winograd_{name}", {**values, "part": kind, **more})
@@ -177,11 +186,12 @@ def _stream(w: Array, b: Array, zero_x: int, scaling: _dsp.Scaling) -> Array:
     initial = (b.astype(np.int64) - zero_x * w.astype(np.int64).sum(axis=(1, 2, 3))) << _FRACTION
     shifts = scaling.shifts if scaling.kind == "general" else -scaling.shifts
     heads = np.stack([initial, scaling.multipliers.astype(np.int64), shifts.astype(np.int64)], axis=1)
+    unused = np.zeros(_PAIR_WORDS - 6, np.int64)
     parts = []
     for first in range(0, out, 2):
         start = max(min(first, out - 2), 0)
         pair = [start, min(start + 1, out - 1)]
-        parts += [heads[pair].ravel(), words[pair].T.ravel()]
+        parts += [heads[pair].ravel(), unused, words[pair].T.ravel()]
     stream: Array = (np.concatenate(parts) & 0xFFFFFFFF).astype(np.uint32)
     return stream
 
@@ -206,11 +216,10 @@ def _tile_count(g: ConvGeometry) -> int:
 def _stays_cached(g: ConvGeometry, device: Device) -> bool:
     """Whether flash is slow, and its data cache holds the weights of a position and a pair of channels."""
     flash = device.flash
-    return (
-        flash is not None
-        and flash.wait_states > 0
-        and 4 * g.in_channels <= flash.data_lines * flash.line_bytes
-    )
+    if flash is None or not flash.wait_states:
+        return False
+    lines, rest = divmod(4 * g.in_channels, flash.line_bytes)
+    return lines + (2 if rest else 0) <= flash.data_lines
 
 
 def _cycles(g: ConvGeometry, t: Tiles, device: Device) -> int:
