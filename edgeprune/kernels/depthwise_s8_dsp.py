@@ -11,7 +11,10 @@ instructions for the nine taps of an output, and requantises them there. Its wei
 Otherwise weights enter as 256*w, which int16 holds even for w = -128, so that sums are 256 times the accumulator
 and share the requantisation of `_dsp`. The accumulator must stay below 2**23, which the weights prove.
 
-Output and input must not overlap: later strips and channel groups read inputs again.
+Output and input must not overlap: later strips and channel groups read inputs again. But where the whole image is
+one strip, the planes hold all inputs of four channels before an output is stored, and outputs of those channels
+take the places of their inputs when both images start at one address and have one size. A candidate of its own does
+that; at any other distance it first moves the input to the output's place, which is safe wherever the input lies.
 """
 
 from __future__ import annotations
@@ -104,18 +107,23 @@ class DepthwiseDsp(KernelFamily):
         if g.pad_left >= g.kernel_width:  # a first window without any input
             return ()
         strips = dict.fromkeys(_highest_strip(g, limit) for limit in _SCRATCH_LIMITS)
-        return tuple(self._candidate(nodes, g, Tiling.of(g, strip)) for strip in strips)
+        found = [self._candidate(nodes, g, Tiling.of(g, strip), in_place=False) for strip in strips]
+        if _works_in_place(g):
+            found.append(self._candidate(nodes, g, Tiling.of(g, g.out_height), in_place=True))
+        return tuple(found)
 
-    def _candidate(self, nodes: tuple[Node, ...], g: ConvGeometry, tiling: Tiling) -> Candidate:
+    def _candidate(
+        self, nodes: tuple[Node, ...], g: ConvGeometry, tiling: Tiling, *, in_place: bool
+    ) -> Candidate:
         return Candidate(
             self.name,
-            f"{self.name}_strip{tiling.strip}",
+            f"{self.name}_in_place" if in_place else f"{self.name}_strip{tiling.strip}",
             nodes,
             flash_bytes=_CODE_BYTES + g.in_channels * (g.taps + 8),
             cycles=_cycles(g, tiling, _is_fused(g, tiling, nodes[0])),
             scratch_bytes=tiling.scratch_bytes,
-            overlap=(None,),
-            parameters={"strip": tiling.strip},
+            overlap=(0 if in_place else None,),
+            parameters={"strip": tiling.strip, "in_place": int(in_place)},
         )
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
@@ -140,7 +148,9 @@ class DepthwiseDsp(KernelFamily):
             f"{names.prefix}_depthwise_{g.kernel_height}x{g.kernel_width}_"
             f"{g.in_height}x{g.in_width}x{g.in_channels}"
         )
-        values = {"prefix": names.prefix, "g": g, "t": tiling, "scaling": scaling}
+        in_place = bool(candidate.parameters["in_place"])
+        stem += "_in_place" if in_place else ""
+        values = {"prefix": names.prefix, "g": g, "t": tiling, "scaling": scaling, "in_place": in_place}
         if _is_fused(g, tiling, node) and scaling.kind != "general":
             rows = _fused_rows(values, scaling, names.prefix)
             layer = self.render(stem, {**values, "part": "layer", "fused": rows[-1].name})
@@ -200,6 +210,12 @@ def _fused_rows(values: dict[str, object], scaling: _dsp.Scaling, prefix: str) -
     name = f"{prefix}_depthwise_rows_{g.in_height}x{g.in_width}x{g.in_channels}_{scaling.kind}"
     text = render("kernels/_dsp_depthwise.j2", {**values, "name": name, "scale": scale})
     return (*scales, *_dsp.helpers(prefix, ("portable_smlad",)), Function(name, text))
+
+
+def _works_in_place(g: ConvGeometry) -> bool:
+    """Whether output and input have one size, and no group of four channels reads a channel of another."""
+    same_size = (g.out_height, g.out_width) == (g.in_height, g.in_width)
+    return same_size and (g.in_channels % 4 == 0 or g.in_channels < 4)
 
 
 def _in_pairs(taps: list[int | None]) -> tuple[tuple[int | None, int | None], ...]:
