@@ -12,9 +12,10 @@ Otherwise weights enter as 256*w, which int16 holds even for w = -128, so that s
 and share the requantisation of `_dsp`. The accumulator must stay below 2**23, which the weights prove.
 
 Output and input must not overlap: later strips and channel groups read inputs again. But where the whole image is
-one strip, the planes hold all inputs of four channels before an output is stored, and outputs of those channels
-take the places of their inputs when both images start at one address and have one size. A candidate of its own does
-that; at any other distance it first moves the input to the output's place, which is safe wherever the input lies.
+one strip, the planes hold all inputs of their channels before an output is stored, and outputs of those channels
+take the places of their inputs when both images start at one address and have one size. Candidates of their own,
+with four planes or two, do that; at any other distance they first move the input to the output's place, which is
+safe wherever the input lies.
 """
 
 from __future__ import annotations
@@ -46,10 +47,11 @@ class Tiling:
     none does); outputs are computed in `pairs_per_row` pairs. `pairs` are the indices of the weights of a kernel
     row that share a word, None for zero, in the order of the table of weights. Of an input row, `whole_pairs`
     words hold two inputs each; before them stands one input alone where the padding is odd, after them one where
-    `single_last`.
+    `single_last`. `planes` channels, 4 or 2, are in scratch together.
     """
 
     strip: int
+    planes: int
     window_rows: int
     plane_rows: int
     row_words: int
@@ -62,7 +64,7 @@ class Tiling:
     single_last: bool
 
     @staticmethod
-    def of(g: ConvGeometry, strip: int) -> Tiling:
+    def of(g: ConvGeometry, strip: int, planes: int = 4) -> Tiling:
         """The tiling of geometry `g` by strips of `strip` output rows."""
         taps: list[int | None] = list(range(g.kernel_width))
         even, odd = _in_pairs(taps), _in_pairs([None, *taps]) if g.stride_width % 2 else ()
@@ -74,6 +76,7 @@ class Tiling:
         inputs = min(g.in_width, 2 * row_words - g.pad_left) - g.pad_left % 2
         return Tiling(
             strip=strip,
+            planes=planes,
             window_rows=window_rows,
             plane_rows=(strip - 1) * g.stride_height + window_rows,
             row_words=row_words,
@@ -88,8 +91,10 @@ class Tiling:
 
     @property
     def scratch_bytes(self) -> int:
-        """Four planes, a channel's table of weights and a row of sums; a multiple of 8."""
-        words = 4 * self.plane_rows * self.row_words + max(self.table_words + 2 * self.pairs_per_row, 10)
+        """The planes, a channel's table of weights and a row of sums; a multiple of 8."""
+        words = self.planes * self.plane_rows * self.row_words + max(
+            self.table_words + 2 * self.pairs_per_row, 10
+        )
         return -(-words // 2) * 8
 
 
@@ -109,7 +114,8 @@ class DepthwiseDsp(KernelFamily):
         strips = dict.fromkeys(_highest_strip(g, limit) for limit in _SCRATCH_LIMITS)
         found = [self._candidate(nodes, g, Tiling.of(g, strip), in_place=False) for strip in strips]
         if _works_in_place(g):
-            found.append(self._candidate(nodes, g, Tiling.of(g, g.out_height), in_place=True))
+            tilings = [Tiling.of(g, g.out_height, planes) for planes in (4, 2)]
+            found += [self._candidate(nodes, g, tiling, in_place=True) for tiling in tilings]
         return tuple(found)
 
     def _candidate(
@@ -117,13 +123,13 @@ class DepthwiseDsp(KernelFamily):
     ) -> Candidate:
         return Candidate(
             self.name,
-            f"{self.name}_in_place" if in_place else f"{self.name}_strip{tiling.strip}",
+            f"{self.name}_{f'in_place{tiling.planes}' if in_place else f'strip{tiling.strip}'}",
             nodes,
             flash_bytes=_CODE_BYTES + g.in_channels * (g.taps + 8),
             cycles=_cycles(g, tiling, _is_fused(g, tiling, nodes[0])),
             scratch_bytes=tiling.scratch_bytes,
             overlap=(0 if in_place else None,),
-            parameters={"strip": tiling.strip, "in_place": int(in_place)},
+            parameters={"strip": tiling.strip, "planes": tiling.planes, "in_place": int(in_place)},
         )
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
@@ -143,20 +149,28 @@ class DepthwiseDsp(KernelFamily):
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
         g, scaling = conv_geometry(node), _dsp.Scaling.of(node)
-        tiling = Tiling.of(g, int(candidate.parameters["strip"]))
+        tiling = Tiling.of(g, int(candidate.parameters["strip"]), int(candidate.parameters["planes"]))
         stem = (
             f"{names.prefix}_depthwise_{g.kernel_height}x{g.kernel_width}_"
             f"{g.in_height}x{g.in_width}x{g.in_channels}"
         )
         in_place = bool(candidate.parameters["in_place"])
         stem += "_in_place" if in_place else ""
-        values = {"prefix": names.prefix, "g": g, "t": tiling, "scaling": scaling, "in_place": in_place}
+        split = "split" if tiling.planes == 4 else "split2"
+        values: dict[str, object] = {
+            "prefix": names.prefix,
+            "g": g,
+            "t": tiling,
+            "scaling": scaling,
+            "in_place": in_place,
+            "split": split,
+        }
         if _is_fused(g, tiling, node) and scaling.kind != "general":
             rows = _fused_rows(values, scaling, names.prefix)
             layer = self.render(stem, {**values, "part": "layer", "fused": rows[-1].name})
         else:
             rows, layer = self._with_sums(stem, g, tiling, values, scaling, names.prefix)
-        functions = (*rows, *_dsp.helpers(names.prefix, ("split",)), layer)
+        functions = (*rows, *_dsp.helpers(names.prefix, (split,)), layer)
         x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
         constants = f"{names.constants['weights']}, {names.constants['channels']}"
         planes = f"({names.prefix}_u32_t *)(void *){names.scratch}"
@@ -235,15 +249,15 @@ def _highest_strip(g: ConvGeometry, limit: int) -> int:
 def _cycles(g: ConvGeometry, t: Tiling, fused: bool) -> int:
     """1.5 cycles for each instruction of the code generated for Cortex-M4, fitted to within 9 % of counts.
 
-    Filling planes costs 14 for each word and 15 for each row. With fused requantisation a row of outputs costs 27
-    for two (30 at stride 2), and starting a channel 80. Otherwise a pair of outputs costs 19 (22 at stride 2) in
-    the unrolled function, or as its loops say, requantising an output 16 with its share of the row's call, a word
-    of the table of weights 6, and starting a channel 18.
+    Filling four planes costs 14 for each word, two 11, and 15 for each row. With fused requantisation a row of
+    outputs costs 27 for two (30 at stride 2), and starting a channel 80. Otherwise a pair of outputs costs 19 (22 at
+    stride 2) in the unrolled function, or as its loops say, requantising an output 16 with its share of the row's
+    call, a word of the table of weights 6, and starting a channel 18.
     """
-    groups, strips = -(-g.in_channels // 4), -(-g.out_height // t.strip)
+    groups, strips = -(-g.in_channels // t.planes), -(-g.out_height // t.strip)
     filled_words = t.whole_pairs + g.pad_left % 2 + t.single_last
-    planes = groups * strips * t.plane_rows * (14 * filled_words + 15)
-    rows, starts = 4 * groups * g.out_height, 4 * groups * strips
+    planes = groups * strips * t.plane_rows * ((14 if t.planes == 4 else 11) * filled_words + 15)
+    rows, starts = t.planes * groups * g.out_height, t.planes * groups * strips
     if fused:
         per_pair = 24 + 3 * g.stride_width
         instructions = rows * (g.out_width * per_pair / 2 + 7) + starts * 80
