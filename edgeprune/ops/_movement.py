@@ -27,7 +27,7 @@ class DataMovement(Operator):
                 )
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        return (np.ascontiguousarray(self.move(node, *inputs)),)
+        return (np.asarray(self.move(node, *inputs), order="C"),)
 
     def float_reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         return (self.move(node, *inputs),)

@@ -8,18 +8,27 @@ zero point.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Attributes, Node, Shape
+from edgeprune.graph.ir import Array, Attributes, Node, Shape, Tensor
 from edgeprune.ops._fixed_point import clamp_int8
 from edgeprune.ops.base import OnnxNode, Operator
 
-__all__ = ["UnaryTable"]
+__all__ = ["UnaryTable", "rounded_table"]
+
+
+def rounded_table(function: Callable[[Array], Array], x: Tensor, y: Tensor) -> Array:
+    """The stored `y` for each stored `x` -128 ... 127, rounded half to even and saturated: int8 [256]."""
+    real = x.scale * (np.arange(-128, 128, dtype=np.float64) - x.zero_point)
+    with np.errstate(all="ignore"):
+        steps = function(real) / y.scale
+    steps = np.where(np.isnan(steps), 0.0, np.clip(steps, -512.0, 512.0))
+    return clamp_int8(np.rint(steps) + y.zero_point)
 
 
 class UnaryTable(Operator):
@@ -55,12 +64,7 @@ class UnaryTable(Operator):
 
     def table(self, node: Node) -> Array:
         """The output for each stored input -128 ... 127: int8 [256]."""
-        x, y = node.inputs[0], node.output
-        real = x.scale * (np.arange(-128, 128, dtype=np.float64) - x.zero_point)
-        with np.errstate(all="ignore"):
-            steps = self.function(node, real) / y.scale
-        steps = np.where(np.isnan(steps), 0.0, np.clip(steps, -512.0, 512.0))
-        return clamp_int8(np.rint(steps) + y.zero_point)
+        return rounded_table(lambda real: self.function(node, real), node.inputs[0], node.output)
 
     def clamp_range(self, node: Node) -> tuple[int, int] | None:
         """(low, high) when the node only clamps its stored input, at an unchanged scale and zero point."""

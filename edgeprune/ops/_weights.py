@@ -29,7 +29,8 @@ def quantized_weights(node: OnnxNode, index: int) -> Tensor:
     where = f"{node.op_type} node {node.name!r}"
     if weights.dtype not in ("int8", "int16") or weights.quant is None:
         raise UsageError(
-            f"the weights of {where} are not quantised; quantise them to int8 per output channel"
+            f"the weights of {where} are not quantised ({weights.dtype}); quantise that node too (QDQ format, int8 "
+            "per output channel), or deploy the float model with --calibration"
         )
     if any(weights.quant.zero_point):
         raise UsageError(

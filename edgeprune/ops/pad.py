@@ -40,7 +40,11 @@ class Pad(DataMovement):
         ):
             raise UsageError(f"Pad node {node.name!r} reflects more than its input of shape {x.shape} holds")
         real = scalar(node, 2, "value", 0.0) if node.opset >= 11 else float(node.attrs.get("value", 0.0))
-        attrs: dict[str, AttributeValue] = {"pads": (*before, *after), "value": _stored(x, real), "mode": mode}
+        attrs: dict[str, AttributeValue] = {
+            "pads": (*before, *after),
+            "value": _stored(x, real),
+            "mode": mode,
+        }
         build.add(self.name, node.name, [x], [y], attrs)
 
     def infer_shapes(self, node: Node) -> tuple[Shape, ...]:

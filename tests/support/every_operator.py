@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.build import Builder, constant
-from edgeprune.graph.ir import Array, Graph, Node, Quant, Shape, Tensor
+from edgeprune.graph.ir import Array, AttributeValue, Graph, Node, Quant, Shape, Tensor
 from edgeprune.ops import OnnxNode, Operator, operators
 from edgeprune.ops._table import UnaryTable
 from edgeprune.plan.candidates import admitted_candidates
@@ -169,9 +169,10 @@ def _tables(rng: np.random.Generator) -> Iterator[tuple[Node, ...]]:
     x, y = _activation("x", (64,)), _activation("y", (64,), quant=Quant.per_tensor(0.07, -4))
     for name, operator in operators().items():
         if isinstance(operator, UnaryTable):
-            attrs: dict[str, float | str] = {key: float(value) for key, value in operator.defaults.items()}
+            attrs: dict[str, AttributeValue] = {key: float(value) for key, value in operator.defaults.items()}
             attrs |= {"min": -1.0, "max": 1.0} if name == "Clip" else {}
             attrs |= {"exponent": 2.0} if name == "Pow" else {}
+            attrs |= {"table": tuple(rng.integers(-128, 128, 256).tolist())} if name == "Lookup" else {}
             yield (Node(name, "n", (x,), (y,), {**attrs, "approximate": "none"}),)
     slope = constant("slope", np.array([0.25, -1.5, 100.0, 0.0, 0.999], np.float32))
     yield (Node("PRelu", "n", (_activation("x", (6, 5)), slope), (_activation("y", (6, 5)),)),)

@@ -130,8 +130,8 @@ def test_unsupported_operator_is_named_with_its_inputs() -> None:
 def test_unquantised_value_is_named() -> None:
     b = QdqBuilder()
     x = conv_block(b, b.input(1, 2, 4, 4), 2, 4, relu=False)
-    hidden = b.op("HardSwish", [b.op("Neg", [x], scale=None)])
-    with pytest.raises(UsageError, match=r"output of Neg node .* is not quantised"):
+    hidden = b.op("HardSwish", [b.op("Mul", [x, b.op("Neg", [x])], scale=None)])
+    with pytest.raises(UsageError, match=r"output of Mul node .* is not quantised"):
         import_onnx(b.model(hidden), "net")
 
 

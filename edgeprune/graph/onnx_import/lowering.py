@@ -9,18 +9,22 @@ import numpy as np
 import onnx_ir as ir
 
 from edgeprune.errors import UsageError
-from edgeprune.graph.build import Builder
+from edgeprune.graph.build import Builder, constant
 from edgeprune.graph.ir import Graph, Quant, Tensor
 from edgeprune.graph.onnx_import.explain import unsupported_operator
+from edgeprune.graph.onnx_import.functions import settled_functions
 from edgeprune.graph.onnx_import.normalize import normalize
 from edgeprune.graph.onnx_import.quantization import (
     Slots,
+    as_stored,
     constant_of,
     stored_constant,
     stored_constant_input,
 )
 from edgeprune.graph.verify import GraphError, verify
 from edgeprune.ops._operands import symmetric_int8
+from edgeprune.ops._table import rounded_table
+from edgeprune.ops._values import real_value
 from edgeprune.ops.base import OnnxNode, Operator, operators_by_onnx_type
 
 __all__ = ["import_onnx"]
@@ -53,6 +57,7 @@ class _Lowering:
         self.opset = model.opset_imports.get("", 0)
         self.tensors: dict[ir.Value, Tensor] = {}
         self.build = Builder()
+        self.functions = settled_functions(model, self.slots, self._real_constant, self._adapt)
         for value in model.graph.inputs:
             self.activation(value)
 
@@ -60,11 +65,14 @@ class _Lowering:
         """Append what `node` computes."""
         if node.op_type == "QuantizeLinear":
             self._requantize(node)
-        elif node.op_type != "DequantizeLinear":
-            operator = operators_by_onnx_type().get(node.op_type)
-            if operator is None:
+        elif node.op_type != "DequantizeLinear" and not self.functions.is_passed_on(node):
+            variable, operator = self.functions.composed(node), operators_by_onnx_type().get(node.op_type)
+            if variable is not None:
+                self._look_up(node, variable)
+            elif operator is not None:
+                self._lower(node, operator)
+            else:
                 raise unsupported_operator(node)
-            self._lower(node, operator)
 
     def activation(self, value: ir.Value) -> Tensor:
         """The slot's tensor of a computed value or graph input."""
@@ -84,11 +92,17 @@ class _Lowering:
 
     def _lower(self, node: ir.Node, operator: Operator) -> None:
         outputs = [self.activation(v) if v.uses() or v.is_graph_output() else _ABSENT for v in node.outputs]
-        inputs = [self._operand(v, operator) for v in node.inputs]
+        inputs = [self._operand(v, operator, node) for v in node.inputs]
         if operator.keeps_quant:
             self._lower_keeping_quant(node, operator, inputs, outputs)
         else:
             operator.lower(self._adapt(node, inputs, outputs), self.build)
+
+    def _look_up(self, node: ir.Node, variable: ir.Value) -> None:
+        """A chain of operators on one stored activation, of which `node` is the last, as one table."""
+        x, y = self.activation(variable), self.activation(node.outputs[0])
+        table = rounded_table(lambda real: self.functions.at(node.outputs[0], real), x, y)
+        self.build.add("Lookup", _name(node), [x], [y], {"table": tuple(int(entry) for entry in table)})
 
     def _lower_keeping_quant(
         self, node: ir.Node, operator: Operator, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]
@@ -126,13 +140,16 @@ class _Lowering:
                 "Requantize", result.name or "", [self.activation(source)], [self.activation(result)]
             )
 
-    def _operand(self, value: ir.Value | None, operator: Operator) -> Tensor | None:
+    def _operand(self, value: ir.Value | None, operator: Operator, node: ir.Node) -> Tensor | None:
         if value is None:
             return None
-        constant = self._constant(value)
-        if constant is None:
+        found = self._constant(value)
+        if found is None:
             return self.activation(value)
-        array, quant = constant
+        array, quant = found
+        kept = self.slots.quant(node.outputs[0]) if operator.keeps_quant else None
+        if kept is not None and quant is None:
+            array, quant = as_stored(array, kept) or (array, quant)
         if operator.quantizes_constants and quant is None and np.issubdtype(array.dtype, np.floating):
             array, quant = symmetric_int8(array)
         return self.build.constant(value.name or "constant", array, quant)
@@ -150,13 +167,24 @@ class _Lowering:
             return stored_constant(producer)
         return None
 
+    def _real_constant(self, value: ir.Value) -> Tensor | None:
+        """A constant with its real numbers; None where `value` is computed."""
+        found = self._constant(value)
+        if found is None:
+            return None
+        array, quant = found
+        return constant(value.name or "constant", real_value(Tensor("", array.shape, "", quant, array)))
+
     def _adapt(self, node: ir.Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> OnnxNode:
         attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
-        name = node.name or node.outputs[0].name or node.op_type
-        return OnnxNode(node.op_type, name, tuple(inputs), tuple(outputs), attributes, self.opset)
+        return OnnxNode(node.op_type, _name(node), tuple(inputs), tuple(outputs), attributes, self.opset)
 
 
 _ABSENT = Tensor("", (), "int8")
+
+
+def _name(node: ir.Node) -> str:
+    return node.name or node.outputs[0].name or node.op_type
 
 
 def _attribute(attribute: ir.Attr) -> Any:

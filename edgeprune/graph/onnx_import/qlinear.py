@@ -40,7 +40,7 @@ def _target(op_type: str) -> str | None:
 
 
 def _rewrite(graph: ir.Graph, node: ir.Node, target: str) -> None:
-    operands, result = _operands(node.op_type, list(node.inputs))
+    operands, result = _operands(node)
     label = node.name or node.outputs[0].name
     dequantizers: list[ir.Node] = []
     for number, (stored, scale, zero, axis) in enumerate(operands):
@@ -61,14 +61,16 @@ def _rewrite(graph: ir.Graph, node: ir.Node, target: str) -> None:
     graph.remove(node, safe=True)
 
 
-def _operands(op_type: str, v: list[ir.Value | None]) -> Operands:
+def _operands(node: ir.Node) -> Operands:
     """How each QLinear operator lists its operands and its result's (scale, zero point)."""
+    op_type, v = node.op_type, list(node.inputs)
     if op_type == "QLinearConv":
         bias: list[Operand] = [(v[8], None, None, 0)] if len(v) > 8 and v[8] is not None else []
         return [(v[0], v[1], v[2], 0), (v[3], v[4], v[5], 0), *bias], v[6:8]
     if op_type == "QGemm":
         bias = [(v[6], None, None, 0)] if v[6] is not None else []
-        return [(v[0], v[1], v[2], 0), (v[3], v[4], v[5], 0), *bias], v[7:9]
+        axis = 0 if "transB" in node.attributes and node.attributes["transB"].as_int() else 1
+        return [(v[0], v[1], v[2], 0), (v[3], v[4], v[5], axis), *bias], v[7:9]
     if op_type == "QLinearConcat":
         return [(v[i], v[i + 1], v[i + 2], 0) for i in range(2, len(v), 3)], v[0:2]
     if op_type in _BINARY:

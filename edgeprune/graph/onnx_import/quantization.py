@@ -3,11 +3,13 @@
 A float value and the integers it is quantised to are one tensor of the IR, its *slot*. QuantizeLinear names the
 slot's scale; where an exporter left a value between two operators without one, it follows from a neighbour:
 data movement keeps its input's, a clamp's input may be stored at its output's (values the clamp would cut are
-cut by saturation instead, and rounding is monotone, so the result is the same), softmax and its like have a
-natural one. Anything else is refused, never guessed.
+cut by saturation instead, and rounding is monotone, so the result is the same). `functions` finds scales for
+what then still needs one. Anything else is refused, never guessed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import onnx_ir as ir
@@ -16,10 +18,11 @@ from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Array, Quant
 from edgeprune.ops.base import operators_by_onnx_type
 
-__all__ = ["Slots", "constant_of", "stored_constant", "stored_constant_input"]
+__all__ = ["FLOATS", "Slots", "as_stored", "constant_of", "stored_constant", "stored_constant_input"]
 
 _CLAMPS = ("Relu", "Clip")
-_FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, None)
+FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, None)
+_STORED = (ir.DataType.INT8, ir.DataType.UINT8)
 
 
 def constant_of(value: ir.Value | None) -> Array | None:
@@ -90,6 +93,16 @@ def stored_constant(node: ir.Node) -> tuple[Array, Quant] | None:
     return array, quant
 
 
+def as_stored(array: Array, quant: Quant) -> tuple[Array, Quant] | None:
+    """A constant of 8-bit integers beside activations stored at `quant`, as int8; None for other types.
+
+    `quant` is that of int8 storage, to which uint8 is moved.
+    """
+    if array.dtype == np.uint8:
+        return (array.astype(np.int16) - 128).astype(np.int8), quant
+    return (array, quant) if array.dtype == np.int8 else None
+
+
 def _along(values: tuple[float, ...] | tuple[int, ...], quant: Quant, array: Array) -> Array:
     shape = [1] * array.ndim
     if quant.axis is not None:
@@ -122,7 +135,7 @@ class Slots:
                 continue
             elif node.op_type == "DequantizeLinear":
                 self._dequantize(node)
-        self._propagate(model)
+        self.propagate(model)
 
     def root(self, value: ir.Value) -> ir.Value:
         """The value whose slot stores `value`."""
@@ -154,7 +167,8 @@ class Slots:
         self._quant.setdefault(self.root(source), quant_of(node))
         self._root[result] = self.root(source)
 
-    def _propagate(self, model: ir.Model) -> None:
+    def propagate(self, model: ir.Model) -> None:
+        """Hand known parameters on through data movement and back through clamps."""
         changed = True
         while changed:
             changed = any(self._propagate_through(node) for node in model.graph)
@@ -163,8 +177,10 @@ class Slots:
         operator = operators_by_onnx_type().get(node.op_type)
         if operator is None:
             return False
-        inputs = [v for v in node.inputs if v is not None and constant_of(v) is None and v.dtype in _FLOATS]
-        outputs = [v for v in node.outputs if v.dtype in _FLOATS]
+        # Data movement runs on stored integers too, as QLinear models have it.
+        types = (*FLOATS, *_STORED) if operator.keeps_quant else FLOATS
+        inputs = [v for v in node.inputs if v is not None and constant_of(v) is None and v.dtype in types]
+        outputs = [v for v in node.outputs if v.dtype in types]
         known = [q for q in (self.quant(v) for v in [*inputs[:1], *outputs, *inputs[1:]]) if q is not None]
         missing = [v for v in [*inputs, *outputs] if self.quant(v) is None]
         if not missing:
@@ -175,9 +191,11 @@ class Slots:
             quant = self.quant(node.outputs[0])
             if quant is not None and len(inputs[0].uses()) == 1:
                 return self._assign(inputs, quant)
-        if operator.natural_quant is not None and self.quant(node.outputs[0]) is None:
-            return self._assign(outputs, operator.natural_quant)
         return False
+
+    def assign(self, values: Iterable[ir.Value], quant: Quant) -> None:
+        """Store those of `values` that have no parameters yet at `quant`."""
+        self._assign(list(values), quant)
 
     def _assign(self, values: list[ir.Value], quant: Quant) -> bool:
         fresh = [self.root(v) for v in values if self.quant(v) is None]

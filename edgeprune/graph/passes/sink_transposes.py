@@ -49,6 +49,8 @@ class _Sinking:
         self.forms: dict[str, _Form] = {}
         self.made: dict[tuple[str, tuple[int, ...]], Tensor] = {}
         self.layouts = dict(graph.layouts)
+        self.readers = graph.consumers()
+        self.wanted: dict[str, set[tuple[int, ...]]] = {}
 
     def result(self) -> Graph:
         """The new graph."""
@@ -59,8 +61,7 @@ class _Sinking:
         return Graph(self.graph.name, tuple(self.build.nodes), tuple(inputs), tuple(outputs), self.layouts)
 
     def _input(self, tensor: Tensor) -> Tensor:
-        readers = [node for node in self.graph.nodes if tensor.name in {t.name for t in node.inputs}]
-        perms = {node.ints("perm") for node in readers if node.op == "Transpose"}
+        perms = self._perms_behind(tensor)
         wanted = min(perms) if perms and tensor.name not in self.layouts else tuple(range(len(tensor.shape)))
         shape = tuple(tensor.shape[axis] for axis in wanted)
         data = replace(tensor, shape=shape)
@@ -68,6 +69,20 @@ class _Sinking:
             self.layouts[tensor.name] = wanted
         self.forms[tensor.name] = _Form(data, _inverse(wanted))
         return data
+
+    def _perms_behind(self, tensor: Tensor) -> set[tuple[int, ...]]:
+        """The permutations in which `tensor` is wanted, also behind operators that commute with them."""
+        if tensor.name in self.wanted:
+            return self.wanted[tensor.name]
+        perms: set[tuple[int, ...]] = set()
+        for node in self.readers.get(tensor.name, ()):
+            if node.op == "Transpose":
+                perms.add(node.ints("perm"))
+            elif len(node.outputs) == 1 and node.output.shape == tensor.shape:
+                behind = self._perms_behind(node.output)
+                perms |= {perm for perm in behind if operator_for(node).permute(node, perm) is not None}
+        self.wanted[tensor.name] = perms
+        return perms
 
     def _output(self, tensor: Tensor) -> Tensor:
         form = self.forms[tensor.name]
