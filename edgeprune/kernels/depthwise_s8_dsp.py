@@ -114,7 +114,8 @@ class DepthwiseDsp(KernelFamily):
         strips = dict.fromkeys(_highest_strip(g, limit) for limit in _SCRATCH_LIMITS)
         found = [self._candidate(nodes, g, Tiling.of(g, strip), in_place=False) for strip in strips]
         if _works_in_place(g):
-            tilings = [Tiling.of(g, g.out_height, planes) for planes in (4, 2)]
+            planes = (4, 2) if g.in_channels % 2 == 0 else (4,)
+            tilings = [Tiling.of(g, g.out_height, count) for count in planes]
             found += [self._candidate(nodes, g, tiling, in_place=True) for tiling in tilings]
         return tuple(found)
 
