@@ -70,12 +70,11 @@ def test_random_shapes(data):
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 1)], ids=str)
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (4, 5), (5, 6)], ids=str)
-@pytest.mark.parametrize("zero_point", [-128, 3], ids=["positive", "fast"])
-def test_fused_rows(strides, height, width, zero_point):
+def test_fused_rows(strides, height, width):
     """3 x 3 without a clamp, whose outputs are requantised where they are summed."""
     rng = np.random.default_rng(height)
     node = depthwise(rng, 4, height=height, width=width, strides=strides)
-    assert_exact(scaled_by(node, 0.01, zero_point, (-128, 127)), FAMILY, rng)
+    assert_exact(scaled_by(node, 0.01, -128 if height == 4 else 3, (-128, 127)), FAMILY, rng)
 
 
 @pytest.mark.parametrize("distance", [0, 1, 6, 1000])
