@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from edgeprune.config import Objective, Settings
+from edgeprune.config import Objective, RunnerName, Settings
 from edgeprune.pipeline import Deployment
 from edgeprune.pipeline import deploy as run
 from edgeprune.progress import Progress
@@ -35,6 +35,9 @@ def deploy(
     reserve_ram: str | int | None = None,
     ignore: Sequence[str] = (),
     minimum: Mapping[str, int] | None = None,
+    runner: RunnerName = "qemu",
+    port: str | None = None,
+    board_firmware: bool = False,
     progress: Progress | None = None,
 ) -> Deployment:
     """From a trained network to a verified C library that fits a device and a budget.
@@ -59,6 +62,9 @@ def deploy(
         reserve_ram: RAM of the device that belongs to the rest of the firmware.
         ignore: Layers that are not to be pruned.
         minimum: Layer -> fewest channels it may keep.
+        runner: What runs the result: the emulator, or a board.
+        port: The board: a serial port, "tcp:HOST:PORT", or pyOCD's name of the target.
+        board_firmware: Whether the bundle gets the firmware that runs the library on a board.
         progress: Where to report to; silent by default.
 
     Returns:
@@ -89,6 +95,9 @@ def deploy(
             reserve_ram=_text(reserve_ram),
             ignore=tuple(ignore),
             minimum=dict(minimum or {}),
+            runner=runner,
+            port=port,
+            board_firmware=board_firmware,
         ),
         progress,
     )

@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = [
     "bundle_files",
     "read_bundle",
     "read_report",
+    "rewrite_report",
     "scratch_directory",
     "staged_directory",
     "write_files",
@@ -32,13 +33,15 @@ _MARK = "report.json"
 _SECTIONS = {"model", "device", "budget", "fits", "flash", "ram", "latency", "layers", "verify", "accuracy"}
 _SECTIONS |= {"pruning", "tools", "library"}
 _LIBRARY, _MODEL, _VECTORS, _DEVICE = "library", "model.onnx", "verification.npz", "device.toml"
+_FIRMWARE = "firmware"
 
 
 @dataclass(frozen=True, eq=False)
 class Contents:
     """What a bundle holds: C files by name, the int8 ONNX model, stored inputs and the outputs they must give.
 
-    `device_toml` is the profile when it was the user's own file.
+    `device_toml` is the profile when it was the user's own file; `firmware` the project of a board's firmware by file
+    name, when it was asked for (it is not read back).
     """
 
     library: Mapping[str, str]
@@ -47,6 +50,7 @@ class Contents:
     outputs: tuple[Array, ...]
     report: Mapping[str, Any]
     device_toml: str | None = None
+    firmware: Mapping[str, str] = field(default_factory=dict)
 
 
 def bundle_files(contents: Contents) -> dict[str, str | bytes]:
@@ -56,11 +60,16 @@ def bundle_files(contents: Contents) -> dict[str, str | bytes]:
     arrays.update({f"output_{i}": array for i, array in enumerate(contents.outputs)})
     np.savez_compressed(vectors, **arrays)  # type: ignore[arg-type]
     files: dict[str, str | bytes] = {f"{_LIBRARY}/{name}": text for name, text in contents.library.items()}
+    files.update({f"{_FIRMWARE}/{name}": text for name, text in contents.firmware.items()})
     files.update({_MODEL: contents.onnx, _VECTORS: vectors.getvalue()})
     if contents.device_toml is not None:
         files[_DEVICE] = contents.device_toml
-    files[_MARK] = json.dumps(contents.report, indent=2) + "\n"
+    files[_MARK] = _report_text(contents.report)
     return files
+
+
+def _report_text(report: Mapping[str, Any]) -> str:
+    return json.dumps(report, indent=2) + "\n"
 
 
 def read_bundle(directory: Path) -> Contents:
@@ -152,6 +161,21 @@ def write_files(directory: Path, files: Mapping[str, str | bytes]) -> None:
             path.write_bytes(contents)
         else:
             path.write_text(contents, encoding="utf-8")
+
+
+def rewrite_report(directory: Path, report: Mapping[str, Any]) -> None:
+    """Replaces the report of the bundle in `directory`, whole or not at all.
+
+    Raises:
+        EnvironmentFailure: it cannot be written.
+    """
+    aside = directory / f".{_MARK}.new"
+    try:
+        aside.write_text(_report_text(report), encoding="utf-8")
+        aside.replace(directory / _MARK)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise EnvironmentFailure(f"the report of {directory} cannot be written: {error.strerror}") from error
 
 
 def read_report(directory: Path) -> dict[str, Any]:

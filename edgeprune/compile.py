@@ -11,7 +11,7 @@ from edgeprune.codegen import Golden, Sources, generate
 from edgeprune.config import Budget
 from edgeprune.cycles import with_cycles
 from edgeprune.device import Device
-from edgeprune.emulate import Measurement, run
+from edgeprune.emulate import Measurement
 from edgeprune.firmware import Image, build
 from edgeprune.graph.execute import execute
 from edgeprune.graph.ir import Array, Graph
@@ -20,6 +20,7 @@ from edgeprune.graph.passes import compact, simplify
 from edgeprune.graph.verify import verify
 from edgeprune.plan import Objective, Program, plan
 from edgeprune.progress import Progress
+from edgeprune.runners import QemuRunner, Runner
 
 __all__ = ["Build", "Cost", "compile_network", "lower", "measure"]
 
@@ -81,11 +82,15 @@ def compile_network(
     return Build(onnx, whole, graph, program, sources, image)
 
 
-def measure(built: Build, inputs: tuple[Array, ...], progress: Progress) -> tuple[Measurement, Cost]:
-    """Run the image on stored `inputs` [N, *shape], and what it takes by DESIGN's definition of a budget."""
-    measurement = with_cycles(
-        run(built.image, inputs, progress=progress), built.image, inputs, progress=progress
-    )
+def measure(
+    built: Build, inputs: tuple[Array, ...], progress: Progress, runner: Runner | None = None
+) -> tuple[Measurement, Cost]:
+    """Run the image on stored `inputs` [N, *shape], and what it takes by DESIGN's definition of a budget.
+
+    Without `runner` it runs in the emulator.
+    """
+    found = (runner or QemuRunner()).run(built.image, inputs, progress=progress)
+    measurement = with_cycles(found, built.image, inputs, progress=progress)
     sizes = built.image.sizes
     ram = built.program.arena_bytes + sizes.context_bytes + sizes.static_bytes + measurement.stack_bytes
     latency = None if measurement.latency is None else measurement.latency.ms

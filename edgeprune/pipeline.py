@@ -11,6 +11,7 @@ Each stage is a function from one frozen value to the next; to learn how one wor
     codegen    Program -> C sources
     firmware   C sources -> linked image and its sizes
     emulate    image -> outputs, instructions, stack
+    runners    the emulator, or a board in its place
     verify     outputs = NumPy reference = host library, byte for byte
     report     what was found
 
@@ -32,6 +33,7 @@ from edgeprune.model import Model, load_model
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prove import Proof, prove
 from edgeprune.report import Findings, make_report
+from edgeprune.runners import board_project, check_core, choose_runner, own_driver, wants_project
 from edgeprune.seeding import seeded
 from edgeprune.verify.choose_samples import choose_samples
 
@@ -60,25 +62,35 @@ def deploy(settings: Settings, progress: Progress | None = None) -> Deployment:
 def _deploy(settings: Settings, progress: Progress) -> Deployment:
     device = load_device(settings.device)
     budget = settings.budget(device.flash_bytes, device.ram_bytes)
+    runner = choose_runner(settings.runner, settings.port)
+    runner.check(device)
     with progress.task(f"reading {settings.model.name}"):
         model = load_model(settings.model)
     place = settings.output or Path("build") / f"{model.name}-{device.name}"
+    if wants_project(place, settings.board_firmware):
+        check_core(device)
     try:
         with staged_directory(place) as bundle, scratch_directory() as scratch:
             network = compress(model, device, budget, settings, scratch, progress)
             samples = choose_samples(
                 model, network.build.graph, settings.data, settings.samples, settings.seed
             )
-            proof = prove(network.build, model, network.pruned, samples, scratch, progress)
+            proof = prove(network.build, model, network.pruned, samples, scratch, progress, runner)
             report = make_report(_findings(model, device, budget, network, proof))
-            write_files(bundle, bundle_files(_contents(network, proof, report, settings)))
+            write_files(bundle, bundle_files(_contents(network, proof, report, settings, place)))
     except OverBudget as error:
         return Deployment(make_report(_over_budget(model, device, budget, error)), None)
     return Deployment(report, place)
 
 
-def _contents(network: Network, proof: Proof, report: dict[str, Any], settings: Settings) -> Contents:
+def _contents(
+    network: Network, proof: Proof, report: dict[str, Any], settings: Settings, place: Path
+) -> Contents:
     own_device = Path(settings.device)
+    firmware: dict[str, str] = {}
+    if wants_project(place, settings.board_firmware):
+        project = board_project(network.build.image, proof.measurement.stack_bytes)
+        firmware = project | own_driver(place)
     return Contents(
         library=network.build.sources.files,
         onnx=network.build.onnx,
@@ -86,6 +98,7 @@ def _contents(network: Network, proof: Proof, report: dict[str, Any], settings: 
         outputs=proof.measurement.outputs,
         report=report,
         device_toml=own_device.read_text(encoding="utf-8") if own_device.is_file() else None,
+        firmware=firmware,
     )
 
 

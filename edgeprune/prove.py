@@ -17,6 +17,7 @@ from edgeprune.model.model import Model
 from edgeprune.progress import Progress
 from edgeprune.quantize import run_onnx
 from edgeprune.report import Accuracy
+from edgeprune.runners import Runner
 from edgeprune.verify import (
     Mismatch,
     Samples,
@@ -45,20 +46,29 @@ class Proof:
 
 
 def prove(
-    built: Build, original: Model, pruned: Model | None, samples: Samples, directory: Path, progress: Progress
+    built: Build,
+    original: Model,
+    pruned: Model | None,
+    samples: Samples,
+    directory: Path,
+    progress: Progress,
+    runner: Runner,
 ) -> Proof:
-    """Run `built` on every sample on its device and on the host, and compare both with the reference.
+    """Run `built` on every sample with `runner` and on the host, and compare both with the reference.
 
     Raises:
         VerificationFailed: the first mismatch, named by layer and element; or the emulator hung.
+        UsageError, EnvironmentFailure: the board of `runner` has another library on it, or does not answer.
     """
     graph, inputs = built.graph, stored_inputs(built.graph, samples)
     expected = reference_outputs(graph, inputs, progress)
-    measurement, cost = measure(built, inputs, progress)
-    _check(graph, built.image, inputs, expected, measurement.outputs)
+    measurement, cost = measure(built, inputs, progress, runner)
+    where = "the host library" if built.image.device.emulator is None else runner.place
+    _check(graph, built.image, inputs, expected, measurement.outputs, where)
     if built.image.device.emulator is not None:
         host = build(built.sources, load_device("host"), directory / "host")
-        _check(graph, host, inputs, expected, run(host, inputs, progress=progress).outputs)
+        outputs = run(host, inputs, progress=progress).outputs
+        _check(graph, host, inputs, expected, outputs, "the host library")
     real = real_outputs(graph, measurement.outputs)
     onnx = run_onnx(built.onnx, samples.inputs, progress)
     accuracy = Accuracy(
@@ -79,8 +89,8 @@ def _check(
     inputs: tuple[Array, ...],
     expected: tuple[Array, ...],
     found: tuple[Array, ...],
+    where: str,
 ) -> None:
-    where = "the host library" if image.device.emulator is None else "the emulated firmware"
     mismatch = verify_outputs(graph, expected, [(where, found)])
     if mismatch is not None:
         raise VerificationFailed(f"{_by_layer(graph, image, inputs, mismatch, where)}; no bundle was written")

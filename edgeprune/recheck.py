@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeprune.bundle import Contents, read_bundle, scratch_directory
+from edgeprune.bundle import Contents, read_bundle, rewrite_report, scratch_directory
 from edgeprune.codegen import Layer, Port, Sources
 from edgeprune.compile import lower
 from edgeprune.device import Device, load_device
-from edgeprune.emulate import layer_outputs, run
+from edgeprune.emulate import layer_outputs
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.firmware import build
 from edgeprune.graph.ir import Graph
 from edgeprune.progress import Progress, SilentProgress
+from edgeprune.report import measured_values
+from edgeprune.runners import QemuRunner, Runner
 from edgeprune.verify import compare_layers, reference_outputs, verify_outputs
 
 __all__ = ["Recheck", "bundle_device", "bundle_sources", "verify_bundle"]
@@ -28,21 +30,33 @@ class Recheck:
     samples: int
     layers: int
     device: str
+    place: str
+    measured_ms: float | None = None
+    measured_note: str | None = None
 
 
-def verify_bundle(directory: Path, layer_by_layer: bool = False, progress: Progress | None = None) -> Recheck:
+def verify_bundle(
+    directory: Path,
+    layer_by_layer: bool = False,
+    progress: Progress | None = None,
+    runner: Runner | None = None,
+) -> Recheck:
     """Build the bundle's C again, run every stored sample, and compare with the reference computed anew.
+
+    What a board measured goes into the bundle's report.
 
     Args:
         directory: The bundle.
         layer_by_layer: Also compare every layer's output on the first sample.
         progress: Where to report to.
+        runner: What to run it on; the emulator by default.
 
     Raises:
-        UsageError: there is no bundle, or it is damaged.
+        UsageError: there is no bundle, or it is damaged; the board has another library on it.
+        EnvironmentFailure: the board does not answer.
         VerificationFailed: the first mismatch, named by layer and element.
     """
-    progress = progress or SilentProgress()
+    progress, runner = progress or SilentProgress(), runner or QemuRunner()
     contents = read_bundle(directory)
     graph = lower(contents.onnx, str(contents.report["model"]["name"]))
     sources = bundle_sources(contents, graph)
@@ -50,9 +64,11 @@ def verify_bundle(directory: Path, layer_by_layer: bool = False, progress: Progr
     stale = verify_outputs(graph, expected, [("the stored output", contents.outputs)])
     with scratch_directory() as scratch:
         device = bundle_device(contents, scratch)
+        runner.check(device)
         image = build(sources, device, scratch / "firmware")
-        found = run(image, contents.inputs, progress=progress).outputs
-        mismatch = stale or verify_outputs(graph, expected, [(f"the build for {device.name}", found)])
+        measurement = runner.run(image, contents.inputs, progress=progress)
+        where = f"the build for {device.name}" if isinstance(runner, QemuRunner) else runner.place
+        mismatch = stale or verify_outputs(graph, expected, [(where, measurement.outputs)])
         if layer_by_layer or mismatch is not None:
             sample = 0 if mismatch is None else mismatch.sample
             one = tuple(array[sample : sample + 1] for array in contents.inputs)
@@ -63,7 +79,14 @@ def verify_bundle(directory: Path, layer_by_layer: bool = False, progress: Progr
             mismatch = first or mismatch
     if mismatch is not None:
         raise VerificationFailed(f"{mismatch}")
-    return Recheck(len(contents.inputs[0]), len(sources.layers) if layer_by_layer else 0, device.name)
+    checked = Recheck(
+        len(contents.inputs[0]), len(sources.layers) if layer_by_layer else 0, device.name, runner.place
+    )
+    if measurement.measured_note is None:
+        return checked
+    latency = {**(contents.report["latency"] or {}), **measured_values(measurement)}
+    rewrite_report(directory, {**contents.report, "latency": latency})
+    return replace(checked, measured_ms=measurement.measured_ms, measured_note=measurement.measured_note)
 
 
 def bundle_device(contents: Contents, scratch: Path) -> Device:

@@ -51,6 +51,16 @@ Calibration = Annotated[
 ]
 Seed = Annotated[_Number, typer.Option(help="Of everything random.")]
 Output = Annotated[_File, typer.Option("-o", "--output", metavar="DIR", help="Where the bundle goes.")]
+Runner = Annotated[
+    Optional[Literal["qemu", "serial", "pyocd"]],  # noqa: UP045
+    typer.Option(help="What runs the result: the emulator, or a board."),
+]
+Port = Annotated[
+    _Text,
+    typer.Option(
+        metavar="PORT", help="The board: /dev/ttyACM0, tcp:HOST:PORT, or pyOCD's name of the target."
+    ),
+]
 Bundle = Annotated[Path, typer.Argument(metavar="DIR", help="A bundle that `edgeprune deploy` wrote.")]
 
 
@@ -103,6 +113,11 @@ def deploy(
     backend: Annotated[Optional[Literal["auto", "c"]], typer.Option(help="Where kernels come from.")] = None,  # noqa: UP045
     dtype: Annotated[Optional[Literal["int8"]], typer.Option(help="What the library computes in.")] = None,  # noqa: UP045
     seed: Seed = None,
+    runner: Runner = None,
+    port: Port = None,
+    board_firmware: Annotated[
+        bool, typer.Option("--board-firmware", help="Add the firmware that runs the library on a board.")
+    ] = False,
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -127,6 +142,9 @@ def deploy(
         "backend": backend,
         "dtype": dtype,
         "seed": seed,
+        "runner": runner,
+        "port": port,
+        "board_firmware": True if board_firmware else None,
     }
 
     def body(terminal: Terminal) -> Outcome:
@@ -166,15 +184,17 @@ def analyze(
 def verify(
     directory: Bundle,
     layers: Annotated[bool, typer.Option("--layers", help="Compare every layer's output too.")] = False,
+    runner: Runner = None,
+    port: Port = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Build a finished bundle again, run it in the emulator, and compare with the reference."""
+    """Build a finished bundle again, run it in the emulator or on a board, and compare with the reference."""
 
     def body(terminal: Terminal) -> Outcome:
         from edgeprune.cli.verbs import verify_verb
 
-        return verify_verb(directory, layers, terminal)
+        return verify_verb(directory, layers, runner or "qemu", port, terminal)
 
     conclude(body, as_json, debug)
 

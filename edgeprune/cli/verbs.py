@@ -11,13 +11,14 @@ from edgeprune.analyze import analyze
 from edgeprune.cli.analysis import analysis_tables
 from edgeprune.cli.ending import Outcome
 from edgeprune.cli.terminal import Terminal
-from edgeprune.config import Settings
+from edgeprune.config import RunnerName, Settings
 from edgeprune.errors import OverBudget
 from edgeprune.pipeline import deploy
 from edgeprune.profile import profile_bundle
 from edgeprune.recheck import verify_bundle
 from edgeprune.report.profile import profile_values, render_profile
 from edgeprune.report.terminal import summary
+from edgeprune.runners import choose_runner
 
 __all__ = ["analyze_verb", "deploy_verb", "profile_verb", "verify_verb"]
 
@@ -35,11 +36,16 @@ def analyze_verb(settings: Settings, terminal: Terminal) -> Outcome:
     return Outcome(asdict(analysis), analysis_tables(analysis))
 
 
-def verify_verb(directory: Path, layers: bool, terminal: Terminal) -> Outcome:
+def verify_verb(
+    directory: Path, layers: bool, runner: RunnerName, port: str | None, terminal: Terminal
+) -> Outcome:
     """A bundle, compared with the reference once more."""
-    recheck = verify_bundle(directory, layers, terminal)
+    recheck = verify_bundle(directory, layers, terminal, choose_runner(runner, port))
     by_layer = f", and {recheck.layers} layers one by one" if recheck.layers else ""
     text = f"{directory}: bit-exact on {recheck.samples:,} inputs on {recheck.device}{by_layer}"
+    if recheck.measured_note is not None:
+        time = "not measured:" if recheck.measured_ms is None else f"{recheck.measured_ms:.3f} ms,"
+        text += f"; {recheck.place}; latency {time} {recheck.measured_note}"
     return Outcome(asdict(recheck) | {"bit_exact": True}, Text(f"\N{CHECK MARK} {text}", style="green"))
 
 

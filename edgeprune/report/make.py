@@ -16,7 +16,7 @@ from edgeprune.plan import Buffer, Program, Step
 from edgeprune.verify.compare import Verification
 from edgeprune.version import __version__
 
-__all__ = ["Accuracy", "Findings", "PruningSummary", "make_report"]
+__all__ = ["Accuracy", "Findings", "PruningSummary", "make_report", "measured_values"]
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,18 @@ def _latency(measurement: Measurement) -> dict[str, Any] | None:
         "cycles_model": latency.cycles_model,
         "cycles_error": latency.cycles_error,
         "ms": latency.ms,
-        "measured_ms": None,
+        **measured_values(measurement),
+    }
+
+
+def measured_values(measurement: Measurement) -> dict[str, Any]:
+    """What a board measured, as the report's `latency` shows it; null where none ran or it could not."""
+    cycles = measurement.measured_cycles
+    return {
+        "measured_ms": measurement.measured_ms,
+        "measured_cycles": max(cycles) if cycles else None,
+        "measured_clock_hz": measurement.measured_clock_hz,
+        "measured_note": measurement.measured_note,
     }
 
 

@@ -120,8 +120,22 @@ def _breakdown(report: Mapping[str, Any]) -> list[Text]:
             f"cycles: {latency['cycles']:,}, an estimate by the {latency['cycles_model']}; "
             f"error: {latency['cycles_error']}"
         )
+        lines += _measured(latency)
     lines.append(f"network: {report['macs']:,} multiply-accumulates, {report['parameters']:,} parameters")
     return [Text(line, "dim") for line in lines]
+
+
+def _measured(latency: Mapping[str, Any]) -> list[str]:
+    note = latency.get("measured_note")
+    if note is None:
+        return []
+    if latency["measured_ms"] is None:
+        cycles = latency["measured_cycles"]
+        counted = "" if cycles is None else f" {cycles:,} cycles;"
+        return [f"on the board: latency not measured:{counted} {note}"]
+    return [
+        f"on the board: {latency['measured_ms']:.3f} ms, {latency['measured_cycles']:,} cycles, measured {note}"
+    ]
 
 
 def _layers(report: Mapping[str, Any]) -> Table:
@@ -155,7 +169,8 @@ def _facts(report: Mapping[str, Any]) -> list[Text]:
         name = accuracy["metric"]
         facts.append((name, f"{_stages(accuracy)} on {accuracy['samples']:,} samples"))
     if verify is not None:
-        where = "reference = host = QEMU" if report["latency"] is not None else "reference = host"
+        place = "board" if "board" in tools else "QEMU"
+        where = f"reference = host = {place}" if report["latency"] is not None else "reference = host"
         difference = verify["max_difference_to_onnx"]
         apart = "" if difference is None else f"; at most {difference} step(s) from ONNX Runtime"
         exact = f"bit-exact on {verify['samples']:,} inputs" if verify["bit_exact"] else "NOT bit-exact"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -20,7 +21,17 @@ from edgeprune.runners.frame import MOST_PAYLOAD
 from edgeprune.runners.protocol import VERSION
 from edgeprune.templating import render
 
-__all__ = ["FOLDER", "LIBRARY", "RING_BYTES", "Line", "board_project", "check_core", "fingerprint"]
+__all__ = [
+    "FOLDER",
+    "LIBRARY",
+    "RING_BYTES",
+    "Line",
+    "board_project",
+    "check_core",
+    "fingerprint",
+    "own_driver",
+    "wants_project",
+]
 
 FOLDER, LIBRARY = "firmware", "library"
 """Where the project and the library lie in a bundle; the Makefile takes the second to be beside the first."""
@@ -31,6 +42,7 @@ RING_BYTES = 1024
 Line = Literal["uart", "mailbox"]
 """How bytes come and go: over the board's serial line, or through memory that a debug probe reads and writes."""
 
+_DRIVER = "board.c"
 _SOURCES = ("serial_main.c", "serial_frame.c", "serial_cycles.c", "serial_startup.c")
 _HEADERS = ("serial_frame.h", "serial_cycles.h", "serial_board.h")
 
@@ -110,12 +122,30 @@ def board_project(image: Image, stack_bytes: int, line: Line = "uart") -> dict[s
         "ring_bytes": RING_BYTES,
         "tool_prefix": device.compiler.removesuffix("gcc"),
         "flags": [*image.flags, *c_library_flags(device.compiler)],
-        "sources": ["board.c", *_SOURCES],
+        "sources": [_DRIVER, *_SOURCES],
         "library": [name for name in sources.c_files if not name.endswith("_self_test.c")],
     }
     templates = {name: name for name in (*_SOURCES, *_HEADERS, "serial.ld")}
-    templates |= {"board.c": f"serial_board_{_driver(device, line)}.c", "Makefile": "serial_makefile"}
+    templates |= {_DRIVER: f"serial_board_{_driver(device, line)}.c", "Makefile": "serial_makefile"}
     return {name: render(f"firmware/{template}.j2", values) for name, template in templates.items()}
+
+
+def wants_project(bundle: Path, asked: bool) -> bool:
+    """Whether a bundle gets the project: when asked for, or when the one it replaces has it."""
+    return asked or (bundle / FOLDER / _DRIVER).is_file()
+
+
+def own_driver(bundle: Path) -> dict[str, str]:
+    """board.c of the bundle that is about to be replaced: the user may have written it, so it stays as it is.
+
+    Raises:
+        UsageError: it is not text.
+    """
+    path = bundle / FOLDER / _DRIVER
+    try:
+        return {_DRIVER: path.read_text(encoding="utf-8")} if path.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} would be replaced and cannot be kept: {error}; move it away") from None
 
 
 def _driver(device: Device, line: Line) -> str:

@@ -28,7 +28,7 @@ from edgeprune.runners.project import RING_BYTES, check_core
 from edgeprune.runners.protocol import Timing, connect
 from edgeprune.runners.serial import converse, write_project
 
-__all__ = ["PyocdRunner"]
+__all__ = ["PyocdRunner", "ring_addresses"]
 
 _RINGS = ("serial_ring_to_board", "serial_ring_from_board")
 
@@ -65,7 +65,7 @@ class PyocdRunner:
         run_tool([require("make"), "-C", str(project)], project / "make.log")
         elf = project / "firmware.elf"
         with self._flashed(elf, progress) as target:
-            transport = MailboxTransport(_ProbedMemory(target), *_ring_addresses(elf), RING_BYTES)
+            transport = MailboxTransport(_ProbedMemory(target), *ring_addresses(elf), RING_BYTES)
             board = connect(transport, self.place, self.timing)
             return converse(board, image, inputs, counted, progress, self.place)
 
@@ -140,7 +140,8 @@ class _ProbedMemory:
         self._target.write_memory_block8(address, list(data))
 
 
-def _ring_addresses(elf: Path) -> tuple[int, int]:
+def ring_addresses(elf: Path) -> tuple[int, int]:
+    """Where in memory the rings to the board and from it are."""
     with elf.open("rb") as file:
         table = ELFFile(file).get_section_by_name(".symtab")
         assert isinstance(table, SymbolTableSection), "images are linked with their symbols"
