@@ -44,6 +44,8 @@ class Candidate:
     scratch_bytes: int = 0
     persistent_bytes: int = 0
     overlap: tuple[int | None, ...] = ()
+    expands_weights: bool = False
+    """Packs weights into several times their bytes to save cycles: offered only under a flash budget."""
     parameters: Mapping[str, int | str] = field(default_factory=dict)
 
     @property

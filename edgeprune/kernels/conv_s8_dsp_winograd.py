@@ -112,6 +112,7 @@ class WinogradDsp(KernelFamily):
             scratch_bytes=t.scratch_bytes,
             overlap=(_least_distance(g, t),),
             parameters={"groups": t.groups},
+            expands_weights=True,
         )
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
