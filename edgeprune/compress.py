@@ -19,6 +19,8 @@ from edgeprune.report import PruningSummary
 __all__ = ["Network", "compress", "int8_onnx"]
 
 _CALIBRATION_SAMPLES = 256
+_DRAFT_SAMPLES = 16
+"""What a cut takes hardly depends on its ranges: while widths are settled, so many samples give them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +44,18 @@ def compress(
     """
     calibration = _calibration(model, settings)
 
-    def fit(candidate: Model, folder: str) -> Fitted:
-        onnx = _int8(candidate, calibration, progress)
+    def build(candidate: Model, limits: Budget, folder: str, data: Dataset | None) -> Fitted:
+        onnx = _int8(candidate, data, progress)
         place = directory / folder
-        return fit_program(onnx, model.name, device, budget, settings.optimize, None, place, progress)
+        return fit_program(onnx, model.name, device, limits, settings.optimize, None, place, progress)
 
-    fitted = fit(model, "unpruned")
+    def fit(candidate: Model, limits: Budget, folder: str) -> Fitted:
+        return build(candidate, limits, folder, calibration)
+
+    def draft(candidate: Model, limits: Budget, folder: str) -> Fitted:
+        return build(candidate, limits, folder, calibration and _first(calibration, _DRAFT_SAMPLES))
+
+    fitted = fit(model, budget, "unpruned")
     if fitted.fits:
         return Network(fitted.build, fitted.cost, None, PruningSummary())
     if model.module is None:
@@ -59,7 +67,7 @@ def compress(
 
     from edgeprune.shrink import shrink
 
-    shrunk = shrink(model, fitted, device, budget, settings, fit, progress)
+    shrunk = shrink(model, fitted, device, budget, settings, draft, fit, progress)
     return Network(shrunk.fitted.build, shrunk.fitted.cost, shrunk.model, shrunk.summary)
 
 
@@ -90,3 +98,7 @@ def _calibration(model: Model, settings: Settings) -> Dataset | None:
     raise UsageError(
         f"{model.path.name} is a float model: give data to calibrate it with --calibration data.npz"
     )
+
+
+def _first(data: Dataset, samples: int) -> Dataset:
+    return Dataset(tuple(array[:samples] for array in data.inputs))

@@ -13,10 +13,11 @@ from edgeprune.graph.ir import Array
 from edgeprune.plan import Objective
 from edgeprune.progress import Progress
 
-__all__ = ["Fitted", "fit_program", "over_budget", "spent"]
+__all__ = ["Fitted", "fit_program", "missed", "over_budget", "spent", "worst_excess"]
 
-_ATTEMPTS = 4
-_FIRST_GUESS_OF_STACK_BYTES = 512
+_ATTEMPTS = 5
+_FIRST_GUESS_OF_STACK_BYTES = 256
+_NOTICEABLE = 1.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,34 +41,39 @@ def fit_program(
     directory: Path,
     progress: Progress,
 ) -> Fitted:
-    """Plan, link, run and compare; where the measurement misses the budget, plan again with tighter limits.
+    """Plan, link, run and compare; where the measurement misses the budget, plan again with other limits.
 
     The plan limits the arena and the kernels' estimated flash, the budget the linked image with its stack; the
-    difference is learnt from each measurement. `sample` is one stored inference, or None for zeros.
+    difference is learnt from each measurement. Where time is missed, the fastest kernels that the memory allows are
+    tried, whatever is optimized. `sample` is one stored inference, or None for zeros. A network that does not fit
+    comes with the program whose worst excess over a limit is least.
     """
     limits = Objective(optimize, budget.flash_bytes, _less(budget.ram_bytes, _FIRST_GUESS_OF_STACK_BYTES))
-    best: Fitted | None = None
+    found: list[Fitted] = []
+    tried: set[Objective] = set()
     for attempt in range(_ATTEMPTS):
-        try:
-            built = compile_network(onnx, name, device, limits, directory / f"attempt_{attempt}", progress)
-        except OverBudget as error:
-            if best is None:
-                free = Objective("ram" if budget.ram_bytes is not None else optimize)
-                built = compile_network(onnx, name, device, free, directory / "smallest", progress)
-                cost = _measure(built, sample, progress)
-                return Fitted(built, cost, cost.fits(budget), str(error))
-            return Fitted(best.build, best.cost, False, str(error))
-        cost = _measure(built, sample, progress)
-        found = Fitted(built, cost, cost.fits(budget))
-        if found.fits:
-            return found
-        best = found
-        tighter = _tightened(limits, built, cost, budget)
-        if tighter == limits:
+        if limits in tried:
             break
-        limits = tighter
-    assert best is not None
-    return best
+        tried.add(limits)
+        binds = None
+        place = directory / f"attempt_{attempt}"
+        try:
+            built = compile_network(onnx, name, device, limits, place, progress)
+        except OverBudget as error:
+            binds = str(error)
+            # The refused plan stands for every larger one: only the smallest arena can still fit.
+            limits = Objective("ram", limits.flash_bytes)
+            if limits in tried:
+                break
+            tried.add(limits)
+            built = compile_network(onnx, name, device, limits, place / "least", progress)
+        cost = _measure(built, sample, progress)
+        fits = cost.fits(budget)
+        found.append(Fitted(built, cost, fits, None if fits else binds))
+        if fits:
+            break
+        limits = _corrected(limits, built, cost, budget, optimize)
+    return min(found, key=lambda one: (not one.fits, worst_excess(one.cost, budget)))
 
 
 def _measure(built: Build, sample: tuple[Array, ...] | None, progress: Progress) -> Cost:
@@ -77,35 +83,58 @@ def _measure(built: Build, sample: tuple[Array, ...] | None, progress: Progress)
     return measure(built, stored, progress)[1]
 
 
-def _tightened(limits: Objective, built: Build, cost: Cost, budget: Budget) -> Objective:
+def _corrected(limits: Objective, built: Build, cost: Cost, budget: Budget, optimize: str) -> Objective:
+    """The limits that leave what this build took beyond its plan: bytes outside the arena, code around kernels."""
     flash, ram = limits.flash_bytes, limits.ram_bytes
-    if budget.flash_bytes is not None and flash is not None and cost.flash_bytes > budget.flash_bytes:
+    if budget.flash_bytes is not None:
         estimate = sum(step.candidate.flash_bytes for step in built.program.steps)
-        flash = min(flash, estimate) - (cost.flash_bytes - budget.flash_bytes)
-    if budget.ram_bytes is not None and ram is not None and cost.ram_bytes > budget.ram_bytes:
-        ram = min(ram, built.program.arena_bytes) - (cost.ram_bytes - budget.ram_bytes)
-    if (flash is not None and flash <= 0) or (ram is not None and ram <= 0):
-        return limits
-    return Objective(limits.optimize, flash, ram)
+        room = max(1, budget.flash_bytes - (cost.flash_bytes - estimate))
+        flash = min(room, flash or room) if cost.flash_bytes > budget.flash_bytes else _loosened(flash, room)
+    if budget.ram_bytes is not None:
+        ram = _loosened(ram, max(1, budget.ram_bytes - (cost.ram_bytes - built.program.arena_bytes)))
+    late = budget.latency_ms is not None and (cost.latency_ms or 0.0) > budget.latency_ms
+    return Objective("latency" if late else optimize, flash, ram)
+
+
+def _loosened(limit: int | None, room: int) -> int:
+    """`room` as the new limit, unless it is hardly more than the old one: then the plan would be the same."""
+    return limit if limit is not None and limit <= room <= limit * _NOTICEABLE else room
 
 
 def _less(limit: int | None, amount: int) -> int | None:
     return None if limit is None else max(1, limit - amount)
 
 
+def worst_excess(cost: Cost, budget: Budget) -> float:
+    """The largest ratio of what is taken to its limit; 0 without limits."""
+    pairs = (
+        (cost.flash_bytes, budget.flash_bytes),
+        (cost.ram_bytes, budget.ram_bytes),
+        (cost.latency_ms, budget.latency_ms),
+    )
+    return max(
+        (taken / limit for taken, limit in pairs if taken is not None and limit is not None), default=0.0
+    )
+
+
+def missed(cost: Cost, budget: Budget) -> dict[str, str]:
+    """The limits that `cost` breaks: the report's word for each, and a phrase that says by how much."""
+    phrases = {}
+    if budget.flash_bytes is not None and cost.flash_bytes > budget.flash_bytes:
+        phrases["flash"] = f"flash {cost.flash_bytes:,} B of {budget.flash_bytes:,} B"
+    if budget.ram_bytes is not None and cost.ram_bytes > budget.ram_bytes:
+        phrases["ram"] = f"RAM {cost.ram_bytes:,} B of {budget.ram_bytes:,} B"
+    if budget.latency_ms is not None and cost.latency_ms is not None and cost.latency_ms > budget.latency_ms:
+        phrases["latency_ms"] = f"latency {cost.latency_ms:.3g} ms of {budget.latency_ms:.3g} ms"
+    return phrases
+
+
 def over_budget(fitted: Fitted, budget: Budget, why: str) -> OverBudget:
     """The refusal of a network that does not fit, with what it takes."""
-    cost = fitted.cost
-    parts = []
-    if budget.flash_bytes is not None and cost.flash_bytes > budget.flash_bytes:
-        parts.append(f"flash {cost.flash_bytes:,} B of {budget.flash_bytes:,} B")
-    if budget.ram_bytes is not None and cost.ram_bytes > budget.ram_bytes:
-        parts.append(f"RAM {cost.ram_bytes:,} B of {budget.ram_bytes:,} B")
-    if budget.latency_ms is not None and cost.latency_ms is not None and cost.latency_ms > budget.latency_ms:
-        parts.append(f"latency {cost.latency_ms:.2f} ms of {budget.latency_ms:g} ms")
+    parts = missed(fitted.cost, budget).values()
     needs = "it needs " + ", ".join(parts) if parts else "it does not fit"
     binds = f"; {fitted.binds}" if fitted.binds else ""
-    return OverBudget(f"over budget: {needs}, and {why}{binds}", spent(cost))
+    return OverBudget(f"over budget: {needs}, and {why}{binds}", spent(fitted.cost))
 
 
 def spent(cost: Cost) -> dict[str, float]:

@@ -1,36 +1,28 @@
-"""Pruning a network until its linked and executed build fits: decide, cut, measure, tighten, then fine-tune.
-
-Sizes and instruction counts hardly depend on what the weights are, so the widths are settled on untrained cuts,
-in seconds each; only then is the network trained, and measured once more.
-"""
+"""Pruning a network until its linked and executed build fits: widths settled on untrained cuts, then training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from edgeprune.best_case import best_case_costs
-from edgeprune.compile import Cost
 from edgeprune.config import Budget, Settings
-from edgeprune.costs import CostTable
 from edgeprune.device import Device
-from edgeprune.errors import OverBudget
 from edgeprune.fit import Fitted, over_budget, spent
+from edgeprune.forecast import Forecast
 from edgeprune.graph.skeleton import Skeleton
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
+from edgeprune.prune import Coupling, analyse, criteria, gather, group_widths, measure, weighted_layers
 from edgeprune.report import PruningSummary
-
-if TYPE_CHECKING:
-    from edgeprune.prune import Choice, Coupling, Limits
+from edgeprune.settle import Settled, Subject, settle
+from edgeprune.train import DEFAULT_STEPS, fine_tune
 
 __all__ = ["Shrunk", "shrink"]
 
-_ROUNDS = 8
 _CRITERION = "magnitude"
-_SAFETY = 0.995
-"""Share of what a missed limit leaves that the next round aims at, so that rounds converge from below."""
+_TRAININGS = 3
+"""Training moves values, and with them channels that turn out constant and the weights that kernels admit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,129 +40,83 @@ def shrink(
     device: Device,
     budget: Budget,
     settings: Settings,
-    fit: Callable[[Model, str], Fitted],
+    draft: Callable[[Model, Budget, str], Fitted],
+    fit: Callable[[Model, Budget, str], Fitted],
     progress: Progress,
 ) -> Shrunk:
-    """Cut channels of `model` until `fit` says that the budget holds, and train what is left.
+    """Cut channels of `model` until the budget holds as measured, and train what is left.
+
+    Args:
+        model: The network, from a recipe.
+        unpruned: What it takes whole; more than the budget.
+        device: What it is built for.
+        budget: The limits.
+        settings: How to prune and train.
+        draft: Builds a network whose values do not matter, within a budget, in a folder of this name.
+        fit: Builds a network for good, likewise.
+        progress: Told of every round.
 
     Raises:
         OverBudget: no widths fit; the sentence names what binds, `nearest` what would fit.
     """
-    from edgeprune.prune import analyse, group_widths, weighted_layers
-    from edgeprune.train import DEFAULT_STEPS, fine_tune
-
-    assert model.module is not None
     with progress.task("finding coupled channels"):
+        assert model.module is not None
         coupling = analyse(model.module, model.example_inputs, settings.ignore)
     if not coupling.groups:
         raise over_budget(unpruned, budget, "none of its channels can be pruned")
-    widths = group_widths(coupling, minimum=settings.minimum)
-    skeleton = Skeleton(unpruned.build.whole, weighted_layers(coupling), widths)
-    table = best_case_costs(skeleton, device, unpruned)
-    cut = _settle(model, coupling, table, device, budget, settings, fit, progress)
-    if not settings.train:
-        return Shrunk(cut.model, cut.fitted, _summary(coupling, cut, 0, unpruned))
-    steps = DEFAULT_STEPS if settings.effort is None else settings.effort
-    assert cut.model.module is not None
-    trained = fine_tune(
-        cut.model, cut.model.module, steps, seed=settings.seed, teacher=model.module, progress=progress
+    subject = _subject(model, coupling, unpruned, device, settings, draft, progress)
+    limits = budget if unpruned.cost.latency_ms is not None else replace(budget, latency_ms=None)
+    forecast, rounds = Forecast(limits, subject.table.cycles_per_ms), 0
+    for number in range(_TRAININGS):
+        settled = settle(subject, forecast, progress)
+        rounds += settled.rounds
+        tuned, steps = _trained(settled, model, settings, progress)
+        fitted = fit(tuned, budget, f"trained_{number}")
+        if fitted.fits:
+            return Shrunk(tuned, fitted, _summary(coupling, settled, rounds, steps, unpruned))
+        progress.say("training moved the network over the budget again; cutting more")
+        forecast = settled.forecast.after(settled.trial.choice.resources, fitted.cost)
+    raise over_budget(
+        fitted, budget, f"training moved it over the budget {_TRAININGS} times: leave it more room"
     )
-    tuned = replace(cut.model, module=trained)
-    fitted = fit(tuned, "trained")
-    if not fitted.fits:
-        raise over_budget(
-            fitted, budget, "training moved the network over the budget again: leave it more room"
-        )
-    return Shrunk(tuned, fitted, _summary(coupling, cut, steps, unpruned))
 
 
-@dataclass(frozen=True, eq=False)
-class _Cut:
-    """An untrained cut that fits."""
-
-    model: Model
-    fitted: Fitted
-    widths: Mapping[str, int]
-    rounds: int
-
-
-def _settle(
+def _subject(
     model: Model,
     coupling: Coupling,
-    table: CostTable,
+    unpruned: Fitted,
     device: Device,
-    budget: Budget,
     settings: Settings,
-    fit: Callable[[Model, str], Fitted],
+    draft: Callable[[Model, Budget, str], Fitted],
     progress: Progress,
-) -> _Cut:
-    """Choose widths, cut, link and run, and tighten what was missed, until the measurement fits."""
-    from edgeprune.prune import best, choose, criteria, gather, measure, prune, recalibrate
-
+) -> Subject:
+    """The network with what its channels cost and are worth."""
     assert model.module is not None
-    assert model.training is not None
+    widths = group_widths(coupling, minimum=settings.minimum)
+    with progress.task("pricing widths"):
+        skeleton = Skeleton(unpruned.build.whole, weighted_layers(coupling), widths)
+        table = best_case_costs(skeleton, device, unpruned)
     data = gather(model, seed=settings.seed)
     with progress.task("ranking channels"):
         scores = criteria()[_CRITERION].score(model.module, coupling, data)
     curves = measure(model.module, coupling, scores, table.widths, data, progress)
-    limits = _limits(budget, device)
-    last: Fitted | None = None
-    for number in range(1, _ROUNDS + 1):
-        choice = _chosen(lambda: choose(curves, table, limits), table, device)  # noqa: B023 - called at once
-        module = prune(model.module, coupling, best(scores, choice.widths))
-        recalibrate(module, data.batches)
-        cut = replace(model, module=module)
-        last = fit(cut, f"round_{number}")
-        if last.fits:
-            return _Cut(cut, last, choice.widths, number)
-        progress.say(f"round {number}: {_text(last.cost)} misses the budget; tightening")
-        limits = _tightened(limits, choice, last.cost, budget, device)
-    assert last is not None
-    raise over_budget(last, budget, f"{_ROUNDS} rounds of pruning did not reach it")
+    return Subject(model, coupling, table, scores, curves, data, draft)
 
 
-def _chosen(choose: Callable[[], Choice], table: CostTable, device: Device) -> Choice:
-    """The solver's choice; its refusal carries the nearest network's cost into the report."""
-    from edgeprune.prune import NothingFits
-
-    try:
-        return choose()
-    except NothingFits as error:
-        nearest = error.infeasible.nearest
-        found: dict[str, float] = {"flash": nearest.flash_bytes, "ram": nearest.ram_bytes}
-        if device.emulator is not None:
-            found["latency_ms"] = nearest.cycles / table.cycles_per_ms
-        raise OverBudget(str(error), found) from error
+def _trained(settled: Settled, model: Model, settings: Settings, progress: Progress) -> tuple[Model, int]:
+    """The settled cut after training, and how many steps that took."""
+    cut = settled.trial.model
+    if not settings.train:
+        return cut, 0
+    steps = DEFAULT_STEPS if settings.effort is None else settings.effort
+    assert cut.module is not None
+    module = fine_tune(cut, cut.module, steps, seed=settings.seed, teacher=model.module, progress=progress)
+    return replace(cut, module=module), steps
 
 
-def _limits(budget: Budget, device: Device) -> Limits:
-    from edgeprune.prune import Limits
-
-    cycles = None if budget.latency_ms is None else int(budget.latency_ms * device.clock_hz / 1000)
-    return Limits(budget.flash_bytes, budget.ram_bytes, cycles if device.emulator is not None else None)
-
-
-def _tightened(limits: Limits, choice: Choice, cost: Cost, budget: Budget, device: Device) -> Limits:
-    """Lower each missed limit by what it was missed by, from what the table believed the choice takes."""
-    believed = choice.resources
-    flash, ram, cycles = limits.flash_bytes, limits.ram_bytes, limits.cycles
-    if flash is not None and budget.flash_bytes is not None and cost.flash_bytes > budget.flash_bytes:
-        flash = min(flash, int(believed.flash_bytes * _SAFETY * budget.flash_bytes / cost.flash_bytes))
-    if ram is not None and budget.ram_bytes is not None and cost.ram_bytes > budget.ram_bytes:
-        ram = min(ram, believed.ram_bytes - (cost.ram_bytes - budget.ram_bytes))
-    if cycles is not None and budget.latency_ms is not None and (cost.latency_ms or 0) > budget.latency_ms:
-        assert cost.latency_ms is not None
-        cycles = min(cycles, int(believed.cycles * _SAFETY * budget.latency_ms / cost.latency_ms))
-    return replace(limits, flash_bytes=flash, ram_bytes=ram, cycles=cycles)
-
-
-def _summary(coupling: Coupling, cut: _Cut, steps: int, unpruned: Fitted) -> PruningSummary:
-    groups = tuple(
-        (group.name, group.size, cut.widths.get(group.name, group.size)) for group in coupling.groups
-    )
-    return PruningSummary(groups, 0, coupling.frozen, cut.rounds, steps, _CRITERION, spent(unpruned.cost))
-
-
-def _text(cost: Cost) -> str:
-    latency = "" if cost.latency_ms is None else f", {cost.latency_ms:.2f} ms"
-    return f"flash {cost.flash_bytes:,} B, RAM {cost.ram_bytes:,} B{latency}"
+def _summary(
+    coupling: Coupling, settled: Settled, rounds: int, steps: int, unpruned: Fitted
+) -> PruningSummary:
+    widths = settled.trial.choice.widths
+    groups = tuple((group.name, group.size, widths.get(group.name, group.size)) for group in coupling.groups)
+    return PruningSummary(groups, 0, coupling.frozen, rounds, steps, _CRITERION, spent(unpruned.cost))

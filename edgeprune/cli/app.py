@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
@@ -275,4 +276,7 @@ def demo(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     catch_sigterm()
+    # Read by the threads of torch and ONNX Runtime when they are loaded, which is later: between pieces of work
+    # they would spin, and on cores that others use as well that halves the speed of everyone.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app(args=None if arguments is None else list(arguments), prog_name="edgeprune")

@@ -128,7 +128,7 @@ def _linear(
 
 
 def _weighted(name: str, step: _Step, skeleton: Skeleton, kernels: KernelCosts) -> list[LayerCost]:
-    """A Conv, ConvTranspose or FullyConnected: one table per pair of an input and an output group.
+    """One table per pair of an input and an output group.
 
     With several groups on a side, each table assumes that the others keep the same share of their channels,
     and holds its group's part of the whole: exact where costs are affine in the channels.

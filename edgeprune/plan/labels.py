@@ -24,8 +24,8 @@ __all__ = ["FROZEN", "WEIGHTED", "group_numbers", "label_activations"]
 FROZEN = 0
 """The number of elements that belong to no group."""
 
-WEIGHTED = ("Conv", "ConvTranspose", "FullyConnected")
-"""Operators with weights [out, ..., in], and channels on the last axis of input and output."""
+WEIGHTED = ("Conv", "ConvTranspose", "FullyConnected", "Gru", "Lstm", "Rnn")
+"""Operators with weights, and channels on the last axis of input and outputs."""
 
 MOVES = ("DepthToSpace", "SpaceToDepth")
 ELEMENTWISE = (
@@ -55,7 +55,8 @@ def label_activations(skeleton: Skeleton) -> dict[str, Labels]:
     for node in skeleton.graph.nodes:
         if node.op in WEIGHTED and node.name in skeleton.layers:
             channels = [numbers.get(group or "", FROZEN) for group in skeleton.layers[node.name].outputs]
-            known[node.output.name] = _on_last_axis(np.array(channels, np.int32), node.output)
+            for tensor in node.outputs:
+                known[tensor.name] = _on_last_axis(np.array(channels, np.int32), tensor)
             continue
         for tensor, labels in zip(node.outputs, _through(node, known), strict=True):
             known[tensor.name] = labels

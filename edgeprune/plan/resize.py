@@ -16,11 +16,13 @@ __all__ = ["resized"]
 
 
 def resized(node: Node, inputs: int, outputs: int) -> Node:
-    """`node` (a Conv, ConvTranspose or FullyConnected) with so many input and output channels.
+    """`node` (a Conv, ConvTranspose, FullyConnected, Gru, Lstm or Rnn) with so many input and output channels.
 
     Of a grouped convolution whose channels shrink, groups go as a whole where that is possible (always in a
     depthwise one, whose inputs and outputs shrink together), and groups get narrower otherwise.
     """
+    if "hidden" in node.attrs:
+        return _recurrent(node, inputs, outputs)
     x, w, b = node.inputs
     attrs: dict[str, AttributeValue] = dict(node.attrs)
     group = node.int("group") if "group" in attrs else 1
@@ -36,6 +38,28 @@ def resized(node: Node, inputs: int, outputs: int) -> Node:
         ),
         outputs=(_with_last(node.output, outputs),),
         attrs=attrs,
+    )
+
+
+def _recurrent(node: Node, inputs: int, hidden: int) -> Node:
+    """A recurrent layer: rows of weights go with the hidden units, in every gate and direction."""
+    x, w, r, b, *states = node.inputs
+    before = node.int("hidden")
+    rows = w.shape[0] // before * hidden
+    return replace(
+        node,
+        inputs=(
+            _with_last(x, inputs),
+            _with_shape(w, (rows, inputs)),
+            _with_shape(r, (rows, hidden)),
+            _with_shape(b, (b.shape[0] // before * hidden,)),
+            *(
+                _with_last(s, hidden) if s.value is None else _with_shape(s, (*s.shape[:-1], hidden))
+                for s in states
+            ),
+        ),
+        outputs=tuple(_with_last(tensor, hidden) for tensor in node.outputs),
+        attrs={**node.attrs, "hidden": hidden},
     )
 
 

@@ -7,7 +7,7 @@ loss, `choose` picks widths within limits, `best` turns them into a plan, `prune
 from edgeprune.prune.analyse import analyse
 from edgeprune.prune.batch_norm import recalibrate
 from edgeprune.prune.calibration import Calibration, gather
-from edgeprune.prune.choose import Choice, choose
+from edgeprune.prune.choose import Choice, choice_at, choose, narrowest
 from edgeprune.prune.coupling import Coupling, Group, PruningPlan, group_widths, weighted_layers
 from edgeprune.prune.importance import best, criteria
 from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, resources
@@ -28,11 +28,13 @@ __all__ = [
     "Resources",
     "analyse",
     "best",
+    "choice_at",
     "choose",
     "criteria",
     "gather",
     "group_widths",
     "measure",
+    "narrowest",
     "prune",
     "recalibrate",
     "resources",

@@ -15,7 +15,7 @@ from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, b
 from edgeprune.prune.programme import Programme
 from edgeprune.prune.sensitivity import Curves
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "choice_at", "choose", "narrowest"]
 
 _WORDS = {"flash_bytes": "flash", "ram_bytes": "RAM", "cycles": "cycles", "macs": "multiply-accumulates"}
 
@@ -50,8 +50,19 @@ def choose(curves: Curves, table: CostTable, limits: Limits, time_limit_s: float
     widths = programme.least_loss(curves, limits, time_limit_s)
     if widths is None:
         raise _nothing_fits(programme, table, limits, time_limit_s)
+    return choice_at(curves, table, widths)
+
+
+def choice_at(curves: Curves, table: CostTable, widths: Mapping[str, int]) -> Choice:
+    """These widths as a choice, with their predicted loss and resources."""
     loss = sum(curves[name][width] for name, width in widths.items() if name in curves)
     return Choice(widths, loss, resources(table, widths))
+
+
+def narrowest(curves: Curves, table: CostTable) -> Choice:
+    """The smallest network there is: every group that has a curve at its fewest channels."""
+    widths = {name: options[0 if name in curves else -1] for name, options in table.widths.items()}
+    return choice_at(curves, table, widths)
 
 
 def _nothing_fits(programme: Programme, table: CostTable, limits: Limits, time_limit_s: float) -> NothingFits:

@@ -119,10 +119,14 @@ class Labels:
                 self.tie(known.labels, labels)
         self.pieces.append(Piece(operand.state, dim, role, labels))
 
-    def layer(self, weight: Operand, inputs: torch.Tensor, outputs: torch.Tensor) -> None:
-        """Note the channels of the weighted layer that owns `weight`."""
+    def layer(self, weight: Operand, inputs: torch.Tensor, outputs: torch.Tensor, number: int = 1) -> None:
+        """Note the channels of the weighted layer that owns `weight`.
+
+        The second and further of a module's stacked layers are named as ONNX's nodes are: lstm, lstm_2 ...
+        """
         if weight.state is not None:
-            self._layers.setdefault(weight.state.rpartition(".")[0], (inputs, outputs))
+            name = weight.state.rpartition(".")[0]
+            self._layers.setdefault(name if number == 1 else f"{name}_{number}", (inputs, outputs))
 
     def settle(self) -> None:
         """Turn parameters read as data into pieces, where their channels lie along one dimension."""

@@ -1,4 +1,4 @@
-"""LSTM and GRU layers: input channels, and hidden units in every gate, layer and direction at once."""
+"""LSTM, GRU and plain recurrent layers: input channels, and hidden units in every gate, layer and direction at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["RULES"]
 
 
 def _recurrent(gates: int) -> Rule:
-    """The rule of a layer whose parameters stack `gates` blocks of hidden units: 4 for LSTM, 3 for GRU."""
+    """The rule of a layer whose parameters stack `gates` blocks of hidden units: LSTM 4, GRU 3, else 1."""
 
     def rule(call: Call, labels: Labels) -> Output:
         parameters: list[Operand] = call.arguments["params"]
@@ -30,6 +30,7 @@ def _recurrent(gates: int) -> Rule:
             for bias in biases:
                 labels.piece(bias, 0, hidden.repeat(gates), "produces")
             if (start // size + 1) % directions == 0:
+                labels.layer(from_input, inputs, hidden, start // size // directions + 1)
                 inputs = hidden.repeat(directions)
         states = call.arguments["hx"]
         for state in states if isinstance(states, list) else [states]:
@@ -40,4 +41,9 @@ def _recurrent(gates: int) -> Rule:
     return rule
 
 
-RULES: dict[str, Rule] = {"aten.lstm.input": _recurrent(4), "aten.gru.input": _recurrent(3)}
+RULES: dict[str, Rule] = {
+    "aten.lstm.input": _recurrent(4),
+    "aten.gru.input": _recurrent(3),
+    "aten.rnn_tanh.input": _recurrent(1),
+    "aten.rnn_relu.input": _recurrent(1),
+}

@@ -1,0 +1,99 @@
+"""What the cost table believes against what builds take, and the limits by the table that this teaches.
+
+The table is right about what a width saves and less so about the sum: it takes every resource at its best, while one
+program must keep all limits at once, and layers share code. So a budget, which is on the measured build, becomes a
+limit on the table's figures anew after each build. Between a build that held the limit and one that missed it the
+relation is taken as a straight line; beyond a single one its slope is 1 for bytes, and a fixed ratio for cycles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from edgeprune.compile import Cost
+from edgeprune.config import Budget
+from edgeprune.prune.limits import Limits, Resources
+
+__all__ = ["Forecast"]
+
+_AIM = 0.998
+"""Share of a limit that is aimed at once a build has missed it."""
+_STEEPEST = 3.0
+"""How many times steeper or flatter than expected a line through two misses may be: beyond, it is noise."""
+_LEAST = 0.05
+"""Limits by the table stay above this share of the budget: a figure near nothing says nothing about what is near."""
+_TRUSTED_MISSES = 2
+"""After more misses than this, limits stay between what held and what missed."""
+
+
+@dataclass(frozen=True)
+class _Point:
+    """One resource of one build."""
+
+    believed: float
+    measured: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A budget, and the builds seen so far: what the table believed of each and what it took."""
+
+    budget: Budget
+    cycles_per_ms: float
+    seen: tuple[tuple[Resources, Cost], ...] = ()
+
+    def after(self, believed: Resources, cost: Cost) -> Forecast:
+        """The forecast that knows one build more."""
+        return replace(self, seen=(*self.seen, (believed, cost)))
+
+    def limits(self) -> Limits:
+        """What widths may take by the table, so that their build is likely to keep the budget."""
+        budget = self.budget
+        flash = [_Point(believed.flash_bytes, cost.flash_bytes) for believed, cost in self.seen]
+        ram = [_Point(believed.ram_bytes, cost.ram_bytes) for believed, cost in self.seen]
+        cycles = [
+            _Point(believed.cycles, cost.latency_ms * self.cycles_per_ms)
+            for believed, cost in self.seen
+            if cost.latency_ms is not None
+        ]
+        return Limits(
+            None if budget.flash_bytes is None else _limit(budget.flash_bytes, flash, in_proportion=False),
+            None if budget.ram_bytes is None else _limit(budget.ram_bytes, ram, in_proportion=False),
+            None
+            if budget.latency_ms is None
+            else _limit(budget.latency_ms * self.cycles_per_ms, cycles, in_proportion=True),
+        )
+
+
+def _limit(budget: float, points: Sequence[_Point], *, in_proportion: bool) -> int:
+    """The figure by the table at which a build is expected to take `budget`."""
+    missed = sorted((p for p in points if p.measured > budget), key=lambda p: p.believed)
+    if not missed:
+        # A build may take what others leave it, so that holding a limit narrowly says nothing against the table.
+        return int(
+            max([budget, *(p.believed + (budget - p.measured) * _natural(p, in_proportion) for p in points)])
+        )
+    aim, high = budget * _AIM, missed[0]
+    limit = high.believed - (high.measured - aim) * _slope(missed, in_proportion)
+    held = [p for p in points if p.measured <= budget and p.believed < high.believed]
+    if held:
+        low = max(held, key=lambda p: p.believed)
+        share = max(0.0, aim - low.measured) / (high.measured - low.measured)
+        between = low.believed + share * (high.believed - low.believed)
+        limit = between if len(missed) > _TRUSTED_MISSES else max(between, limit)
+    return max(1, int(budget * _LEAST), int(min(limit, high.believed - 1)))
+
+
+def _natural(point: _Point, in_proportion: bool) -> float:
+    return point.believed / point.measured if in_proportion and point.measured > 0 else 1.0
+
+
+def _slope(missed: Sequence[_Point], in_proportion: bool) -> float:
+    """Believed over measured near the lowest of the misses, from the two lowest where they agree with it."""
+    natural = _natural(missed[0], in_proportion)
+    for other in missed[1:]:
+        if other.believed > missed[0].believed and other.measured > missed[0].measured:
+            slope = (other.believed - missed[0].believed) / (other.measured - missed[0].measured)
+            return min(max(slope, natural / _STEEPEST), natural * _STEEPEST)
+    return natural

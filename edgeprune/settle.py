@@ -1,0 +1,180 @@
+"""Settling the widths of a network: choose, cut, link and run, learn from the measurement, and choose again.
+
+Sizes and cycles hardly depend on what the weights are, so widths are settled on untrained cuts, in seconds each. No
+refusal is believed that was not measured: where the table holds a budget for impossible, the network that it holds
+for nearest is built, then the smallest there is, and only if that one misses the budget is it over budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from edgeprune.config import Budget
+from edgeprune.costs import CostTable
+from edgeprune.errors import OverBudget
+from edgeprune.fit import Fitted, missed, spent, worst_excess
+from edgeprune.forecast import Forecast
+from edgeprune.model.model import Model
+from edgeprune.progress import Progress
+from edgeprune.prune import (
+    Calibration,
+    Choice,
+    Coupling,
+    Curves,
+    NothingFits,
+    best,
+    choice_at,
+    choose,
+    narrowest,
+    prune,
+    recalibrate,
+)
+from edgeprune.prune.importance import Scores
+
+__all__ = ["Settled", "Subject", "Trial", "settle"]
+
+_ROUNDS = 8
+_ROUNDS_WITHOUT_ANY_FIT = 5
+"""After this many the smallest network is built, so that the rest searches between what fits and what does not."""
+_REFINEMENTS = 2
+"""How often widths of less predicted loss are tried after some have fitted."""
+_WORTHWHILE = 0.97
+"""A refinement must promise at most this share of the predicted loss, or keep as many channels more at no loss."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network to be cut, and all that is known about its channels.
+
+    `build` fits a cut to a budget; its last argument names the folder that is built in.
+    """
+
+    model: Model
+    coupling: Coupling
+    table: CostTable
+    scores: Scores
+    curves: Curves
+    data: Calibration
+    build: Callable[[Model, Budget, str], Fitted]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A cut, untrained, and what its build takes."""
+
+    choice: Choice
+    model: Model
+    fitted: Fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """The cut that fits, how many were built, and what they taught."""
+
+    trial: Trial
+    rounds: int
+    forecast: Forecast
+
+
+def settle(subject: Subject, forecast: Forecast, progress: Progress) -> Settled:
+    """The widths of least predicted loss found whose build keeps the budget of `forecast`.
+
+    Raises:
+        OverBudget: the smallest network misses it, as measured; `nearest` is what the nearest build takes.
+    """
+    trials: list[Trial] = []
+    while len(trials) < _ROUNDS:
+        fitting = [trial for trial in trials if trial.fitted.fits]
+        if len(fitting) > _REFINEMENTS:
+            break
+        choice = _next(subject, forecast, trials)
+        if choice is None:
+            break
+        trial = _build(subject, choice, forecast.budget, f"round_{len(forecast.seen)}")
+        trials.append(trial)
+        forecast = forecast.after(choice.resources, trial.fitted.cost)
+        if not trial.fitted.fits:
+            phrases = " and ".join(missed(trial.fitted.cost, forecast.budget).values())
+            progress.say(f"round {len(trials)} misses the budget: {phrases}")
+    fitting = [trial for trial in trials if trial.fitted.fits]
+    if not fitting:
+        raise _refusal(subject, trials, forecast.budget)
+    return Settled(min(fitting, key=lambda trial: _rank(trial.choice)), len(trials), forecast)
+
+
+def _next(subject: Subject, forecast: Forecast, trials: list[Trial]) -> Choice | None:
+    """What to build next; None where nothing is left that could fit, or that could be better than what does."""
+    fitting = min((trial.choice for trial in trials if trial.fitted.fits), key=_rank, default=None)
+    tried = [dict(trial.choice.widths) for trial in trials]
+    fallbacks = [narrowest(subject.curves, subject.table)]
+    choice: Choice | None = None
+    if fitting is not None or len(trials) < _ROUNDS_WITHOUT_ANY_FIT or dict(fallbacks[0].widths) in tried:
+        try:
+            choice = choose(subject.curves, subject.table, forecast.limits())
+        except NothingFits as error:
+            fallbacks.insert(0, choice_at(subject.curves, subject.table, error.infeasible.widths))
+    if fitting is not None:
+        return choice if choice is not None and _is_better(choice, fitting) else None
+    left = [one for one in (choice, *fallbacks) if one is not None and dict(one.widths) not in tried]
+    return left[0] if left else None
+
+
+def _rank(choice: Choice) -> tuple[float, int]:
+    """Least predicted loss first; of equal ones, the most channels."""
+    return choice.predicted_loss, -sum(choice.widths.values())
+
+
+def _is_better(choice: Choice, other: Choice) -> bool:
+    """Whether `choice` promises enough over `other` to be worth a build."""
+    if choice.predicted_loss < _WORTHWHILE * other.predicted_loss:
+        return True
+    kept, other_kept = (sum(one.widths.values()) for one in (choice, other))
+    return choice.predicted_loss <= other.predicted_loss and _WORTHWHILE * kept > other_kept
+
+
+def _build(subject: Subject, choice: Choice, budget: Budget, folder: str) -> Trial:
+    assert subject.model.module is not None
+    module = prune(subject.model.module, subject.coupling, best(subject.scores, choice.widths))
+    recalibrate(module, subject.data.batches)
+    cut = replace(subject.model, module=module)
+    return Trial(choice, cut, subject.build(cut, budget, folder))
+
+
+def _refusal(subject: Subject, trials: list[Trial], budget: Budget) -> OverBudget:
+    """Which limits even the smallest network misses, each tried alone, and the nearest build of all."""
+    smallest = min(trials, key=lambda trial: sum(trial.choice.widths.values()))
+    alone: list[str] = []
+    for word, limit in _single_limits(budget).items():
+        if word in missed(smallest.fitted.cost, budget):
+            found = subject.build(smallest.model, limit, f"smallest_{word}")
+            alone += missed(found.cost, limit).values()
+            alone += [found.binds] if word in missed(found.cost, limit) and found.binds else []
+    nearest = min((trial.fitted.cost for trial in trials), key=lambda cost: worst_excess(cost, budget))
+    takes = ", ".join(missed(nearest, budget).values())
+    reason = (
+        f"even the smallest network that pruning leaves needs {', '.join(alone)}"
+        if alone
+        else f"the smallest network that pruning leaves keeps each limit, but not all at once: at best {takes}"
+    )
+    return OverBudget(f"over budget: {reason}{_held_back(subject.coupling)}", spent(nearest))
+
+
+def _single_limits(budget: Budget) -> Mapping[str, Budget]:
+    """Each limit of `budget` as a budget of its own, by the report's words."""
+    single = {
+        "flash": Budget(flash_bytes=budget.flash_bytes),
+        "ram": Budget(ram_bytes=budget.ram_bytes),
+        "latency_ms": Budget(latency_ms=budget.latency_ms),
+    }
+    return {word: limit for word, limit in single.items() if limit != Budget()}
+
+
+def _held_back(coupling: Coupling) -> str:
+    """Which layers pruning could not touch, where there are any besides the last."""
+    kept = {name: why for name, why in coupling.frozen.items() if "output" not in why}
+    if not kept:
+        return ""
+    name, why = next(iter(kept.items()))
+    others = f" and {len(kept) - 1} more" if len(kept) > 1 else ""
+    return f"; layer {name!r}{others} keeps all its channels: {why}"
