@@ -33,7 +33,7 @@ from edgeprune.model import Model, load_model
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prove import Proof, prove
 from edgeprune.report import Findings, make_report
-from edgeprune.runners import board_project, check_core, choose_runner, own_driver, wants_project
+from edgeprune.runners import bundle_project, check_core, choose_runner, wants_project
 from edgeprune.seeding import seeded
 from edgeprune.verify.choose_samples import choose_samples
 
@@ -87,10 +87,7 @@ def _contents(
     network: Network, proof: Proof, report: dict[str, Any], settings: Settings, place: Path
 ) -> Contents:
     own_device = Path(settings.device)
-    firmware: dict[str, str] = {}
-    if wants_project(place, settings.board_firmware):
-        project = board_project(network.build.image, proof.measurement.stack_bytes)
-        firmware = project | own_driver(place)
+    image, stack_bytes = network.build.image, proof.measurement.stack_bytes
     return Contents(
         library=network.build.sources.files,
         onnx=network.build.onnx,
@@ -98,7 +95,7 @@ def _contents(
         outputs=proof.measurement.outputs,
         report=report,
         device_toml=own_device.read_text(encoding="utf-8") if own_device.is_file() else None,
-        firmware=firmware,
+        firmware=bundle_project(image, stack_bytes, place, settings.board_firmware),
     )
 
 

@@ -27,9 +27,9 @@ __all__ = [
     "RING_BYTES",
     "Line",
     "board_project",
+    "bundle_project",
     "check_core",
     "fingerprint",
-    "own_driver",
     "wants_project",
 ]
 
@@ -135,15 +135,20 @@ def wants_project(bundle: Path, asked: bool) -> bool:
     return asked or (bundle / FOLDER / _DRIVER).is_file()
 
 
-def own_driver(bundle: Path) -> dict[str, str]:
-    """board.c of the bundle that is about to be replaced: the user may have written it, so it stays as it is.
+def bundle_project(image: Image, stack_bytes: int, bundle: Path, asked: bool) -> dict[str, str]:
+    """Texts of the project that a bundle gets, by file name; none if `wants_project` says so.
+
+    board.c of the bundle that is about to be replaced stays as it is: the user may have written it.
 
     Raises:
-        UsageError: it is not text.
+        UsageError: the device is not a Cortex-M; that file is not text.
     """
+    if not wants_project(bundle, asked):
+        return {}
     path = bundle / FOLDER / _DRIVER
     try:
-        return {_DRIVER: path.read_text(encoding="utf-8")} if path.is_file() else {}
+        own = {_DRIVER: path.read_text(encoding="utf-8")} if path.is_file() else {}
+        return board_project(image, stack_bytes) | own
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} would be replaced and cannot be kept: {error}; move it away") from None
 

@@ -136,6 +136,22 @@ def test_an_inference_that_hangs_ends_at_the_time_limit(tmp_path: Path) -> None:
         answers(found, image, inputs(1))
 
 
+def test_the_driver_in_the_documentation_works(tmp_path: Path) -> None:
+    """On QEMU's STM32F405, whose USART2, RCC and GPIO have the addresses of the STM32F446."""
+    device = load_device("nucleo-f446re")
+    assert device.emulator is not None
+    image = build(fake_sources(), device, tmp_path)
+    project = write_project(image, STACK_BYTES, tmp_path / "board")
+    text = (Path(__file__).parents[2] / "docs/boards.md").read_text()
+    (project / "board.c").write_text(text[text.index('#include "serial_board.h"') :].partition("```")[0])
+    elf = make_firmware(project)
+    stm32f405 = replace(device, emulator=replace(device.emulator, machine="netduinoplus2"))
+    with board_on_tcp(elf, stm32f405, uart=1) as port, board(port) as found:
+        measurement = answers(found, image, inputs())
+    assert np.array_equal(measurement.outputs[0], expected(inputs()))
+    assert measurement.measured_clock_hz == 16_000_000
+
+
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 

@@ -30,12 +30,12 @@ def make_firmware(project: Path) -> Path:
 
 
 @contextmanager
-def board_on_tcp(elf: Path, device: Device, options: tuple[str, ...] = ()) -> Iterator[str]:
-    """QEMU runs `elf`, with further `options`; gives its `--port`."""
+def board_on_tcp(elf: Path, device: Device, options: tuple[str, ...] = (), uart: int = 0) -> Iterator[str]:
+    """QEMU runs `elf`, with further `options`; gives the `--port` of its `uart`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         number = probe.getsockname()[1]
-    with _qemu(elf, device, f"tcp:127.0.0.1:{number},server=on,wait=off,nodelay=on", options):
+    with _qemu(elf, device, f"tcp:127.0.0.1:{number},server=on,wait=off,nodelay=on", options, uart):
         yield f"tcp:127.0.0.1:{number}"
 
 
@@ -49,11 +49,24 @@ def board_on_terminal(elf: Path, device: Device) -> Iterator[str]:
 
 
 @contextmanager
-def _qemu(elf: Path, device: Device, serial: str, options: tuple[str, ...] = ()) -> Iterator[str]:
+def _qemu(
+    elf: Path, device: Device, serial: str, options: tuple[str, ...] = (), uart: int = 0
+) -> Iterator[str]:
     """Gives what QEMU's monitor says of its character devices once the board runs."""
     assert device.emulator is not None
     command = [device.emulator.program, "-M", device.emulator.machine, "-nodefaults", "-display", "none"]
-    command += ["-nic", "none", "-serial", serial, "-monitor", "stdio", "-kernel", str(elf), *options]
+    command += [
+        "-nic",
+        "none",
+        *["-serial", "null"] * uart,
+        "-serial",
+        serial,
+        "-monitor",
+        "stdio",
+        "-kernel",
+        str(elf),
+        *options,
+    ]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
     )
@@ -61,7 +74,7 @@ def _qemu(elf: Path, device: Device, serial: str, options: tuple[str, ...] = ())
     try:
         process.stdin.write(b"info chardev\n")
         said = b""
-        while b"serial0: " not in said or not said.endswith(b"(qemu) "):
+        while f"serial{uart}: ".encode() not in said or not said.endswith(b"(qemu) "):
             piece = process.stdout.read(4096)
             assert piece, said
             said += piece

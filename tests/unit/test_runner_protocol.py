@@ -22,7 +22,7 @@ from edgeprune.errors import EnvironmentFailure, MissingTool, UsageError, Verifi
 from edgeprune.firmware import build
 from edgeprune.runners import QemuRunner, choose_runner
 from edgeprune.runners.frame import MOST_PAYLOAD, Frame, FrameReader, decode, encode, stuff, unstuff
-from edgeprune.runners.project import board_project, fingerprint, own_driver, wants_project
+from edgeprune.runners.project import board_project, bundle_project, fingerprint, wants_project
 from edgeprune.runners.protocol import Timing, connect
 from edgeprune.runners.pyocd import PyocdRunner
 from edgeprune.runners.serial import SerialRunner
@@ -249,10 +249,12 @@ def test_the_project_of_a_board_asks_for_its_driver(tmp_path: Path) -> None:
     assert "ORIGIN = 0x08000000, LENGTH = 2097152" in project["serial.ld"]
     assert "-mcpu=cortex-m4" in project["Makefile"]
     (tmp_path / "firmware").mkdir()
-    assert not wants_project(tmp_path, asked=False) and not own_driver(tmp_path)
+    assert not wants_project(tmp_path, asked=False)
+    assert bundle_project(image, 500, tmp_path, asked=False) == {}
+    assert bundle_project(image, 500, tmp_path, asked=True) == project
     (tmp_path / "firmware/board.c").write_text("mine")
     assert wants_project(tmp_path, asked=False)
-    assert own_driver(tmp_path) == {"board.c": "mine"}
+    assert bundle_project(image, 500, tmp_path, asked=False) == project | {"board.c": "mine"}
 
 
 def test_fingerprints_tell_libraries_apart() -> None:
