@@ -303,6 +303,22 @@ class Attention(nn.Module):
         return self.fc((x + self.down(F.gelu(self.up(x)))).mean(1))
 
 
+class Values(nn.Module):
+    """Attention twice, as one operator and as products: values' channels are pruned, in every head alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 16)
+        self.again, self.fc = nn.Linear(16, 12), nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, tokens, _ = x.shape
+        q, k, v = (f(x).view(n, tokens, 2, -1).transpose(1, 2) for f in (self.query, self.key, self.value))
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, tokens, -1)
+        scores = torch.softmax(q @ k.transpose(-1, -2), -1).mean(1)
+        return self.fc((scores @ self.again(y)).mean(1))
+
+
 class Unknown(nn.Module):
     """An operator without a rule freezes what it touches and nothing else."""
 
@@ -327,6 +343,7 @@ NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]]
     "Temporal": (Temporal, SIGNAL),
     "Recurrent": (Recurrent, SEQUENCE),
     "Attention": (Attention, TOKENS),
+    "Values": (Values, SEQUENCE),
 }  # fmt: skip
 
 

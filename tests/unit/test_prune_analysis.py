@@ -36,6 +36,7 @@ EXPECTED = {
     "Temporal": {"a": 8, "b": 8},
     "Recurrent": {"inner": 12, "lstm": 8, "gru": 8},
     "Attention": {"up": 16},
+    "Values": {"value": 8, "again": 12},
     "Unknown": {"b": 8},
 }
 
@@ -68,6 +69,7 @@ def test_frozen_layers_say_why() -> None:
         ("HardSlice", "stem"): "outputs would differ",
         ("SpatialGate", "gate"): "several channels",
         ("Attention", "attention"): "scaled_dot_product_attention",
+        ("Values", "query"): "sums products over them",
         ("Attention", "table"): "layer normalisation 'norm'",
         ("Unknown", "a"): "aten.cumsum.default",
         ("Residual", "head.fc"): "network's output",
