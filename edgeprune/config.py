@@ -9,7 +9,15 @@ from typing import Any, Literal, get_args
 
 from edgeprune.errors import UsageError
 
-__all__ = ["Budget", "Objective", "RunnerName", "Settings", "parse_duration_ms", "parse_size", "read_settings_file"]
+__all__ = [
+    "Budget",
+    "Objective",
+    "RunnerName",
+    "Settings",
+    "parse_duration_ms",
+    "parse_size",
+    "read_settings_file",
+]
 
 Objective = Literal["latency", "ram", "flash"]
 RunnerName = Literal["qemu", "serial", "pyocd"]
