@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -35,10 +36,10 @@ def parse_size(text: str, what: str = "size") -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     if match is None or match[2].upper() not in _SIZE_UNITS:
         raise UsageError(f"{what} {text!r} is not a size: write bytes, or a number with K or M, such as 128K")
-    size = round(float(match[1]) * _SIZE_UNITS[match[2].upper()])
-    if size <= 0:
-        raise UsageError(f"{what} {text!r} must be greater than zero")
-    return size
+    size = float(match[1]) * _SIZE_UNITS[match[2].upper()]
+    if not math.isfinite(size) or round(size) <= 0:
+        raise UsageError(f"{what} {text!r} must be greater than zero, and finite")
+    return round(size)
 
 
 def parse_duration_ms(text: str, what: str = "latency") -> float:
@@ -48,7 +49,7 @@ def parse_duration_ms(text: str, what: str = "latency") -> float:
         UsageError: not a positive duration.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s)\s*", text)
-    if match is None or float(match[1]) <= 0:
+    if match is None or not 0 < float(match[1]) < math.inf:
         raise UsageError(f"{what} {text!r} is not a duration: write a number with us, ms or s, such as 40ms")
     return float(match[1]) * _TIME_UNITS[match[2]]
 
@@ -100,6 +101,8 @@ class Settings:
             raise UsageError(f"--samples {self.samples} must be greater than zero")
         if self.effort is not None and self.effort < 0:
             raise UsageError(f"--effort {self.effort} must not be negative")
+        if not 0 <= self.seed < 1 << 32:
+            raise UsageError(f"--seed {self.seed} must be between 0 and {(1 << 32) - 1}")
 
     def requested(self) -> Budget:
         """The limits the user named, in bytes and milliseconds."""

@@ -28,14 +28,14 @@ from edgeprune.bundle import Contents, bundle_files, scratch_directory, staged_d
 from edgeprune.compress import Network, compress
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device, load_device
-from edgeprune.errors import OverBudget
+from edgeprune.errors import OverBudget, UsageError
 from edgeprune.model import Model, load_model
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prove import Proof, prove
 from edgeprune.report import Findings, make_report
 from edgeprune.runners import bundle_project, check_core, choose_runner, wants_project
 from edgeprune.seeding import seeded
-from edgeprune.verify.choose_samples import choose_samples
+from edgeprune.verify.choose_samples import choose_samples, given_samples
 
 __all__ = ["Deployment", "deploy"]
 
@@ -62,19 +62,20 @@ def deploy(settings: Settings, progress: Progress | None = None) -> Deployment:
 def _deploy(settings: Settings, progress: Progress) -> Deployment:
     device = load_device(settings.device)
     budget = settings.budget(device.flash_bytes, device.ram_bytes)
+    if budget.latency_ms is not None and device.emulator is None:
+        raise UsageError(f"{device.name} has no latency to keep: leave out --latency")
     runner = choose_runner(settings.runner, settings.port)
     runner.check(device)
     with progress.task(f"reading {settings.model.name}"):
         model = load_model(settings.model)
+        given = given_samples(model, settings.data, settings.samples)
     place = settings.output or Path("build") / f"{model.name}-{device.name}"
     if wants_project(place, settings.board_firmware):
         check_core(device)
     try:
         with staged_directory(place) as bundle, scratch_directory() as scratch:
             network = compress(model, device, budget, settings, scratch, progress)
-            samples = choose_samples(
-                model, network.build.graph, settings.data, settings.samples, settings.seed
-            )
+            samples = choose_samples(model, network.build.graph, given, settings.samples, settings.seed)
             proof = prove(network.build, model, network.pruned, samples, scratch, progress, runner)
             report = make_report(_findings(model, device, budget, network, proof))
             write_files(bundle, bundle_files(_contents(network, proof, report, settings, place)))

@@ -59,4 +59,5 @@ def _validated(values: Mapping[str, Any], file: Path | None) -> Settings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         where = f" in {file}" if file is not None else ""
-        raise UsageError(f"the setting {name!r}{where} is wrong: {first['msg']}") from None
+        reason = str(first["msg"]).replace("valid tuple", "list of texts")
+        raise UsageError(f"the setting {name!r}{where} is wrong: {reason}") from None

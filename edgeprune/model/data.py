@@ -93,8 +93,11 @@ def load_dataset(path: Path, inputs: Sequence[InputSpec]) -> Dataset:
     counts = {len(value) for value in values}
     labels = arrays.get("y")
     if labels is not None:
-        if labels.ndim == 0:
-            raise UsageError(f"{path}: 'y' is a single value; labels [N], one for each sample, are expected")
+        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.number):
+            found = f"{labels.dtype} {list(labels.shape)}"
+            raise UsageError(
+                f"{path}: 'y' is {found}, but labels [N], one number for each sample, are expected"
+            )
         counts.add(len(labels))
     if len(counts) != 1:
         listed = ", ".join(str(count) for count in sorted(counts))

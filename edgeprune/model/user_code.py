@@ -63,11 +63,10 @@ class GuardedIterable:
 
 
 def _place(path: Path, error: BaseException) -> str:
-    if isinstance(error, SyntaxError) and error.filename == str(path):
+    file = str(path.absolute())  # as importlib names it, however the user did
+    if isinstance(error, SyntaxError) and error.filename == file:
         return f"{path}:{error.lineno}"
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
-    ]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return f"{path}:{lines[-1]}" if lines else str(path)
 
 

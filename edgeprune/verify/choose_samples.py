@@ -13,23 +13,38 @@ from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset
 from edgeprune.model.model import Model
 from edgeprune.verify.samples import Samples
 
-__all__ = ["choose_samples"]
+__all__ = ["choose_samples", "given_samples"]
 
 _RECIPE_SAMPLES = 500
 _RANDOM_SAMPLES = 20
 
 
-def choose_samples(model: Model, graph: Graph, data: Path | None, limit: int | None, seed: int) -> Samples:
-    """The inputs to verify on, at most `limit`.
+def given_samples(model: Model, data: Path | None, limit: int | None) -> Samples | None:
+    """At most `limit` samples of the user's data file, read before any work is done; None where none is named.
 
     Raises:
-        UsageError: the data file or the recipe's data do not fit the network.
+        UsageError: the file does not fit the network.
     """
-    if data is not None:
-        file = load_dataset(data, input_specs(model))
-        count = min(limit or len(file.inputs[0]), len(file.inputs[0]))
-        labels = None if file.labels is None else file.labels[:count]
-        return Samples(tuple(array[:count] for array in file.inputs), labels, data.name)
+    if data is None:
+        return None
+    file = load_dataset(data, input_specs(model))
+    if model.training is None and file.labels is not None and (file.labels % 1).any():
+        raise UsageError(f"{data}: 'y' holds fractions, but the labels of classes are whole numbers")
+    count = min(limit or len(file.inputs[0]), len(file.inputs[0]))
+    labels = None if file.labels is None else file.labels[:count]
+    return Samples(tuple(array[:count] for array in file.inputs), labels, data.name)
+
+
+def choose_samples(
+    model: Model, graph: Graph, given: Samples | None, limit: int | None, seed: int
+) -> Samples:
+    """The inputs to verify on: those given, else the recipe's, else random ones, at most `limit`.
+
+    Raises:
+        UsageError: the recipe's data do not fit the network.
+    """
+    if given is not None:
+        return given
     if model.training is not None:
         count = limit or _RECIPE_SAMPLES
         test = dataset_from_batches(model.training.test_data(), count, model.example_inputs)

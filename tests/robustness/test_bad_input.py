@@ -169,6 +169,10 @@ def test_pickled_payload_in_a_pt2_is_refused_before_it_is_loaded(place: Path) ->
         (("--flash=-3K",), "--flash '-3K' is not a size"),
         (("--ram", "10X"), "--ram '10X' is not a size"),
         (("--flash", "0"), "greater than zero"),
+        (("--flash", "9" * 400), "finite"),
+        (("--latency", "9" * 400 + "s"), "is not a duration"),
+        (("--device", "host", "--latency", "5ms"), "host has no latency"),
+        (("--seed=-5",), "--seed -5"),
         (("--flash", ""), "not a size"),
         (("--latency", "40"), "--latency '40' is not a duration"),
         (("--samples", "0"), "--samples 0"),
@@ -219,6 +223,9 @@ def test_malformed_device_profile(place: Path) -> None:
         ({"y": np.zeros(4)}, "x"),
         ({"x": np.full((4, 3, 6, 5), np.nan, np.float32)}, "NaN|finite"),
         ({"x": np.zeros((4, 3, 6, 5), np.float32), "y": np.zeros(3, np.int64)}, "y"),
+        ({"x": np.zeros((4, 3, 6, 5), np.float32), "y": np.zeros((4, 12))}, r"'y' is float64 \[4, 12\]"),
+        ({"x": np.zeros((4, 3, 6, 5), np.float32), "y": np.array(["a"] * 4)}, "'y' is <U1"),
+        ({"x": np.zeros((4, 3, 6, 5), np.float32), "y": np.full(4, 0.5)}, "'y' holds fractions"),
         ({"x": np.zeros((0, 3, 6, 5), np.float32)}, "no samples|N|empty"),
     ],
 )
@@ -344,14 +351,14 @@ def test_doctor_says_what_to_install(place: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_emulator_that_hangs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgeprune import compile as compile_module
+    from edgeprune import emulate
 
     model, fake = save(place / "m.onnx", flatten_net()), place.parent / "bin"
     fake.mkdir()
     qemu = save(fake / "qemu-system-arm", "#!/bin/sh\necho stuck here\nexec sleep 600\n")
     qemu.chmod(qemu.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{fake}:{os.environ['PATH']}")
-    monkeypatch.setattr(compile_module, "run", functools.partial(compile_module.run, timeout_s=0.5))
+    monkeypatch.setattr(emulate, "run", functools.partial(emulate.run, timeout_s=0.5))
     started = time.monotonic()
     result = run("deploy", model, "--device", "nucleo-l4r5zi", "--samples", "1", "-o", place / "out")
     assert time.monotonic() - started < 60

@@ -104,6 +104,12 @@ def test_recipe_that_fails(tmp_path, old, new, expected):
     assert expected in refusal(recipe(tmp_path, RECIPE.replace(old, new, 1)))
 
 
+def test_recipe_named_by_a_relative_path_that_fails(tmp_path, monkeypatch):
+    recipe(tmp_path, RECIPE.replace("return nn.Linear(3, 2)", "raise ValueError('no')"))
+    monkeypatch.chdir(tmp_path)
+    assert refusal(Path("recipe.py")).startswith("recipe.py:7: model() raised")
+
+
 def test_recipe_whose_data_fails_while_it_is_read(tmp_path):
     text = RECIPE.replace("return [(", "yield from [(").replace(
         "int64))]", "int64))]\n    raise OSError('disk')"
