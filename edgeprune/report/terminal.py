@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def _refusal(report: Mapping[str, Any]) -> list[RenderableType]:
     if nearest is not None:
         named = [f"--flash {int(nearest['flash'])}", f"--ram {int(nearest['ram'])}"]
         if nearest.get("latency_ms") is not None:
-            named.append(f"--latency {nearest['latency_ms']:.2f}ms")
+            named.append(f"--latency {math.ceil(100 * nearest['latency_ms']) / 100:.2f}ms")
         lines.append(Text(f"Nearest: {' '.join(named)}"))
     return lines
 
@@ -111,7 +112,7 @@ def _breakdown(report: Mapping[str, Any]) -> list[Text]:
     flash, ram, latency = report["flash"], report["ram"], report["latency"]
     lines = [
         f"flash: code {flash['code']:,} B, weights {flash['weights']:,} B",
-        f"RAM: arena {ram['arena']:,} B (lower bound {ram['arena_lower_bound']:,} B), "
+        f"RAM: arena {ram['arena']:,} B (at least {ram['arena_lower_bound']:,} B without overlap), "
         f"static {ram['static']:,} B, stack {ram['stack']:,} B",
     ]
     if latency is not None:
