@@ -27,7 +27,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels.base import Function
 from edgeprune.ops._convolution import accumulator_bounds, requantized_multipliers
@@ -38,7 +37,6 @@ __all__ = [
     "Scaling",
     "block_functions",
     "encode_words",
-    "flash_waits",
     "fused_block",
     "helpers",
     "initial_sums",
@@ -214,11 +212,6 @@ def pair_stream(rows: Array, b: Array, zero_x: int, scaling: Scaling) -> Array:
 def stream_bytes(out: int, inputs: int) -> int:
     """Flash of `pair_stream` for `out` channels of `inputs` weights each."""
     return (out + out % 2) * (-(-inputs // 4) * 4 + 8)
-
-
-def flash_waits(device: Device, count: int) -> int:
-    """Cycles that `count` bytes of weights make loads wait for flash, read 64 bits at a time."""
-    return count * device.flash.wait_states // 8 if device.flash is not None else 0
 
 
 def helpers(prefix: str, parts: Iterable[str]) -> tuple[Function, ...]:

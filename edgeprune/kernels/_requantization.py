@@ -11,7 +11,6 @@ from edgeprune.kernels.base import Constant, LayerNames
 from edgeprune.ops._convolution import ConvGeometry, requantized_multipliers
 
 __all__ = [
-    "CYCLES_PER_INSTRUCTION",
     "REQUANTIZE_BYTES",
     "REQUANTIZE_INSTRUCTIONS",
     "Edges",
@@ -23,8 +22,6 @@ __all__ = [
     "weighted_arguments",
 ]
 
-CYCLES_PER_INSTRUCTION = 1.5
-"""Between an instruction and its estimated cycles, until a core's model says better."""
 REQUANTIZE_INSTRUCTIONS = 33
 """Of one output: requantize, clamp, store and loop, counted on Cortex-M3."""
 REQUANTIZE_BYTES = 9

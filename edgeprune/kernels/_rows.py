@@ -11,12 +11,13 @@ import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
+from edgeprune.kernels import _cost
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops._exponentials import exponentials, factors
 
 __all__ = ["RowFamily"]
 
-_FACTORS_CYCLES = 11
+_FACTORS_INSTRUCTIONS = 8
 
 
 class RowFamily(KernelFamily):
@@ -28,8 +29,8 @@ class RowFamily(KernelFamily):
     op: ClassVar[str]
     code_bytes: ClassVar[int]
     exponentials_per_element: ClassVar[int]
-    element_cycles: ClassVar[int]
-    row_cycles: ClassVar[int]
+    element_instructions: ClassVar[int]
+    row_instructions: ClassVar[int]
 
     def arguments(self, node: Node) -> tuple[int, ...]:
         """The numbers of the layer, in the order of the C function's last parameters."""
@@ -38,20 +39,31 @@ class RowFamily(KernelFamily):
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
         if len(nodes) != 1 or nodes[0].op != self.op:
             return ()
-        rows, row = _rows(nodes[0])
-        cycles = rows * (self.row_cycles + self.element_cycles * row)
-        slower = rows * row * _FACTORS_CYCLES * self.exponentials_per_element
         return tuple(
             Candidate(
                 self.name,
                 f"{self.name}_{encoding}",
                 nodes,
                 self.code_bytes + 4 * words,
-                cycles + extra,
+                self._cycles(nodes[0], device, 4 * words, extra),
                 overlap=(0,),
                 parameters={"encoding": encoding},
             )
-            for encoding, words, extra in (("table", 256, 0), ("factors", 32, slower))
+            for encoding, words, extra in (("table", 256, 0), ("factors", 32, _FACTORS_INSTRUCTIONS))
+        )
+
+    def _cycles(self, node: Node, device: Device, table_bytes: int, extra: int) -> int:
+        """From instructions of the code generated for Cortex-M4, `extra` of them for each exponential."""
+        rows, row = _rows(node)
+        exponentials_made = rows * row * self.exponentials_per_element
+        instructions = rows * (self.row_instructions + self.element_instructions * row)
+        lookups = row * (2 if extra else 1)
+        return round(
+            _cost.cycles(device, {_cost.Kind.SCALAR: instructions + extra * exponentials_made})
+            + _cost.code_waits(device, self.code_bytes)
+            + _cost.lookup_waits(
+                device, table_bytes, lookups, runs=rows, repeats=self.exponentials_per_element
+            )
         )
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:

@@ -6,9 +6,13 @@ spills the sums in the innermost loop. Being shared, they also cost their flash 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias, cast
 
+from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
+from edgeprune.kernels import _cost
+from edgeprune.kernels._requantization import REQUANTIZE_BYTES
 from edgeprune.kernels.base import Constant, Function
 from edgeprune.ops._convolution import requantized_multipliers
 from edgeprune.templating import render
@@ -24,8 +28,10 @@ __all__ = [
     "multiply_function",
     "multiply_name",
     "store_function",
+    "sum_cycles",
     "sum_instructions",
     "weight_type",
+    "weight_waits",
     "weights_constant",
 ]
 
@@ -46,7 +52,7 @@ def last_block(outputs: int) -> int:
     return block_sizes(outputs)[-1]
 
 
-def sum_instructions(outputs: int, products: float, calls: float, rows: float) -> float:
+def sum_instructions(outputs: int, products: float, calls: float, rows: float) -> dict[_cost.Kind, float]:
     """Instructions that `multiply_function` takes for blocks of `outputs`, counted on Cortex-M3.
 
     Args:
@@ -56,7 +62,31 @@ def sum_instructions(outputs: int, products: float, calls: float, rows: float) -
         rows: contiguous stretches of inputs, each with 12.
     """
     fours, ones = divmod(outputs, BLOCK)
-    return fours * 12 * products + ones * 6 * products + (fours + ones) * (45 * calls + 12 * rows)
+    return {
+        _cost.Kind.SUMS: fours * 12 * products + ones * 6 * products,
+        _cost.Kind.SCALAR: (fours + ones) * (45 * calls + 12 * rows),
+    }
+
+
+def sum_cycles(device: Device, sums: Mapping[_cost.Kind, float], others: float, repeats: int = 1) -> float:
+    """Cycles of `sum_instructions` and of `others` that are neither, everything `repeats` times."""
+    scalar = sums[_cost.Kind.SCALAR] + others
+    return repeats * _cost.cycles(device, {**sums, _cost.Kind.SCALAR: scalar})
+
+
+def weight_waits(device: Device, node: Node, products: float, passes: float) -> float:
+    """Cycles that a portable kernel waits for the weights and output constants of a node with inputs x, w, b.
+
+    Args:
+        device: whose flash they are read from.
+        node: its weights are read one at a time; bias, multiplier and shift with each output.
+        products: weights read in all.
+        passes: how often all weights are read through.
+    """
+    weights = node.inputs[1]
+    channels = node.output.shape[-1]
+    size = weights.bytes + channels * REQUANTIZE_BYTES
+    return _cost.read_waits(device, size, loads=products + 3 * node.output.elements, passes=passes)
 
 
 def weight_type(node: Node) -> WeightType:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
+from edgeprune.kernels import _cost
 from edgeprune.kernels._loops import elementwise_loops
 from edgeprune.kernels._operands import (
     constant_bytes,
@@ -21,7 +22,7 @@ from edgeprune.ops._arithmetic import Additive
 
 __all__ = ["FAMILY", "AddPortable"]
 
-_CYCLES_PER_ELEMENT = 21
+_INSTRUCTIONS_PER_ELEMENT = 16
 _CODE_BYTES = 120
 
 
@@ -33,7 +34,13 @@ class AddPortable(KernelFamily):
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
         if len(nodes) != 1 or not isinstance(operator_for(nodes[0]), Additive):
             return ()
-        flash, cycles = _CODE_BYTES + constant_bytes(nodes[0]), _CYCLES_PER_ELEMENT * nodes[0].output.elements
+        elements, constants = nodes[0].output.elements, constant_bytes(nodes[0])
+        flash = _CODE_BYTES + constants
+        cycles = round(
+            _cost.cycles(device, {_cost.Kind.STREAM: _INSTRUCTIONS_PER_ELEMENT * elements})
+            + _cost.code_waits(device, _CODE_BYTES)
+            + _cost.read_waits(device, constants, loads=elements)
+        )
         return (Candidate(self.name, self.name, nodes, flash, cycles, overlap=elementwise_overlap(nodes[0])),)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:

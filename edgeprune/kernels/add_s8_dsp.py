@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
-from edgeprune.kernels import _dsp
+from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels._operands import (
     constant_bytes,
     elementwise_overlap,
@@ -53,7 +53,7 @@ class AddDsp(KernelFamily):
                 self.name,
                 nodes,
                 flash_bytes=_CODE_BYTES + constant_bytes(node),
-                cycles=_cycles(node),
+                cycles=_cycles(node, device),
                 overlap=elementwise_overlap(node),
             ),
         )
@@ -99,10 +99,15 @@ def _clamps(node: Node) -> bool:
     return node.ints("clamp") != (-128, 127)
 
 
-def _cycles(node: Node) -> int:
-    """1.5 cycles for each instruction of the code generated for Cortex-M4."""
+def _cycles(node: Node, device: Device) -> int:
+    """From instructions of the code generated for Cortex-M4; a constant operand is read once, a word a time."""
     per_element = 7.25 if _clamps(node) else 6
-    return round(1.5 * (per_element * node.output.elements + 25))
+    constants = constant_bytes(node)
+    return round(
+        _cost.cycles(device, {_cost.Kind.STREAM: per_element * node.output.elements + 25})
+        + _cost.code_waits(device, _CODE_BYTES)
+        + _cost.read_waits(device, constants, loads=constants / 4)
+    )
 
 
 FAMILY = AddDsp()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
+from edgeprune.kernels import _cost
 from edgeprune.kernels._requantization import (
-    CYCLES_PER_INSTRUCTION,
     REQUANTIZE_BYTES,
     REQUANTIZE_INSTRUCTIONS,
     edges,
@@ -24,8 +24,10 @@ from edgeprune.kernels._sums import (
     multiply_function,
     multiply_name,
     store_function,
+    sum_cycles,
     sum_instructions,
     weight_type,
+    weight_waits,
     weights_constant,
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
@@ -51,7 +53,7 @@ class ConvPortable(KernelFamily):
                 self.name,
                 nodes,
                 flash_bytes=_CODE_BYTES + nodes[0].inputs[1].bytes + g.out_channels * REQUANTIZE_BYTES,
-                cycles=_cycles(g),
+                cycles=_cycles(g, nodes[0], device),
                 overlap=(pixelwise_distance(g, last_block(g.group_out_channels)),),
             ),
         )
@@ -81,19 +83,24 @@ class ConvPortable(KernelFamily):
         return Code((*sums, store, function), f"{stem}({weighted_arguments(node, names)});")
 
 
-def _cycles(g: ConvGeometry) -> int:
+def _cycles(g: ConvGeometry, node: Node, device: Device) -> int:
     """From instructions counted on Cortex-M3; taps outside the image cost nothing."""
     rows, columns = taps_inside(g)
     contiguous = g.group == 1 and g.dilation_width == 1
-    sums = g.group * sum_instructions(
+    products = rows * columns * g.group_in_channels
+    sums = sum_instructions(
         g.group_out_channels,
-        products=rows * columns * g.group_in_channels,
+        products=products,
         calls=(g.out_height if contiguous else rows) * g.out_width,
         rows=rows * (g.out_width if contiguous else columns),
     )
     pixels = g.out_height * g.out_width
-    outputs = pixels * (g.out_channels * REQUANTIZE_INSTRUCTIONS + 30)
-    return round(CYCLES_PER_INSTRUCTION * g.batch * (sums + outputs))
+    outputs = pixels * (g.group_out_channels * REQUANTIZE_INSTRUCTIONS + 30 / g.group)
+    return round(
+        sum_cycles(device, sums, outputs, g.batch * g.group)
+        + _cost.code_waits(device, _CODE_BYTES)
+        + weight_waits(device, node, g.batch * products * g.out_channels, g.batch * pixels)
+    )
 
 
 FAMILY = ConvPortable()

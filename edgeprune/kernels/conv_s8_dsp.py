@@ -18,7 +18,7 @@ import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
-from edgeprune.kernels import _dsp
+from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
@@ -230,7 +230,7 @@ def _block_ends(pixels: int, groups: int, tiled: bool) -> Array:
 
 
 def _cycles(g: ConvGeometry, node: Node, device: Device, groups: int) -> int:
-    """1.5 cycles for each instruction of the code generated for Cortex-M4, and the flash's waits for weights.
+    """From instructions of the code generated for Cortex-M4, and the flash's waits for weights and code.
 
     The instructions were fitted to within 5 % of counts.
 
@@ -244,10 +244,19 @@ def _cycles(g: ConvGeometry, node: Node, device: Device, groups: int) -> int:
     scaling = (75 if node.output.zero_point <= low else 91) if fused else 115
     threes = -pixels % _BLOCK if fused else 0
     blocks = -(-(pixels - 3 * threes) // _BLOCK) + 0.8 * threes
-    per_block = 27 + pairs * (scaling + 24.5 * _words(g))
     per_pixel = (11.8 if _gather(g) == "bytes" else 9.4) * _words(g) + 31 * g.kernel_height
-    waits = _dsp.flash_waits(device, -(-round(blocks) // groups) * pairs * (8 * _words(g) + 16))
-    return round(1.5 * (blocks * (per_block + (8 * pairs if groups > 1 else 0)) + pixels * per_pixel) + waits)
+    instructions = {
+        _cost.Kind.MULTIPLY: blocks * pairs * 24.5 * _words(g),
+        _cost.Kind.SCALE: blocks * pairs * (scaling + (8 if groups > 1 else 0)),
+        _cost.Kind.GATHER: blocks * 27 + pixels * per_pixel,
+    }
+    stream = _dsp.stream_bytes(g.out_channels, g.taps)
+    passes = -(-round(blocks) // groups)
+    return round(
+        _cost.cycles(device, instructions)
+        + _cost.code_waits(device, _CODE_BYTES)
+        + _cost.read_waits(device, stream, loads=blocks * stream / 4, passes=passes)
+    )
 
 
 FAMILY = ConvDsp()

@@ -33,7 +33,7 @@ import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
-from edgeprune.kernels import _dsp
+from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
@@ -224,7 +224,7 @@ def _stays_cached(g: ConvGeometry, device: Device) -> bool:
 
 
 def _cycles(g: ConvGeometry, t: Tiles, device: Device) -> int:
-    """1.5 cycles for each instruction of the code generated for Cortex-M4, and the flash's waits for weights."""
+    """From instructions of the code generated for Cortex-M4, and the flash's waits for weights and code."""
     pairs = -(-g.out_channels // 2)
     tiles = t.rows * t.columns
     groups, blocks = -(-tiles // _LANES), -(-tiles // t.lanes)
@@ -232,8 +232,16 @@ def _cycles(g: ConvGeometry, t: Tiles, device: Device) -> int:
     if t.groups > 1:
         group += pairs * 16 * 4
     rows = 2 * t.rows * (8 * t.row_words / 2 + 30)
-    waits = _dsp.flash_waits(device, blocks * pairs * 4 * (_PAIR_WORDS + 32 * t.steps))
-    return round(1.5 * (groups * group + rows + tiles * (70 * t.steps + 25)) + waits)
+    instructions = {
+        _cost.Kind.MULTIPLY: groups * group,
+        _cost.Kind.GATHER: rows + tiles * (70 * t.steps + 25),
+    }
+    words = pairs * (_PAIR_WORDS + 32 * t.steps)
+    return round(
+        _cost.cycles(device, instructions)
+        + _cost.code_waits(device, _CODE_BYTES)
+        + _cost.read_waits(device, 4 * words, loads=groups * words, passes=blocks)
+    )
 
 
 FAMILY = WinogradDsp()

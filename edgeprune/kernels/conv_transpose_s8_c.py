@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
+from edgeprune.kernels import _cost
 from edgeprune.kernels._requantization import (
-    CYCLES_PER_INSTRUCTION,
     REQUANTIZE_BYTES,
     REQUANTIZE_INSTRUCTIONS,
     requantization_constants,
@@ -21,8 +21,10 @@ from edgeprune.kernels._sums import (
     multiply_function,
     multiply_name,
     store_function,
+    sum_cycles,
     sum_instructions,
     weight_type,
+    weight_waits,
     weights_constant,
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
@@ -42,7 +44,7 @@ class ConvTransposePortable(KernelFamily):
             return ()
         w = nodes[0].inputs[1]
         flash = _CODE_BYTES + w.bytes + w.shape[0] * REQUANTIZE_BYTES
-        return (Candidate(self.name, self.name, nodes, flash, _cycles(nodes[0]), overlap=(None,)),)
+        return (Candidate(self.name, self.name, nodes, flash, _cycles(nodes[0], device), overlap=(None,)),)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
@@ -91,7 +93,7 @@ class ConvTransposePortable(KernelFamily):
         return Code((*sums, store, self.render(stem, values)), f"{stem}({weighted_arguments(node, names)});")
 
 
-def _cycles(node: Node) -> int:
+def _cycles(node: Node, device: Device) -> int:
     """From instructions counted on Cortex-M3: sums over taps that reach an input, tests of all, outputs.
 
     Taps that reach beyond the cropped output are counted too.
@@ -100,11 +102,15 @@ def _cycles(node: Node) -> int:
     channels, kernel_height, kernel_width, depth = node.inputs[1].shape
     group = node.int("group")
     reached = height * width * kernel_height * kernel_width
-    sums = group * sum_instructions(channels // group, reached * depth, reached, reached)
+    sums = sum_instructions(channels // group, reached * depth, reached, reached)
     pixels = node.output.elements // channels // batch
-    tests = pixels * group * -(-(channels // group) // BLOCK) * kernel_height * kernel_width * 8
-    outputs = pixels * (channels * REQUANTIZE_INSTRUCTIONS + 30)
-    return round(CYCLES_PER_INSTRUCTION * batch * (sums + tests + outputs))
+    tests = pixels * -(-(channels // group) // BLOCK) * kernel_height * kernel_width * 8
+    outputs = pixels * (channels // group * REQUANTIZE_INSTRUCTIONS + 30 / group)
+    return round(
+        sum_cycles(device, sums, tests + outputs, batch * group)
+        + _cost.code_waits(device, _CODE_BYTES)
+        + weight_waits(device, node, batch * reached * depth * channels, batch * height * width)
+    )
 
 
 FAMILY = ConvTransposePortable()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
+from edgeprune.kernels import _cost
 from edgeprune.kernels._requantization import (
-    CYCLES_PER_INSTRUCTION,
     REQUANTIZE_BYTES,
     REQUANTIZE_INSTRUCTIONS,
     channelwise_distance,
@@ -25,6 +25,7 @@ from edgeprune.kernels._sums import (
     depthwise_name,
     store_function,
     weight_type,
+    weight_waits,
     weights_constant,
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
@@ -52,7 +53,7 @@ class DepthwisePortable(KernelFamily):
                 self.name,
                 nodes,
                 flash_bytes=_CODE_BYTES + nodes[0].inputs[1].bytes + g.out_channels * REQUANTIZE_BYTES,
-                cycles=_cycles(g),
+                cycles=_cycles(g, nodes[0], device),
                 overlap=(channelwise_distance(g),),
             ),
         )
@@ -83,14 +84,20 @@ class DepthwisePortable(KernelFamily):
         return Code((*sums, store, function), f"{stem}({weighted_arguments(node, names)});")
 
 
-def _cycles(g: ConvGeometry) -> int:
+def _cycles(g: ConvGeometry, node: Node, device: Device) -> int:
     """From instructions counted on Cortex-M3: per tap of a block, per kernel row, per block, per output."""
     rows, columns = taps_inside(g)
     fours, ones = divmod(g.in_channels, BLOCK)
     taps = rows * columns * (21 * fours + 9 * ones)
     calls = (fours + ones) * g.out_width * (12 * rows + 45 * g.out_height)
-    outputs = g.out_height * g.out_width * (g.out_channels * REQUANTIZE_INSTRUCTIONS + 30)
-    return round(CYCLES_PER_INSTRUCTION * g.batch * (taps + calls + outputs))
+    pixels = g.out_height * g.out_width
+    outputs = pixels * (g.out_channels * REQUANTIZE_INSTRUCTIONS + 30)
+    products = g.batch * rows * columns * g.in_channels
+    return round(
+        _cost.cycles(device, {_cost.Kind.SCALAR: g.batch * (taps + calls + outputs)})
+        + _cost.code_waits(device, _CODE_BYTES)
+        + weight_waits(device, node, products, g.batch * pixels)
+    )
 
 
 FAMILY = DepthwisePortable()

@@ -26,7 +26,7 @@ import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
-from edgeprune.kernels import _dsp
+from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
@@ -112,22 +112,22 @@ class DepthwiseDsp(KernelFamily):
         if g.pad_left >= g.kernel_width:  # a first window without any input
             return ()
         strips = dict.fromkeys(_highest_strip(g, limit) for limit in _SCRATCH_LIMITS)
-        found = [self._candidate(nodes, g, Tiling.of(g, strip), in_place=False) for strip in strips]
+        found = [self._candidate(nodes, g, Tiling.of(g, strip), device, in_place=False) for strip in strips]
         if _works_in_place(g):
             planes = (4, 2) if g.in_channels % 2 == 0 else (4,)
             tilings = [Tiling.of(g, g.out_height, count) for count in planes]
-            found += [self._candidate(nodes, g, tiling, in_place=True) for tiling in tilings]
+            found += [self._candidate(nodes, g, tiling, device, in_place=True) for tiling in tilings]
         return tuple(found)
 
     def _candidate(
-        self, nodes: tuple[Node, ...], g: ConvGeometry, tiling: Tiling, *, in_place: bool
+        self, nodes: tuple[Node, ...], g: ConvGeometry, tiling: Tiling, device: Device, *, in_place: bool
     ) -> Candidate:
         return Candidate(
             self.name,
             f"{self.name}_{f'in_place{tiling.planes}' if in_place else f'strip{tiling.strip}'}",
             nodes,
             flash_bytes=_CODE_BYTES + g.in_channels * (g.taps + 8),
-            cycles=_cycles(g, tiling, _is_fused(g, tiling, nodes[0])),
+            cycles=_cycles(g, tiling, _is_fused(g, tiling, nodes[0]), device),
             scratch_bytes=tiling.scratch_bytes,
             overlap=(0 if in_place else None,),
             parameters={"strip": tiling.strip, "planes": tiling.planes, "in_place": int(in_place)},
@@ -247,11 +247,11 @@ def _highest_strip(g: ConvGeometry, limit: int) -> int:
     return 1
 
 
-def _cycles(g: ConvGeometry, t: Tiling, fused: bool) -> int:
-    """1.5 cycles for each instruction of the code generated for Cortex-M4, fitted to within 9 % of counts.
+def _cycles(g: ConvGeometry, t: Tiling, fused: bool, device: Device) -> int:
+    """From instructions of the code generated for Cortex-M4, fitted to within 9 % of counts, and flash waits.
 
     Filling four planes costs 14 for each word, two 11, and 15 for each row. With fused requantisation a row of
-    outputs costs 27 for two (30 at stride 2), and starting a channel 80. Otherwise a pair of outputs costs 19 (22 at
+    outputs costs 27 for two (30 at stride 2), and starting a channel 45. Otherwise a pair of outputs costs 19 (22 at
     stride 2) in the unrolled function, or as its loops say, requantising an output 16 with its share of the row's
     call, a word of the table of weights 6, and starting a channel 18.
     """
@@ -261,14 +261,19 @@ def _cycles(g: ConvGeometry, t: Tiling, fused: bool) -> int:
     rows, starts = t.planes * groups * g.out_height, t.planes * groups * strips
     if fused:
         per_pair = 24 + 3 * g.stride_width
-        instructions = rows * (g.out_width * per_pair / 2 + 7) + starts * 80
+        instructions = rows * (g.out_width * per_pair / 2 + 7) + starts * 45
     else:
         words = t.even_words + (t.odd_words or t.even_words)
         per_pair = 16 + 3 * g.stride_width if _is_unrolled(g) else 6 + g.kernel_height * (3 + 2 * words)
         instructions = rows * (t.pairs_per_row * per_pair + g.out_width * 16) + starts * (
             6 * t.table_words + 18
         )
-    return round(1.5 * (planes + instructions))
+    constants = g.in_channels * (g.taps + 8)
+    return round(
+        _cost.cycles(device, {_cost.Kind.PLANES: planes + instructions})
+        + _cost.code_waits(device, _CODE_BYTES)
+        + _cost.read_waits(device, constants, loads=starts * (g.taps + 2), passes=strips)
+    )
 
 
 FAMILY = DepthwiseDsp()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
+from edgeprune.kernels import _cost
 from edgeprune.kernels._requantization import (
-    CYCLES_PER_INSTRUCTION,
     REQUANTIZE_BYTES,
     REQUANTIZE_INSTRUCTIONS,
     requantization_constants,
@@ -17,8 +17,10 @@ from edgeprune.kernels._sums import (
     multiply_function,
     multiply_name,
     store_function,
+    sum_cycles,
     sum_instructions,
     weight_type,
+    weight_waits,
     weights_constant,
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
@@ -39,8 +41,12 @@ class FullyConnectedPortable(KernelFamily):
         channels, depth = nodes[0].inputs[1].shape
         flash = _CODE_BYTES + nodes[0].inputs[1].bytes + channels * REQUANTIZE_BYTES
         rows = nodes[0].output.elements // channels
-        per_row = sum_instructions(channels, depth, 1, 1) + channels * REQUANTIZE_INSTRUCTIONS
-        cycles = round(CYCLES_PER_INSTRUCTION * rows * per_row)
+        sums = sum_instructions(channels, depth, 1, 1)
+        cycles = round(
+            sum_cycles(device, sums, channels * REQUANTIZE_INSTRUCTIONS, rows)
+            + _cost.code_waits(device, _CODE_BYTES)
+            + weight_waits(device, nodes[0], rows * depth * channels, rows)
+        )
         return (
             Candidate(
                 self.name, self.name, nodes, flash, cycles, overlap=(_distance(rows, depth, channels),)

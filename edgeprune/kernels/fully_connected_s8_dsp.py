@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
-from edgeprune.kernels import _dsp
+from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.kernels.conv_s8_dsp import cost, emit_blocks
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
@@ -45,7 +45,7 @@ class FullyConnectedDsp(KernelFamily):
                 self.name,
                 nodes,
                 flash_bytes=_CODE_BYTES + outputs * 4 * (words + 2),
-                cycles=_cycles(outputs, words),
+                cycles=_cycles(outputs, words, device),
                 scratch_bytes=8 * words,
                 overlap=(None,),
             ),
@@ -141,10 +141,20 @@ def _packed_rows(w: Array, b: Array, zero_x: int, scaling: _dsp.Scaling) -> Arra
     return np.concatenate(columns, axis=1).ravel()
 
 
-def _cycles(outputs: int, words: int) -> int:
-    """1.5 cycles for each instruction counted in the generated code for Cortex-M4."""
+def _cycles(outputs: int, words: int, device: Device) -> int:
+    """From instructions counted in the generated code for Cortex-M4, and the flash's waits for rows and code."""
     fours = -(-outputs // 4)
-    return round(1.5 * (fours * (18 * words + 78) + 10 * words + 40))
+    instructions = {
+        _cost.Kind.MULTIPLY: 18 * words * fours,
+        _cost.Kind.SCALE: 78 * fours + 40,
+        _cost.Kind.GATHER: 10 * words,
+    }
+    rows = outputs * 4 * (words + 2)
+    return round(
+        _cost.cycles(device, instructions)
+        + _cost.code_waits(device, _CODE_BYTES)
+        + _cost.read_waits(device, rows, loads=rows / 4)
+    )
 
 
 FAMILY = FullyConnectedDsp()

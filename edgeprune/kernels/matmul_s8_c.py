@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node, Tensor
+from edgeprune.kernels import _cost
 from edgeprune.kernels._loops import elementwise_loops
 from edgeprune.kernels._operands import constant_bytes, operand_constants, operand_pointers
-from edgeprune.kernels._requantization import CYCLES_PER_INSTRUCTION, REQUANTIZE_INSTRUCTIONS
-from edgeprune.kernels._sums import block_sizes, columns_function, multiply_function, sum_instructions
+from edgeprune.kernels._requantization import REQUANTIZE_INSTRUCTIONS
+from edgeprune.kernels._sums import (
+    block_sizes,
+    columns_function,
+    multiply_function,
+    sum_cycles,
+    sum_instructions,
+)
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops.matmul import OPERATOR as MATMUL
 
@@ -28,8 +35,14 @@ class MatMulPortable(KernelFamily):
         flash = _CODE_BYTES + constant_bytes(node)
         rows, columns = node.output.elements // node.output.shape[-1], node.output.shape[-1]
         depth = node.inputs[0].shape[-1]
-        per_row = sum_instructions(columns, depth, 1, 1) + 5 * depth + REQUANTIZE_INSTRUCTIONS * columns
-        cycles = round(CYCLES_PER_INSTRUCTION * rows * per_row)
+        sums, others = sum_instructions(columns, depth, 1, 1), 5 * depth + REQUANTIZE_INSTRUCTIONS * columns
+        cycles = round(
+            sum_cycles(device, sums, others, rows)
+            + _cost.code_waits(device, _CODE_BYTES)
+            + _cost.read_waits(
+                device, constant_bytes(node), loads=rows * columns * depth, passes=node.output.shape[-2]
+            )
+        )
         inputs = {tensor.name for tensor in node.inputs if tensor.value is None}
         return (Candidate(self.name, self.name, nodes, flash, cycles, overlap=(None,) * len(inputs)),)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
+from edgeprune.kernels import _cost
 from edgeprune.kernels._requantization import (
-    CYCLES_PER_INSTRUCTION,
     REQUANTIZE_INSTRUCTIONS,
     channelwise_distance,
     edges,
@@ -46,7 +46,10 @@ class PoolPortable(KernelFamily):
                 self.name,
                 nodes,
                 flash_bytes=_CODE_BYTES + table,
-                cycles=round(CYCLES_PER_INSTRUCTION * per_output * node.output.elements),
+                cycles=round(
+                    _cost.cycles(device, {_cost.Kind.SCALAR: per_output * node.output.elements})
+                    + _cost.code_waits(device, _CODE_BYTES)
+                ),
                 overlap=(channelwise_distance(g),),
             ),
         )

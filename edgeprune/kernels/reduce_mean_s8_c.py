@@ -8,7 +8,8 @@ import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
-from edgeprune.kernels._requantization import CYCLES_PER_INSTRUCTION, REQUANTIZE_INSTRUCTIONS
+from edgeprune.kernels import _cost
+from edgeprune.kernels._requantization import REQUANTIZE_INSTRUCTIONS
 from edgeprune.kernels.base import Candidate, Code, KernelFamily, LayerNames
 from edgeprune.ops._pooling import mean_multipliers
 from edgeprune.ops.reduce_mean import OPERATOR as REDUCE_MEAN
@@ -29,8 +30,11 @@ class ReduceMeanPortable(KernelFamily):
         if len(nodes) != 1 or nodes[0].op != "ReduceMean":
             return ()
         node = nodes[0]
-        instructions = 5 * node.inputs[0].elements + (10 + REQUANTIZE_INSTRUCTIONS) * node.output.elements
-        cycles = round(CYCLES_PER_INSTRUCTION * instructions)
+        instructions = {
+            _cost.Kind.TIGHT: 5 * node.inputs[0].elements,
+            _cost.Kind.SCALAR: (10 + REQUANTIZE_INSTRUCTIONS) * node.output.elements,
+        }
+        cycles = round(_cost.cycles(device, instructions) + _cost.code_waits(device, _CODE_BYTES))
         return (Candidate(self.name, self.name, nodes, _CODE_BYTES, cycles, overlap=(_distance(node),)),)
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:

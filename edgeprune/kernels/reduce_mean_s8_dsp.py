@@ -14,8 +14,7 @@ import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
-from edgeprune.kernels import _dsp
-from edgeprune.kernels._requantization import REQUANTIZE_INSTRUCTIONS
+from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels.base import Candidate, Code, KernelFamily, LayerNames
 from edgeprune.ops._pooling import mean_multipliers
 
@@ -36,8 +35,9 @@ class ReduceMeanDsp(KernelFamily):
         positions, channels = _extents(nodes[0])
         if positions > _MOST_POSITIONS or channels % 4 or positions * channels != nodes[0].inputs[0].elements:
             return ()
-        instructions = channels // 4 * (5 * positions + 20) + channels * (6 + REQUANTIZE_INSTRUCTIONS)
-        cycles = round(1.5 * instructions)
+        # Counted in the code generated for Cortex-M4: a word of four channels, and the mean of each.
+        instructions = {_cost.Kind.TIGHT: channels // 4 * 5 * positions, _cost.Kind.SCALE: 37 * channels}
+        cycles = round(_cost.cycles(device, instructions) + _cost.code_waits(device, _CODE_BYTES))
         return (Candidate(self.name, self.name, nodes, _CODE_BYTES, cycles, overlap=(0,)),)
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
