@@ -1,7 +1,8 @@
 """Predicted against emulated cycles of each layer: `python benchmarks/prediction.py [--device D] [MODEL.onnx ...]`.
 
 Predicted is what the kernels' costs say before anything is compiled; emulated is the cycle model's estimate of the
-blocks that ran. Without models, kws and ic of ../shared/models are taken. `--json` prints the rows as JSON.
+blocks that ran. Without models, kws and ic of ../shared/models and the network of the
+digits demo are taken, the latter untrained: what counts are its sizes. `--json` prints the rows as JSON.
 """
 
 from __future__ import annotations
@@ -14,16 +15,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from edgeprune.compile import compile_network, measure
 from edgeprune.device import load_device
+from edgeprune.examples import digits
+from edgeprune.model.model import Dataset, Model
 from edgeprune.plan import Objective
 from edgeprune.progress import SilentProgress
+from edgeprune.quantize import quantize
 
 MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
 WITHIN = 0.15
+CALIBRATION_IMAGES = 64
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,21 @@ class Row:
         return self.predicted / max(1, self.emulated) - 1.0
 
 
-def rows(path: Path, device_name: str) -> list[Row]:
-    device, name = load_device(device_name), path.stem
+def digits_onnx() -> bytes:
+    """The demo's network as int8 ONNX, its weights as they are before training."""
+    with torch.random.fork_rng():
+        torch.manual_seed(digits.SEED)
+        module = digits.network().eval()
+    images, *_ = digits.digits()
+    model = Model("digits", Path("digits.py"), "torch", module, (digits.example_input(),))
+    return quantize(model, Dataset((images[:CALIBRATION_IMAGES].numpy(),)))
+
+
+def rows(name: str, onnx: bytes, device_name: str) -> list[Row]:
+    """The layers of one network on one device."""
+    device = load_device(device_name)
     with tempfile.TemporaryDirectory(prefix="edgeprune-") as scratch:
-        built = compile_network(path.read_bytes(), name, device, Objective(), Path(scratch), SilentProgress())
+        built = compile_network(onnx, name, device, Objective(), Path(scratch), SilentProgress())
         generator = np.random.default_rng(0)
         inputs = tuple(
             generator.integers(-128, 128, (1, *tensor.shape)).astype(np.int8) for tensor in built.graph.inputs
@@ -71,7 +88,10 @@ def main() -> int:
     if missing:
         print(f"{', '.join(missing)}: no such model, name an int8 ONNX file.", file=sys.stderr)
         return 2
-    found = [row for path in models for row in rows(path, options.device)]
+    networks = [(path.stem, path.read_bytes()) for path in models]
+    if not options.models:
+        networks.append(("digits", digits_onnx()))
+    found = [row for name, onnx in networks for row in rows(name, onnx, options.device)]
     if options.json:
         print(json.dumps([asdict(row) | {"error": round(row.error, 4)} for row in found], indent=1))
         return 0
