@@ -33,7 +33,9 @@ def best_case_costs(skeleton: Skeleton, device: Device, unpruned: Fitted) -> Cos
     ratio = 1.0
     if cost.latency_ms is not None and estimated_cycles:
         ratio = cost.latency_ms * device.clock_hz / 1000 / estimated_cycles
-    layers = tuple(_best(layer, by_goal[0][_key(layer)], by_goal[1][_key(layer)], ratio) for layer in lean.layers)
+    layers = tuple(
+        _best(layer, by_goal[0][_key(layer)], by_goal[1][_key(layer)], ratio) for layer in lean.layers
+    )
     return replace(
         lean,
         layers=layers,

@@ -33,7 +33,9 @@ def test_pruning_makes_a_recipe_fit(tmp_path: Path) -> None:
         "ram": str(int(whole["ram"]["total"] * 0.8)),
         "latency": f"{whole['latency']['ms'] * 0.8:.4f}ms",
     }
-    result = deploy(Settings(recipe, "nucleo-f446re", output=tmp_path / "pruned", samples=5, effort=10, **budget))
+    result = deploy(
+        Settings(recipe, "nucleo-f446re", output=tmp_path / "pruned", samples=5, effort=10, **budget)
+    )
     assert result.directory is not None, result.report["reason"]
     report = result.report
     assert report["flash"]["total"] <= report["budget"]["flash"]

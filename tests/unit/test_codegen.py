@@ -37,7 +37,9 @@ def test_library_is_as_reviewed(device: str, snapshot: SnapshotAssertion) -> Non
 
 
 def test_same_input_gives_the_same_bytes() -> None:
-    one, other = (generate(plan(small("residual"), load_device("host"), Objective()), "net") for _ in range(2))
+    one, other = (
+        generate(plan(small("residual"), load_device("host"), Objective()), "net") for _ in range(2)
+    )
     assert one.files == other.files
 
 
@@ -71,7 +73,14 @@ def test_functions_of_equal_text_are_shared_and_others_numbered() -> None:
 
 @pytest.mark.parametrize(
     ("text", "identifier"),
-    [("kws", "kws"), ("int", "n_int"), ("2nd net", "n_2nd_net"), ("a*/b", "a_b"), ("", "unnamed"), ("é", "unnamed")],
+    [
+        ("kws", "kws"),
+        ("int", "n_int"),
+        ("2nd net", "n_2nd_net"),
+        ("a*/b", "a_b"),
+        ("", "unnamed"),
+        ("é", "unnamed"),
+    ],
 )
 def test_names_become_identifiers(text: str, identifier: str) -> None:
     assert c_identifier(text) == identifier
