@@ -45,7 +45,7 @@ BUDGETS: Mapping[str, Mapping[str, float]] = {
     "60 % of all": {"flash": 0.6, "ram": 0.6, "latency_ms": 0.6},
     "5 % of all": {"flash": 0.05, "ram": 0.05, "latency_ms": 0.05},
 }
-_OPTIONS: Mapping[str, Literal["latency", "ram", "flash"]] = {
+_WORDS: Mapping[str, Literal["latency", "ram", "flash"]] = {
     "flash": "flash",
     "ram": "ram",
     "latency_ms": "latency",
@@ -79,14 +79,13 @@ class Matrix:
         self._device = device
         self._effort = effort
         self._samples = samples
-        self._whole: dict[str, Mapping[str, float]] = {}
+        self._whole: dict[tuple[str, str], float] = {}
 
     def cell(self, network: str, budget: str, reach: bool = True) -> Cell:
         """Deploy one cell and judge how it ends; `reach`: try the nearest budget where it ends over budget."""
         start = time.monotonic()
         try:
-            whole = self.whole(network)
-            limits = {name: whole[name] * share for name, share in BUDGETS[budget].items()}
+            limits = {name: self.whole(network, name) * share for name, share in BUDGETS[budget].items()}
             start = time.monotonic()
             report, bundle = self._deploy(network, limits)
         except EdgepruneError as error:
@@ -119,14 +118,12 @@ class Matrix:
             seconds,
         )
 
-    def whole(self, network: str) -> Mapping[str, float]:
-        """The least flash, RAM and latency that the unpruned network takes, each by itself."""
-        if network not in self._whole:
-            self._whole[network] = {
-                name: _taken(self._deploy(network, {}, optimize)[0])[name]
-                for name, optimize in _OPTIONS.items()
-            }
-        return self._whole[network]
+    def whole(self, network: str, resource: str) -> float:
+        """The least of "flash", "ram" or "latency_ms" that the unpruned network takes."""
+        if (network, resource) not in self._whole:
+            report, _ = self._deploy(network, {}, _WORDS[resource])
+            self._whole[network, resource] = _taken(report)[resource]
+        return self._whole[network, resource]
 
     def _reaches(self, network: str, limits: Mapping[str, float]) -> bool:
         try:
@@ -141,7 +138,7 @@ class Matrix:
         optimize: Literal["latency", "ram", "flash"] = "latency",
     ) -> tuple[dict[str, Any], Path | None]:
         given: dict[str, Any] = {
-            _OPTIONS[name]: f"{limit:.6f}ms" if name == "latency_ms" else str(int(limit))
+            _WORDS[name]: f"{limit:.6f}ms" if name == "latency_ms" else str(int(limit))
             for name, limit in limits.items()
         }
         with tempfile.TemporaryDirectory(dir=self._directory) as place:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeprune.compile import Build, Cost, compile_network, measure
@@ -15,7 +15,7 @@ from edgeprune.progress import Progress
 
 __all__ = ["Fitted", "fit_program", "missed", "over_budget", "spent", "worst_excess"]
 
-_ATTEMPTS = 5
+_ATTEMPTS = 6
 _FIRST_GUESS_OF_STACK_BYTES = 256
 _NOTICEABLE = 1.01
 
@@ -31,6 +31,19 @@ class Fitted:
     """Why it does not fit, as a sentence."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """A plan within `limits`, built and measured. `least_arena_bytes`: the plan found no arena below this."""
+
+    limits: Objective
+    fitted: Fitted
+    least_arena_bytes: int | None
+
+    @property
+    def estimated_flash_bytes(self) -> int:
+        return sum(step.candidate.flash_bytes for step in self.fitted.build.program.steps)
+
+
 def fit_program(
     onnx: bytes,
     name: str,
@@ -44,36 +57,35 @@ def fit_program(
     """Plan, link, run and compare; where the measurement misses the budget, plan again with other limits.
 
     The plan limits the arena and the kernels' estimated flash, the budget the linked image with its stack; the
-    difference is learnt from each measurement. Where time is missed, the fastest kernels that the memory allows are
-    tried, whatever is optimized. `sample` is one stored inference, or None for zeros. A network that does not fit
-    comes with the program whose worst excess over a limit is least.
+    difference is learnt from each measurement, and what layers share of their code, which no estimate knows, by
+    halving between a flash limit that was held and an estimate that was not. Where time is missed, the fastest kernels
+    that the memory allows are tried, whatever is optimized. `sample` is one stored inference, or None for zeros. A
+    network that does not fit comes with the program whose worst excess over a limit is least.
     """
-    limits = Objective(optimize, budget.flash_bytes, _less(budget.ram_bytes, _FIRST_GUESS_OF_STACK_BYTES))
-    found: list[Fitted] = []
-    tried: set[Objective] = set()
-    for attempt in range(_ATTEMPTS):
-        if limits in tried:
-            break
-        tried.add(limits)
-        binds = None
-        place = directory / f"attempt_{attempt}"
+
+    def attempt(limits: Objective, place: Path) -> _Attempt:
+        binds, least = None, None
         try:
             built = compile_network(onnx, name, device, limits, place, progress)
         except OverBudget as error:
             binds = str(error)
-            # The refused plan stands for every larger one: only the smallest arena can still fit.
-            limits = Objective("ram", limits.flash_bytes)
-            if limits in tried:
-                break
-            tried.add(limits)
-            built = compile_network(onnx, name, device, limits, place / "least", progress)
+            smallest = Objective("ram", limits.flash_bytes)
+            built = compile_network(onnx, name, device, smallest, place / "least", progress)
+            least = built.program.arena_bytes
         cost = _measure(built, sample, progress)
         fits = cost.fits(budget)
-        found.append(Fitted(built, cost, fits, None if fits else binds))
-        if fits:
-            break
-        limits = _corrected(limits, built, cost, budget, optimize)
-    return min(found, key=lambda one: (not one.fits, worst_excess(one.cost, budget)))
+        return _Attempt(limits, Fitted(built, cost, fits, None if fits else binds), least)
+
+    limits: Objective | None = Objective(
+        optimize, budget.flash_bytes, _less(budget.ram_bytes, _FIRST_GUESS_OF_STACK_BYTES)
+    )
+    done: list[_Attempt] = []
+    while limits is not None and len(done) < _ATTEMPTS:
+        done.append(attempt(limits, directory / f"attempt_{len(done)}"))
+        limits = None if done[-1].fitted.fits else _next(done, budget, optimize)
+    best = min((one.fitted for one in done), key=lambda one: (not one.fits, worst_excess(one.cost, budget)))
+    refusals = [one.fitted.binds for one in done if one.fitted.binds]
+    return best if best.fits or best.binds or not refusals else replace(best, binds=refusals[0])
 
 
 def _measure(built: Build, sample: tuple[Array, ...] | None, progress: Progress) -> Cost:
@@ -83,17 +95,47 @@ def _measure(built: Build, sample: tuple[Array, ...] | None, progress: Progress)
     return measure(built, stored, progress)[1]
 
 
-def _corrected(limits: Objective, built: Build, cost: Cost, budget: Budget, optimize: str) -> Objective:
-    """The limits that leave what this build took beyond its plan: bytes outside the arena, code around kernels."""
-    flash, ram = limits.flash_bytes, limits.ram_bytes
-    if budget.flash_bytes is not None:
-        estimate = sum(step.candidate.flash_bytes for step in built.program.steps)
-        room = max(1, budget.flash_bytes - (cost.flash_bytes - estimate))
-        flash = min(room, flash or room) if cost.flash_bytes > budget.flash_bytes else _loosened(flash, room)
-    if budget.ram_bytes is not None:
-        ram = _loosened(ram, max(1, budget.ram_bytes - (cost.ram_bytes - built.program.arena_bytes)))
+def _next(done: list[_Attempt], budget: Budget, optimize: str) -> Objective | None:
+    """The limits to plan within next; None where they would be some that have been planned within."""
+    last = done[-1]
+    cost, arena = last.fitted.cost, last.fitted.build.program.arena_bytes
     late = budget.latency_ms is not None and (cost.latency_ms or 0.0) > budget.latency_ms
-    return Objective("latency" if late else optimize, flash, ram)
+    ram = last.limits.ram_bytes
+    if budget.ram_bytes is not None:
+        # Where no plan is as small as the budget, the others are sought in the smallest there is.
+        room = max(
+            1, budget.ram_bytes - (cost.ram_bytes - arena), *(one.least_arena_bytes or 0 for one in done)
+        )
+        ram = _loosened(ram, room)
+    flash = last.limits.flash_bytes
+    if budget.flash_bytes is not None and flash is not None:
+        if cost.flash_bytes > budget.flash_bytes and last.estimated_flash_bytes > flash:
+            return None  # The plan has nothing smaller to offer.
+        flash = _next_flash(done, budget.flash_bytes, late)
+    found = Objective("latency" if late else optimize, flash, ram)
+    return None if any(found == one.limits for one in done) else found
+
+
+def _next_flash(done: list[_Attempt], budget: int, late: bool) -> int:
+    """The next limit on the estimate: from what was measured, then halfway between what held and what did not."""
+    last = done[-1]
+    limit, estimate, linked = (
+        last.limits.flash_bytes or budget,
+        last.estimated_flash_bytes,
+        last.fitted.cost.flash_bytes,
+    )
+    missed = min(
+        (one.estimated_flash_bytes for one in done if one.fitted.cost.flash_bytes > budget), default=None
+    )
+    held = max(
+        (one.limits.flash_bytes or 0 for one in done if one.fitted.cost.flash_bytes <= budget), default=None
+    )
+    if linked <= budget and not late:
+        return limit
+    if missed is not None and held is not None and held < missed:
+        return (held + missed) // 2 if missed > held * _NOTICEABLE else limit
+    room = max(1, budget - (linked - estimate))
+    return min(room, limit) if linked > budget else _loosened(limit, room)
 
 
 def _loosened(limit: int | None, room: int) -> int:

@@ -37,6 +37,7 @@ __all__ = ["Settled", "Subject", "Trial", "settle"]
 _ROUNDS = 8
 _ROUNDS_WITHOUT_ANY_FIT = 5
 """After this many the smallest network is built, so that the rest searches between what fits and what does not."""
+_NEARLY = 1.03
 _REFINEMENTS = 2
 """How often widths of less predicted loss are tried after some have fitted."""
 _WORTHWHILE = 0.97
@@ -86,7 +87,7 @@ def settle(subject: Subject, forecast: Forecast, progress: Progress) -> Settled:
     trials: list[Trial] = []
     while len(trials) < _ROUNDS:
         fitting = [trial for trial in trials if trial.fitted.fits]
-        if len(fitting) > _REFINEMENTS:
+        if len(fitting) > _REFINEMENTS or _hopeless(subject, trials, forecast.budget):
             break
         choice = _next(subject, forecast, trials)
         if choice is None:
@@ -118,6 +119,15 @@ def _next(subject: Subject, forecast: Forecast, trials: list[Trial]) -> Choice |
         return choice if choice is not None and _is_better(choice, fitting) else None
     left = [one for one in (choice, *fallbacks) if one is not None and dict(one.widths) not in tried]
     return left[0] if left else None
+
+
+def _hopeless(subject: Subject, trials: list[Trial], budget: Budget) -> bool:
+    """Whether the smallest network was built and missed the budget, by more than what layers happen to share."""
+    smallest = dict(narrowest(subject.curves, subject.table).widths)
+    return any(
+        dict(trial.choice.widths) == smallest and worst_excess(trial.fitted.cost, budget) > _NEARLY
+        for trial in trials
+    )
 
 
 def _rank(choice: Choice) -> tuple[float, int]:
