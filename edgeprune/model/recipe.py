@@ -86,12 +86,30 @@ def _training(recipe: ModuleType, path: Path, needs_data: bool) -> Training | No
     return Training(
         train_data=_data(recipe, path, "train_data"),
         test_data=_data(recipe, path, "test_data"),
-        loss=_optional(recipe, path, "loss") or cross_entropy,
+        loss=_loss(recipe, path),
         metric=metric or top1_accuracy,
         metric_name="metric" if metric else "top-1 accuracy",
         higher_is_better=higher_is_better,
         fine_tune=_optional(recipe, path, "fine_tune"),
     )
+
+
+def _loss(recipe: ModuleType, path: Path) -> Callable[..., Any]:
+    """The recipe's loss, held to one number that can be differentiated; cross-entropy without one."""
+    import torch
+
+    function = _optional(recipe, path, "loss")
+    if function is None:
+        return cross_entropy
+
+    def loss(*args: Any) -> torch.Tensor:
+        value = function(*args)
+        if isinstance(value, torch.Tensor) and value.numel() == 1:
+            return value
+        found = f"shape {list(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+        raise UsageError(f"{path}: loss() returns {found}; a tensor of one number is needed")
+
+    return loss
 
 
 def _data(recipe: ModuleType, path: Path, name: str) -> Callable[[], GuardedIterable]:

@@ -69,8 +69,8 @@ class Coupling:
         for group in self.groups:
             if group.name == name:
                 return group
-        known = ", ".join(group.name for group in self.groups) or "none"
-        raise UsageError(f"there is no channel group {name!r} to prune; the network has {known}")
+        known = ", ".join(repr(group.name) for group in self.groups) or "none"
+        raise UsageError(f"there is no channel group {name!r} to prune; the network's are: {known}")
 
 
 @dataclass(frozen=True)

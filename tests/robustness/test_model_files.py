@@ -110,6 +110,13 @@ def test_recipe_named_by_a_relative_path_that_fails(tmp_path, monkeypatch):
     assert refusal(Path("recipe.py")).startswith("recipe.py:7: model() raised")
 
 
+@pytest.mark.parametrize(("value", "says"), [("'x'", "str"), ("output - output", r"shape \[4, 2\]")])
+def test_recipe_whose_loss_is_no_number(tmp_path, value, says):
+    model = load_model(recipe(tmp_path, RECIPE + f"\ndef loss(output, y): return {value}\n"))
+    with pytest.raises(UsageError, match=rf"loss\(\) returns {says}"):
+        model.training.loss(torch.zeros(4, 2), torch.zeros(4))
+
+
 def test_recipe_whose_data_fails_while_it_is_read(tmp_path):
     text = RECIPE.replace("return [(", "yield from [(").replace(
         "int64))]", "int64))]\n    raise OSError('disk')"
