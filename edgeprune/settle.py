@@ -158,8 +158,7 @@ def _refusal(subject: Subject, trials: list[Trial], budget: Budget) -> OverBudge
     for word, limit in _single_limits(budget).items():
         if word in missed(smallest.fitted.cost, budget):
             found = subject.build(smallest.model, limit, f"smallest_{word}")
-            alone += missed(found.cost, limit).values()
-            alone += [found.binds] if word in missed(found.cost, limit) and found.binds else []
+            alone += [f"{phrase}{_where(found)}" for phrase in missed(found.cost, limit).values()]
     nearest = min((trial.fitted.cost for trial in trials), key=lambda cost: worst_excess(cost, budget))
     takes = ", ".join(missed(nearest, budget).values())
     reason = (
@@ -168,6 +167,12 @@ def _refusal(subject: Subject, trials: list[Trial], budget: Budget) -> OverBudge
         else f"the smallest network that pruning leaves keeps each limit, but not all at once: at best {takes}"
     )
     return OverBudget(f"over budget: {reason}{_held_back(subject.coupling)}", spent(nearest))
+
+
+def _where(found: Fitted) -> str:
+    """Which step binds the memory, in the planner's words: "<how much>: <where>; <advice>"."""
+    _, _, where = (found.binds or "").partition(": ")
+    return f" ({where.partition('; ')[0]})" if where else ""
 
 
 def _single_limits(budget: Budget) -> Mapping[str, Budget]:
@@ -186,5 +191,5 @@ def _held_back(coupling: Coupling) -> str:
     if not kept:
         return ""
     name, why = next(iter(kept.items()))
-    others = f" and {len(kept) - 1} more" if len(kept) > 1 else ""
-    return f"; layer {name!r}{others} keeps all its channels: {why}"
+    layers = f"layer {name!r} keeps" if len(kept) == 1 else f"layer {name!r} and {len(kept) - 1} more keep"
+    return f"; {layers} all channels: {why}"
