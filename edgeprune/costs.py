@@ -8,7 +8,7 @@ needs to know a kernel. Widths are numbers of channels a group keeps. A group's 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 __all__ = ["CostTable", "LayerCost", "MemoryRow"]
 
@@ -56,7 +56,6 @@ class CostTable:
     fixed_ram_bytes: int = 0
     fixed_cycles: int = 0
     cycles_per_ms: float = 1.0
-    notes: tuple[str, ...] = field(default_factory=tuple)
 
     def flash_bytes(self, widths: Mapping[str, int]) -> int:
         """Flash of the network at `widths`."""

@@ -146,3 +146,15 @@ def test_real_networks_reach_their_accuracy(model: str, data: str) -> None:
         0
     ]
     assert np.mean(outputs.argmax(1) == samples.labels) > 0.7
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared is missing")
+def test_keyword_spotting_recognises_nine_hundred_of_a_thousand() -> None:
+    """The integer reference on the whole test set: what every build of kws.onnx must give too."""
+    graph = simplify(import_onnx((SHARED / "models/kws.onnx").read_bytes(), "kws"))
+    with np.load(SHARED / "data/kws01.npz") as file:
+        samples = Samples((file["x"],), file["y"], "kws01")
+    outputs = real_outputs(graph, reference_outputs(graph, stored_inputs(graph, samples), SilentProgress()))[
+        0
+    ]
+    assert int(np.sum(outputs.argmax(1) == samples.labels)) >= 900
