@@ -10,7 +10,6 @@ from edgeprune.config import Settings
 from edgeprune.device import Device, device_names, load_device
 from edgeprune.graph.ir import Graph
 from edgeprune.model import load_model
-from edgeprune.ops import operator_for
 from edgeprune.plan import Objective, Program, plan
 from edgeprune.progress import Progress, SilentProgress
 
@@ -104,7 +103,7 @@ def _layers(program: Program) -> tuple[LayerEstimate, ...]:
             "+".join(node.op for node in step.nodes),
             step.candidate.name,
             step.nodes[-1].output.shape,
-            sum(operator_for(node).macs(node) for node in step.nodes),
+            step.macs,
             step.candidate.cycles,
             step.candidate.flash_bytes,
             sum(b.size_bytes for b in program.buffers if b.first_step <= index <= b.last_step),

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from edgeprune.codegen import Golden, Sources, generate
-from edgeprune.config import Budget
 from edgeprune.cycles import with_cycles
 from edgeprune.device import Device
 from edgeprune.emulate import Measurement
@@ -21,25 +20,9 @@ from edgeprune.graph.verify import verify
 from edgeprune.plan import Objective, Program, plan
 from edgeprune.progress import Progress
 from edgeprune.runners import QemuRunner, Runner
+from edgeprune.verdict import Cost
 
-__all__ = ["Build", "Cost", "compile_network", "lower", "measure"]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a build takes, as linked and as run; latency is None where the device has none."""
-
-    flash_bytes: int
-    ram_bytes: int
-    latency_ms: float | None
-
-    def fits(self, budget: Budget) -> bool:
-        """Whether every limit holds."""
-        limits = (budget.flash_bytes, budget.ram_bytes, budget.latency_ms)
-        spent = (self.flash_bytes, self.ram_bytes, self.latency_ms)
-        return all(
-            limit is None or cost is None or cost <= limit for cost, limit in zip(spent, limits, strict=True)
-        )
+__all__ = ["Build", "compile_network", "lower", "measure"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +77,8 @@ def measure(
     sizes = built.image.sizes
     ram = built.program.arena_bytes + sizes.context_bytes + sizes.static_bytes + measurement.stack_bytes
     latency = None if measurement.latency is None else measurement.latency.ms
-    return measurement, Cost(sizes.flash_bytes, ram, latency)
+    program = built.program
+    return measurement, Cost(sizes.flash_bytes, ram, latency, program.macs, program.parameters)
 
 
 def _golden(graph: Graph) -> Golden:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeprune.compile import Build, Cost
+from edgeprune.compile import Build
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device
 from edgeprune.errors import UsageError
@@ -15,6 +15,7 @@ from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset
 from edgeprune.model.model import Dataset
 from edgeprune.progress import Progress
 from edgeprune.report import PruningSummary
+from edgeprune.verdict import Cost
 
 __all__ = ["Network", "compress", "int8_onnx"]
 
@@ -56,7 +57,8 @@ def compress(
         return build(candidate, limits, folder, calibration and _first(calibration, _DRAFT_SAMPLES))
 
     fitted = fit(model, budget, "unpruned")
-    if fitted.fits:
+    budget = _with_ceilings(budget, settings, fitted.cost)
+    if fitted.fits and fitted.cost.fits(budget):
         return Network(fitted.build, fitted.cost, None, PruningSummary())
     if model.module is None:
         raise over_budget(
@@ -69,6 +71,12 @@ def compress(
 
     shrunk = shrink(model, fitted, device, budget, settings, draft, fit, progress)
     return Network(shrunk.fitted.build, shrunk.fitted.cost, shrunk.model, shrunk.summary)
+
+
+def _with_ceilings(budget: Budget, settings: Settings, whole: Cost) -> Budget:
+    """The budget with the most multiply-accumulates and parameters, which may be given as shares of the whole's."""
+    found = {name: ceiling.of(getattr(whole, name)) for name, ceiling in settings.ceilings().items()}
+    return replace(budget, **found)
 
 
 def int8_onnx(model: Model, settings: Settings, progress: Progress, quick: bool = False) -> bytes:

@@ -12,9 +12,12 @@ from edgeprune.errors import UsageError
 
 __all__ = [
     "Budget",
+    "Ceiling",
     "Objective",
     "RunnerName",
     "Settings",
+    "SparsifyWhen",
+    "parse_ceiling",
     "parse_duration_ms",
     "parse_size",
     "read_settings_file",
@@ -22,6 +25,8 @@ __all__ = [
 
 Objective = Literal["latency", "ram", "flash"]
 RunnerName = Literal["qemu", "serial", "pyocd"]
+SparsifyWhen = Literal["before", "during", "after"]
+"""When single weights are set to zero: before the pruned network is trained, gradually while it is, or after."""
 
 _SIZE_UNITS = {"": 1, "B": 1, "K": 1024, "KB": 1024, "KIB": 1024, "M": 1 << 20, "MB": 1 << 20, "MIB": 1 << 20}
 _TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -55,12 +60,43 @@ def parse_duration_ms(text: str, what: str = "latency") -> float:
 
 
 @dataclass(frozen=True)
+class Ceiling:
+    """A most, as a number or as a share of what the whole network has; exactly one of the two is set."""
+
+    count: int | None = None
+    share: float | None = None
+
+    def of(self, whole: int) -> int:
+        """The ceiling as a number, for a network that has `whole`."""
+        return self.count if self.share is None else int(whole * self.share)  # type: ignore[return-value]
+
+
+def parse_ceiling(text: str, what: str) -> Ceiling:
+    """`50%` of the whole network's, or a number such as `6.1M`, `250k` (here K and M are 10^3 and 10^6).
+
+    Raises:
+        UsageError: neither, or not above zero.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|[kKM]?)\s*", text)
+    if match is None or not 0 < float(match[1]) < math.inf:
+        raise UsageError(f"{what} {text!r} is neither a share nor a number: write 50%, 250k or 6.1M")
+    number, unit = float(match[1]), match[2].upper()
+    if unit == "%":
+        if number > 100:
+            raise UsageError(f"{what} {text!r} is more than the whole network: write at most 100%")
+        return Ceiling(share=number / 100)
+    return Ceiling(count=max(1, round(number * {"": 1, "K": 1e3, "M": 1e6}[unit])))
+
+
+@dataclass(frozen=True)
 class Budget:
     """Limits of a run; None is no limit. Where the user names no size, the device's own memory is the limit."""
 
     flash_bytes: int | None = None
     ram_bytes: int | None = None
     latency_ms: float | None = None
+    macs: int | None = None
+    parameters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +120,14 @@ class Settings:
     seed: int = 0
     reserve_flash: str | None = None
     reserve_ram: str | None = None
+    macs: str | None = None
+    params: str | None = None
+    accuracy_drop: float | None = None
+    importance: str | None = None
+    rounds: int | None = None
+    sparsity: str = "none"
+    sparsify: SparsifyWhen = "after"
+    resume: bool = False
     ignore: tuple[str, ...] = ()
     minimum: dict[str, int] = field(default_factory=dict)
     runner: RunnerName = "qemu"
@@ -101,8 +145,30 @@ class Settings:
             raise UsageError(f"--samples {self.samples} must be greater than zero")
         if self.effort is not None and self.effort < 0:
             raise UsageError(f"--effort {self.effort} must not be negative")
+        if self.accuracy_drop is not None and not 0 < self.accuracy_drop < 100:
+            raise UsageError(f"--accuracy-drop {self.accuracy_drop:g} must be above 0 and below 100 points")
+        if self.rounds is not None and self.rounds < 1:
+            raise UsageError(f"--rounds {self.rounds} must be at least 1")
+        self.density()
         if not 0 <= self.seed < 1 << 32:
             raise UsageError(f"--seed {self.seed} must be between 0 and {(1 << 32) - 1}")
+
+    def density(self) -> float | None:
+        """The share of single weights to keep, or None where all may stay: `--sparsity unstructured:0.2`."""
+        if self.sparsity == "none":
+            return None
+        match = re.fullmatch(r"unstructured:(0?\.\d+)", self.sparsity)
+        if match is None or not 0 < float(match[1]) < 1:
+            raise UsageError(
+                f"--sparsity {self.sparsity!r} must be none, or unstructured: and the share of weights to keep, "
+                f"such as unstructured:0.2"
+            )
+        return float(match[1])
+
+    def ceilings(self) -> dict[str, Ceiling]:
+        """The most multiply-accumulates and parameters, by the names that `Budget` gives them."""
+        texts = {"macs": (self.macs, "--macs"), "parameters": (self.params, "--params")}
+        return {name: parse_ceiling(text, what) for name, (text, what) in texts.items() if text is not None}
 
     def requested(self) -> Budget:
         """The limits the user named, in bytes and milliseconds."""

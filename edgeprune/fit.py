@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeprune.compile import Build, Cost, compile_network, measure
+from edgeprune.compile import Build, compile_network, measure
 from edgeprune.config import Budget
 from edgeprune.device import Device
 from edgeprune.errors import OverBudget
 from edgeprune.graph.ir import Array
 from edgeprune.plan import Objective
 from edgeprune.progress import Progress
+from edgeprune.verdict import Cost, missed, spent, worst_excess
 
-__all__ = ["Fitted", "fit_program", "missed", "over_budget", "spent", "worst_excess"]
+__all__ = ["Fitted", "fit_program", "over_budget"]
 
-_ATTEMPTS = 6
+_ATTEMPTS = 7
 _FIRST_GUESS_OF_STACK_BYTES = 256
 _NOTICEABLE = 1.01
+_WORTH_SHARING = 0.8
+"""From this share of the flash budget on, what layers share of their code may decide."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +102,6 @@ def _next(done: list[_Attempt], budget: Budget, optimize: str) -> Objective | No
     """The limits to plan within next; None where they would be some that have been planned within."""
     last = done[-1]
     cost, arena = last.fitted.cost, last.fitted.build.program.arena_bytes
-    late = budget.latency_ms is not None and (cost.latency_ms or 0.0) > budget.latency_ms
     ram = last.limits.ram_bytes
     if budget.ram_bytes is not None:
         # Where no plan is as small as the budget, the others are sought in the smallest there is.
@@ -107,35 +109,50 @@ def _next(done: list[_Attempt], budget: Budget, optimize: str) -> Objective | No
             1, budget.ram_bytes - (cost.ram_bytes - arena), *(one.least_arena_bytes or 0 for one in done)
         )
         ram = _loosened(ram, room)
-    flash = last.limits.flash_bytes
-    if budget.flash_bytes is not None and flash is not None:
-        if cost.flash_bytes > budget.flash_bytes and last.estimated_flash_bytes > flash:
-            return None  # The plan has nothing smaller to offer.
-        flash = _next_flash(done, budget.flash_bytes, late)
-    found = Objective("latency" if late else optimize, flash, ram)
+    goal = "latency" if _late(last, budget) else optimize
+    if budget.flash_bytes is None:
+        found: Objective | None = Objective(goal, None, ram)
+    elif len(done) == 1 and cost.flash_bytes > _WORTH_SHARING * budget.flash_bytes:
+        # Estimates count shared code once for each layer: a plan that they would refuse may link smallest.
+        found = Objective(goal, None, ram)
+    else:
+        flash = _next_flash([one for one in done if one.limits.flash_bytes is not None], budget)
+        found = None if flash is None else Objective(goal, flash, ram)
     return None if any(found == one.limits for one in done) else found
 
 
-def _next_flash(done: list[_Attempt], budget: int, late: bool) -> int:
-    """The next limit on the estimate: from what was measured, then halfway between what held and what did not."""
-    last = done[-1]
+def _next_flash(done: list[_Attempt], budget: Budget) -> int | None:
+    """The next limit on the estimate: from what was measured, then halfway between what held and what did not.
+
+    None where the plan has nothing smaller to offer.
+    """
+    last, most = done[-1], budget.flash_bytes
     limit, estimate, linked = (
-        last.limits.flash_bytes or budget,
+        last.limits.flash_bytes,
         last.estimated_flash_bytes,
         last.fitted.cost.flash_bytes,
     )
+    assert limit is not None
+    assert most is not None
+    if linked > most and estimate > limit:
+        return None
+    if linked <= most and not _late(last, budget):
+        return limit
     missed = min(
-        (one.estimated_flash_bytes for one in done if one.fitted.cost.flash_bytes > budget), default=None
+        (one.estimated_flash_bytes for one in done if one.fitted.cost.flash_bytes > most), default=None
     )
     held = max(
-        (one.limits.flash_bytes or 0 for one in done if one.fitted.cost.flash_bytes <= budget), default=None
+        (one.limits.flash_bytes or 0 for one in done if one.fitted.cost.flash_bytes <= most), default=None
     )
-    if linked <= budget and not late:
-        return limit
     if missed is not None and held is not None and held < missed:
         return (held + missed) // 2 if missed > held * _NOTICEABLE else limit
-    room = max(1, budget - (linked - estimate))
-    return min(room, limit) if linked > budget else _loosened(limit, room)
+    room = max(1, most - (linked - estimate))
+    return min(room, limit) if linked > most else _loosened(limit, room)
+
+
+def _late(attempt: _Attempt, budget: Budget) -> bool:
+    taken = attempt.fitted.cost.latency_ms
+    return taken is not None and budget.latency_ms is not None and taken > budget.latency_ms
 
 
 def _loosened(limit: int | None, room: int) -> int:
@@ -147,41 +164,9 @@ def _less(limit: int | None, amount: int) -> int | None:
     return None if limit is None else max(1, limit - amount)
 
 
-def worst_excess(cost: Cost, budget: Budget) -> float:
-    """The largest ratio of what is taken to its limit; 0 without limits."""
-    pairs = (
-        (cost.flash_bytes, budget.flash_bytes),
-        (cost.ram_bytes, budget.ram_bytes),
-        (cost.latency_ms, budget.latency_ms),
-    )
-    return max(
-        (taken / limit for taken, limit in pairs if taken is not None and limit is not None), default=0.0
-    )
-
-
-def missed(cost: Cost, budget: Budget) -> dict[str, str]:
-    """The limits that `cost` breaks: the report's word for each, and a phrase that says by how much."""
-    phrases = {}
-    if budget.flash_bytes is not None and cost.flash_bytes > budget.flash_bytes:
-        phrases["flash"] = f"flash {cost.flash_bytes:,} B of {budget.flash_bytes:,} B"
-    if budget.ram_bytes is not None and cost.ram_bytes > budget.ram_bytes:
-        phrases["ram"] = f"RAM {cost.ram_bytes:,} B of {budget.ram_bytes:,} B"
-    if budget.latency_ms is not None and cost.latency_ms is not None and cost.latency_ms > budget.latency_ms:
-        phrases["latency_ms"] = f"latency {cost.latency_ms:.3g} ms of {budget.latency_ms:.3g} ms"
-    return phrases
-
-
 def over_budget(fitted: Fitted, budget: Budget, why: str) -> OverBudget:
     """The refusal of a network that does not fit, with what it takes."""
     parts = missed(fitted.cost, budget).values()
     needs = "it needs " + ", ".join(parts) if parts else "it does not fit"
     binds = f"; {fitted.binds}" if fitted.binds else ""
     return OverBudget(f"over budget: {needs}, and {why}{binds}", spent(fitted.cost))
-
-
-def spent(cost: Cost) -> dict[str, float]:
-    """A cost in the report's words."""
-    words: dict[str, float] = {"flash": cost.flash_bytes, "ram": cost.ram_bytes}
-    if cost.latency_ms is not None:
-        words["latency_ms"] = cost.latency_ms
-    return words

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edgeprune.compile import Cost
 from edgeprune.config import Budget
 from edgeprune.prune.limits import Limits, Resources
+from edgeprune.verdict import Cost
 
 __all__ = ["Forecast"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeprune.compile import Build, Cost, measure
+from edgeprune.compile import Build, measure
 from edgeprune.device import load_device
 from edgeprune.emulate import Measurement, layer_outputs, run
 from edgeprune.errors import VerificationFailed
@@ -18,6 +18,7 @@ from edgeprune.progress import Progress
 from edgeprune.quantize import run_onnx
 from edgeprune.report import Accuracy
 from edgeprune.runners import Runner
+from edgeprune.verdict import Cost
 from edgeprune.verify import (
     Mismatch,
     Samples,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from edgeprune.config import Budget
 from edgeprune.costs import CostTable
 from edgeprune.errors import OverBudget
-from edgeprune.fit import Fitted, missed, spent, worst_excess
+from edgeprune.fit import Fitted
 from edgeprune.forecast import Forecast
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
@@ -31,6 +31,7 @@ from edgeprune.prune import (
     recalibrate,
 )
 from edgeprune.prune.importance import Scores
+from edgeprune.verdict import missed, spent, worst_excess
 
 __all__ = ["Settled", "Subject", "Trial", "settle"]
 

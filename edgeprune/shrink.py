@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from edgeprune.best_case import best_case_costs
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device
-from edgeprune.fit import Fitted, over_budget, spent
+from edgeprune.fit import Fitted, over_budget
 from edgeprune.forecast import Forecast
 from edgeprune.graph.skeleton import Skeleton
 from edgeprune.model.model import Model
@@ -17,6 +17,7 @@ from edgeprune.prune import Coupling, analyse, criteria, gather, group_widths, m
 from edgeprune.report import PruningSummary
 from edgeprune.settle import Settled, Subject, settle
 from edgeprune.train import DEFAULT_STEPS, fine_tune
+from edgeprune.verdict import spent
 
 __all__ = ["Shrunk", "shrink"]
 

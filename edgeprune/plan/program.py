@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from edgeprune.device import Device
 from edgeprune.graph.ir import Graph, Node
 from edgeprune.kernels.base import Candidate
+from edgeprune.ops import operator_for
 
 __all__ = ["Buffer", "Program", "Step"]
 
@@ -40,6 +41,11 @@ class Step:
     persistent: Buffer | None = None
     next_best: Candidate | None = None
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one run."""
+        return sum(operator_for(node).macs(node) for node in self.nodes)
+
 
 @dataclass(frozen=True, eq=False)
 class Program:
@@ -59,6 +65,16 @@ class Program:
     lower_bound_bytes: int
     views: Mapping[str, str] = field(default_factory=dict)
     """Tensors that are views: name -> name of the tensor whose storage they share."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(step.macs for step in self.steps)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that the network has learnt: the elements of all its constants."""
+        return sum(tensor.elements for tensor in self.graph.tensors() if tensor.value is not None)
 
     def buffer_of(self, tensor: str) -> Buffer:
         """The buffer that stores `tensor`."""

@@ -11,7 +11,6 @@ from edgeprune.device import Device
 from edgeprune.emulate import Measurement
 from edgeprune.firmware import Image
 from edgeprune.graph.ir import DTYPES, Graph, Tensor
-from edgeprune.ops import operator_for
 from edgeprune.plan import Buffer, Program, Step
 from edgeprune.verify.compare import Verification
 from edgeprune.version import __version__
@@ -75,7 +74,13 @@ def make_report(findings: Findings) -> dict[str, Any]:
         "device": findings.device.name,
         "backend": findings.backend,
         "dtype": findings.dtype,
-        "budget": {"flash": budget.flash_bytes, "ram": budget.ram_bytes, "latency_ms": budget.latency_ms},
+        "budget": {
+            "flash": budget.flash_bytes,
+            "ram": budget.ram_bytes,
+            "latency_ms": budget.latency_ms,
+            "macs": budget.macs,
+            "parameters": budget.parameters,
+        },
         "fits": findings.fits,
         "nearest": None if findings.nearest is None else dict(findings.nearest),
         "reason": findings.reason,
@@ -92,8 +97,8 @@ def make_report(findings: Findings) -> dict[str, Any]:
         "tools": {} if measurement is None else dict(measurement.tools),
     }
     if program is not None:
-        report["macs"] = sum(_macs(step) for step in program.steps)
-        report["parameters"] = _parameters(program.graph)
+        report["macs"] = program.macs
+        report["parameters"] = program.parameters
         report["buffers"] = [_buffer(buffer) for buffer in program.buffers]
         report["inputs"] = [_port(program.graph, tensor) for tensor in program.graph.inputs]
         report["outputs"] = [_port(program.graph, tensor) for tensor in program.graph.outputs]
@@ -174,7 +179,7 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
                 "function": None if image is None else image.sources.layers[index].function,
                 "outputs": [tensor.name for tensor in step.nodes[-1].outputs],
                 "shape": list(step.nodes[-1].output.shape),
-                "macs": _macs(step),
+                "macs": step.macs,
                 "instructions": count,
                 "cycles": cycles,
                 "flash": step.candidate.flash_bytes if image is None else _layer_flash(step, index, image),
@@ -208,14 +213,6 @@ def _sparsity(step: Step) -> float | None:
     ]
     total = sum(array.size for array in weights)
     return round(sum(int((array == 0).sum()) for array in weights) / total, 4) if total else None
-
-
-def _macs(step: Step) -> int:
-    return sum(operator_for(node).macs(node) for node in step.nodes)
-
-
-def _parameters(graph: Graph) -> int:
-    return sum(tensor.elements for tensor in graph.tensors() if tensor.value is not None)
 
 
 def _buffer(buffer: Buffer) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from edgeprune.compile import Cost
 from edgeprune.config import Budget
 from edgeprune.costs import CostTable
 from edgeprune.errors import OverBudget
@@ -16,6 +15,7 @@ from edgeprune.model.model import Model
 from edgeprune.progress import SilentProgress
 from edgeprune.prune import Calibration, Resources, analyse, criteria, group_widths, resources
 from edgeprune.settle import Subject, settle
+from edgeprune.verdict import Cost
 from tests.support.cost_tables import counted
 from tests.support.zoo import build
 
@@ -24,7 +24,9 @@ CYCLES_PER_MS = 1000.0
 
 def true_cost(used: Resources) -> Cost:
     """Flash a third more than believed and a constant, RAM a constant more, time half as much again."""
-    return Cost(used.flash_bytes * 4 // 3 + 200, used.ram_bytes + 64, used.cycles * 1.5 / CYCLES_PER_MS)
+    return Cost(
+        used.flash_bytes * 4 // 3 + 200, used.ram_bytes + 64, used.cycles * 1.5 / CYCLES_PER_MS, used.macs, 0
+    )
 
 
 class Bench:
@@ -55,7 +57,9 @@ class Bench:
             *(
                 type(value)(value * self.pessimism)
                 for value in (cost.flash_bytes, cost.ram_bytes, cost.latency_ms)
-            )
+            ),
+            cost.macs,
+            cost.parameters,
         )
         self.builds.append(cost)
         return Fitted(None, cost, cost.fits(budget))  # type: ignore[arg-type]
