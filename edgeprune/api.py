@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from edgeprune.config import Objective, RunnerName, Settings
+from edgeprune.config import Objective, RunnerName, Settings, SparsifyWhen
 from edgeprune.pipeline import Deployment
 from edgeprune.pipeline import deploy as run
 from edgeprune.progress import Progress
@@ -21,6 +21,9 @@ def deploy(
     flash: str | int | None = None,
     ram: str | int | None = None,
     latency: str | None = None,
+    macs: str | int | None = None,
+    params: str | int | None = None,
+    accuracy_drop: float | None = None,
     output: str | Path | None = None,
     backend: Literal["auto", "c"] = "auto",
     dtype: Literal["int8"] = "int8",
@@ -30,6 +33,11 @@ def deploy(
     optimize: Objective = "latency",
     effort: int | None = None,
     train: bool = True,
+    importance: str | None = None,
+    rounds: int | None = None,
+    sparsity: str = "none",
+    sparsify: SparsifyWhen = "after",
+    resume: bool = False,
     seed: int = 0,
     reserve_flash: str | int | None = None,
     reserve_ram: str | int | None = None,
@@ -48,6 +56,9 @@ def deploy(
         flash: Most flash the library may add to an image: bytes, or a text such as "128K".
         ram: Most RAM it may use, arena and stack included: bytes, or a text such as "32K".
         latency: Longest inference at the device's clock, such as "40ms".
+        macs: Most multiply-accumulates of an inference: a number, or a share of the network's such as "50%".
+        params: Most parameters, likewise.
+        accuracy_drop: Find the smallest network that loses at most so many points of the metric.
         output: Where the bundle goes; `build/<model>-<device>` by default.
         backend: Where kernels come from.
         dtype: What the library computes in.
@@ -57,6 +68,11 @@ def deploy(
         optimize: What to make least under the budget.
         effort: Training steps after pruning.
         train: Whether to train at all.
+        importance: The criterion that ranks channels, of `edgeprune.prune.criteria()`.
+        rounds: How many rounds of cutting and training lead to the budget.
+        sparsity: "none", or "unstructured:0.2" to keep a fifth of the weights that pruned channels leave.
+        sparsify: Whether those weights go before, during or after training.
+        resume: Go on where an interrupted run of the same settings stopped.
         seed: Of everything random.
         reserve_flash: Flash of the device that belongs to the rest of the firmware.
         reserve_ram: RAM of the device that belongs to the rest of the firmware.
@@ -81,6 +97,14 @@ def deploy(
             flash=_text(flash),
             ram=_text(ram),
             latency=latency,
+            macs=_text(macs),
+            params=_text(params),
+            accuracy_drop=accuracy_drop,
+            importance=importance,
+            rounds=rounds,
+            sparsity=sparsity,
+            sparsify=sparsify,
+            resume=resume,
             output=_path(output),
             backend=backend,
             dtype=dtype,

@@ -5,10 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated
 
 import typer
 
+from edgeprune.cli.arguments import (
+    Bundle,
+    Calibration,
+    Config,
+    Debug,
+    DeviceName,
+    Json,
+    Model,
+    Optimize,
+    Port,
+    Runner,
+    Seed,
+    Text,
+)
+from edgeprune.cli.deploying import EXAMPLE, deploy
 from edgeprune.cli.ending import Outcome, catch_sigterm, conclude
 from edgeprune.cli.options import merge_settings
 from edgeprune.cli.terminal import Terminal
@@ -31,39 +46,6 @@ app = typer.Typer(
     epilog=_EXIT_STATUS,
 )
 
-# typer evaluates these annotations at run time on Python 3.10 too, hence Optional.
-_Text = Optional[str]  # noqa: UP045
-_File = Optional[Path]  # noqa: UP045
-_Number = Optional[int]  # noqa: UP045
-
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' own warnings.")]
-Model = Annotated[_File, typer.Argument(metavar="MODEL", help="A recipe (.py), an .onnx or a .pt2 file.")]
-DeviceName = Annotated[
-    _Text, typer.Option("--device", metavar="NAME", help="A device's name or a .toml profile.")
-]
-Config = Annotated[_File, typer.Option(metavar="FILE", help="Settings; ./edgeprune.toml by default.")]
-Optimize = Annotated[
-    Optional[Literal["latency", "ram", "flash"]],  # noqa: UP045
-    typer.Option(help="What to make least under the budget."),
-]
-Calibration = Annotated[
-    _File, typer.Option(metavar="FILE", help="Inputs (.npz) to calibrate a float .onnx or a .pt2 on.")
-]
-Seed = Annotated[_Number, typer.Option(help="Of everything random.")]
-Output = Annotated[_File, typer.Option("-o", "--output", metavar="DIR", help="Where the bundle goes.")]
-Runner = Annotated[
-    Optional[Literal["qemu", "serial", "pyocd"]],  # noqa: UP045
-    typer.Option(help="What runs the result: the emulator, or a board."),
-]
-Port = Annotated[
-    _Text,
-    typer.Option(
-        metavar="PORT", help="The board: /dev/ttyACM0, tcp:HOST:PORT, or pyOCD's name of the target."
-    ),
-]
-Bundle = Annotated[Path, typer.Argument(metavar="DIR", help="A bundle that `edgeprune deploy` wrote.")]
-
 
 def _version(asked: bool) -> None:
     if asked:
@@ -80,82 +62,7 @@ def _root(
     """Turn a trained network into a C library that fits a microcontroller, as linked and as run, with proof."""
 
 
-@app.command(
-    epilog="Example: edgeprune deploy kws.onnx --device nucleo-l4r5zi --flash 64K --ram 20K --data kws.npz"
-)
-def deploy(
-    model: Model = None,
-    device: DeviceName = None,
-    flash: Annotated[
-        _Text, typer.Option(metavar="SIZE", help="Most flash the library may add: 128K.")
-    ] = None,
-    ram: Annotated[
-        _Text, typer.Option(metavar="SIZE", help="Most RAM, arena and stack included: 32K.")
-    ] = None,
-    latency: Annotated[_Text, typer.Option(metavar="TIME", help="Longest inference: 40ms.")] = None,
-    output: Output = None,
-    data: Annotated[
-        _File, typer.Option(metavar="FILE", help="Inputs x, labels y (.npz) to verify on.")
-    ] = None,
-    samples: Annotated[_Number, typer.Option(metavar="N", help="How many inputs to verify on.")] = None,
-    calibration: Calibration = None,
-    optimize: Optimize = None,
-    effort: Annotated[_Number, typer.Option(metavar="N", help="Training steps after pruning.")] = None,
-    no_train: Annotated[bool, typer.Option("--no-train", help="Prune without training.")] = False,
-    ignore: Annotated[
-        Optional[list[str]], typer.Option(metavar="LAYER", help="Leave this layer unpruned (repeatable).")  # noqa: UP045
-    ] = None,
-    reserve_flash: Annotated[
-        _Text, typer.Option(metavar="SIZE", help="Flash of the device that is not to be used.")
-    ] = None,
-    reserve_ram: Annotated[
-        _Text, typer.Option(metavar="SIZE", help="RAM of the device that is not to be used.")
-    ] = None,
-    backend: Annotated[Optional[Literal["auto", "c"]], typer.Option(help="Where kernels come from.")] = None,  # noqa: UP045
-    dtype: Annotated[Optional[Literal["int8"]], typer.Option(help="What the library computes in.")] = None,  # noqa: UP045
-    seed: Seed = None,
-    runner: Runner = None,
-    port: Port = None,
-    board_firmware: Annotated[
-        bool, typer.Option("--board-firmware", help="Add the firmware that runs the library on a board.")
-    ] = False,
-    config: Config = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """The whole job: prune until it fits, quantise, generate, link, run in the emulator, verify."""
-    given: dict[str, Any] = {
-        "model": model,
-        "device": device,
-        "flash": flash,
-        "ram": ram,
-        "latency": latency,
-        "output": output,
-        "data": data,
-        "samples": samples,
-        "calibration": calibration,
-        "optimize": optimize,
-        "effort": effort,
-        "train": False if no_train else None,
-        "ignore": tuple(ignore) if ignore else None,
-        "reserve_flash": reserve_flash,
-        "reserve_ram": reserve_ram,
-        "backend": backend,
-        "dtype": dtype,
-        "seed": seed,
-        "runner": runner,
-        "port": port,
-        "board_firmware": True if board_firmware else None,
-    }
-
-    def body(terminal: Terminal) -> Outcome:
-        settings = merge_settings(config, given)
-        settings.requested()
-        with terminal.task("loading edgeprune"):
-            from edgeprune.cli.verbs import deploy_verb
-        return deploy_verb(settings, terminal)
-
-    conclude(body, as_json, debug)
+app.command(epilog=EXAMPLE)(deploy)
 
 
 @app.command(epilog="Example: edgeprune analyze kws.onnx --device nucleo-l4r5zi")
@@ -228,7 +135,7 @@ def report(directory: Bundle, as_json: Json = False, debug: Debug = False) -> No
 
 @app.command(epilog="Example: edgeprune devices --show nucleo-l4r5zi")
 def devices(
-    show: Annotated[_Text, typer.Option(metavar="NAME", help="Everything known about one device.")] = None,
+    show: Annotated[Text, typer.Option(metavar="NAME", help="Everything known about one device.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

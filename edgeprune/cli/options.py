@@ -13,7 +13,7 @@ __all__ = ["merge_settings"]
 
 _FILE = Path("edgeprune.toml")
 _PATHS = ("model", "output", "data", "calibration")
-_TEXTS = ("flash", "ram", "reserve_flash", "reserve_ram")
+_TEXTS = ("flash", "ram", "reserve_flash", "reserve_ram", "macs", "params")
 
 
 def merge_settings(config: Path | None, given: Mapping[str, Any], **fallback: Any) -> Settings:

@@ -1,0 +1,140 @@
+"""The verb `deploy`, with all that may be asked of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Optional
+
+import typer
+
+from edgeprune.cli.arguments import (
+    Calibration,
+    Config,
+    Debug,
+    DeviceName,
+    File,
+    Json,
+    Model,
+    Number,
+    Optimize,
+    Output,
+    Port,
+    Runner,
+    Seed,
+    Text,
+)
+from edgeprune.cli.ending import Outcome, conclude
+from edgeprune.cli.options import merge_settings
+from edgeprune.cli.terminal import Terminal
+
+__all__ = ["EXAMPLE", "deploy"]
+
+EXAMPLE = "Example: edgeprune deploy kws.onnx --device nucleo-l4r5zi --flash 64K --ram 20K --data kws.npz"
+
+
+def deploy(
+    model: Model = None,
+    device: DeviceName = None,
+    flash: Annotated[Text, typer.Option(metavar="SIZE", help="Most flash the library may add: 128K.")] = None,
+    ram: Annotated[
+        Text, typer.Option(metavar="SIZE", help="Most RAM, arena and stack included: 32K.")
+    ] = None,
+    latency: Annotated[Text, typer.Option(metavar="TIME", help="Longest inference: 40ms.")] = None,
+    macs: Annotated[
+        Text, typer.Option(metavar="N|%", help="Most multiply-accumulates: 6.1M, or 50% of the network's.")
+    ] = None,
+    params: Annotated[
+        Text, typer.Option(metavar="N|%", help="Most parameters: 20k, or 50% of the network's.")
+    ] = None,
+    accuracy_drop: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(metavar="POINTS", help="The smallest network that loses at most so much accuracy."),
+    ] = None,
+    output: Output = None,
+    data: Annotated[
+        File, typer.Option(metavar="FILE", help="Inputs x, labels y (.npz) to verify on.")
+    ] = None,
+    samples: Annotated[Number, typer.Option(metavar="N", help="How many inputs to verify on.")] = None,
+    calibration: Calibration = None,
+    optimize: Optimize = None,
+    effort: Annotated[Number, typer.Option(metavar="N", help="Training steps after pruning.")] = None,
+    no_train: Annotated[bool, typer.Option("--no-train", help="Prune without training.")] = False,
+    ignore: Annotated[
+        Optional[list[str]], typer.Option(metavar="LAYER", help="Leave this layer unpruned (repeatable).")  # noqa: UP045
+    ] = None,
+    importance: Annotated[
+        Text,
+        typer.Option(metavar="NAME", help="What ranks channels, such as taylor; an unknown name lists all."),
+    ] = None,
+    rounds: Annotated[
+        Number, typer.Option(metavar="N", help="Rounds of cutting and training; fewer are quicker.")
+    ] = None,
+    sparsity: Annotated[
+        Text,
+        typer.Option(metavar="PATTERN", help="none, or unstructured:0.2 to keep a fifth of the weights."),
+    ] = None,
+    sparsify: Annotated[
+        Optional[Literal["before", "during", "after"]],  # noqa: UP045
+        typer.Option(help="When single weights go: before, during or after training."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an interrupted run of the same settings stopped.")
+    ] = False,
+    reserve_flash: Annotated[
+        Text, typer.Option(metavar="SIZE", help="Flash of the device that is not to be used.")
+    ] = None,
+    reserve_ram: Annotated[
+        Text, typer.Option(metavar="SIZE", help="RAM of the device that is not to be used.")
+    ] = None,
+    backend: Annotated[Optional[Literal["auto", "c"]], typer.Option(help="Where kernels come from.")] = None,  # noqa: UP045
+    dtype: Annotated[Optional[Literal["int8"]], typer.Option(help="What the library computes in.")] = None,  # noqa: UP045
+    seed: Seed = None,
+    runner: Runner = None,
+    port: Port = None,
+    board_firmware: Annotated[
+        bool, typer.Option("--board-firmware", help="Add the firmware that runs the library on a board.")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """The whole job: prune until it fits, quantise, generate, link, run in the emulator, verify."""
+    given: dict[str, Any] = {
+        "model": model,
+        "device": device,
+        "flash": flash,
+        "ram": ram,
+        "latency": latency,
+        "macs": macs,
+        "params": params,
+        "accuracy_drop": accuracy_drop,
+        "importance": importance,
+        "rounds": rounds,
+        "sparsity": sparsity,
+        "sparsify": sparsify,
+        "resume": True if resume else None,
+        "output": output,
+        "data": data,
+        "samples": samples,
+        "calibration": calibration,
+        "optimize": optimize,
+        "effort": effort,
+        "train": False if no_train else None,
+        "ignore": tuple(ignore) if ignore else None,
+        "reserve_flash": reserve_flash,
+        "reserve_ram": reserve_ram,
+        "backend": backend,
+        "dtype": dtype,
+        "seed": seed,
+        "runner": runner,
+        "port": port,
+        "board_firmware": True if board_firmware else None,
+    }
+
+    def body(terminal: Terminal) -> Outcome:
+        settings = merge_settings(config, given)
+        settings.requested()
+        with terminal.task("loading edgeprune"):
+            from edgeprune.cli.verbs import deploy_verb
+        return deploy_verb(settings, terminal)
+
+    conclude(body, as_json, debug)
