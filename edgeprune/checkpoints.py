@@ -1,0 +1,129 @@
+"""What a run has finished, kept beside its output, so that one that was killed can go on where it stopped.
+
+A checkpoint folder holds a fingerprint of what was asked and one file per finished stage. Files are written beside
+their place and renamed; a stage is whole or absent. The folder goes when the run ends, whether well or with a refusal:
+it stays only where a run was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from edgeprune.config import Settings
+from edgeprune.errors import EdgepruneError, EnvironmentFailure, UsageError
+from edgeprune.progress import Progress
+from edgeprune.version import __version__
+
+__all__ = ["Checkpoints", "checkpoints"]
+
+_FINGERPRINT = "run.json"
+_NOT_PART = {"resume", "output", "runner", "port", "board_firmware"}
+"""Settings that change nothing about the network that is made."""
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The folder of one run's finished stages."""
+
+    folder: Path
+
+    def path(self, stage: str) -> Path:
+        """The file of a stage, whether it exists or not."""
+        return self.folder / f"{stage}.pt"
+
+    def load(self, stage: str) -> Mapping[str, Any] | None:
+        """What `save` was given for `stage`, or None when the run has not come so far.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        import torch
+
+        place = self.path(stage)
+        if not place.is_file():
+            return None
+        try:
+            found: Mapping[str, Any] = torch.load(place, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise UsageError(
+                f"the checkpoint {place} is damaged; start anew without --resume ({error})"
+            ) from error
+        return found
+
+    def save(self, stage: str, values: Mapping[str, Any]) -> None:
+        """Keep `values`: tensors, numbers, texts and containers of them.
+
+        Raises:
+            EnvironmentFailure: the disk is full or not writable.
+        """
+        import torch
+
+        place = self.path(stage)
+        beside = place.with_suffix(".part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            torch.save(dict(values), beside)
+            beside.replace(place)
+        except (OSError, RuntimeError) as error:
+            raise EnvironmentFailure(f"cannot write the checkpoint {place}: {error}") from error
+
+
+@contextmanager
+def checkpoints(settings: Settings, place: Path, progress: Progress) -> Iterator[Checkpoints]:
+    """The checkpoints of the run whose output is `place`; without `resume` earlier ones are forgotten.
+
+    Raises:
+        UsageError: `resume` is asked for and the checkpoints are of other settings or another recipe.
+    """
+    folder = place.parent / f".{place.name}.checkpoint"
+    mark = {"edgeprune": __version__, "run": _fingerprint(settings)}
+    if not settings.resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif not folder.is_dir():
+        progress.say(f"there is nothing to resume for {place}: starting anew")
+    elif _read(folder / _FINGERPRINT) != mark:
+        raise UsageError(
+            f"{folder} is of another recipe, other settings or another version: start anew without --resume"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _FINGERPRINT).write_text(json.dumps(mark), encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write checkpoints to {folder}: {error}") from error
+    try:
+        yield Checkpoints(folder)
+    except EdgepruneError as error:
+        if str(folder) not in str(error):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read(file: Path) -> object:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _fingerprint(settings: Settings) -> str:
+    """A digest of every setting and of the files that they name."""
+    digest = hashlib.sha256()
+    for item in fields(settings):
+        if item.name in _NOT_PART:
+            continue
+        value = getattr(settings, item.name)
+        digest.update(f"{item.name}={value!r}\n".encode())
+        if isinstance(value, Path) and value.is_file():
+            digest.update(value.read_bytes())
+    own_device = Path(settings.device)
+    if own_device.is_file():
+        digest.update(own_device.read_bytes())
+    return digest.hexdigest()
