@@ -15,13 +15,13 @@ __all__ = ["CostTable", "LayerCost", "MemoryRow"]
 
 @dataclass(frozen=True)
 class LayerCost:
-    """Flash, cycles and scratch of one layer for each pair of widths.
+    """Flash, cycles, scratch, multiply-accumulates and parameters of one layer for each pair of widths.
 
     `group_in` and `group_out` name the groups its input and output channels belong to, or None where that
-    side cannot be pruned (then its table has one row or column). Entries are bytes, cycles and bytes, indexed
-    [position of the width in][position of the width out]; when both groups are the same, only the diagonal
-    counts. Layers of one name are parts of one step: their costs add up. What a step saves by overwriting its
-    input is taken off its scratch, which may therefore be negative.
+    side cannot be pruned (then its table has one row or column). Entries are bytes, cycles, bytes, products and
+    numbers (weights and biases), indexed [position of the width in][position of the width out]; when both
+    groups are the same, only the diagonal counts. Layers of one name are parts of one step: their costs add up.
+    What a step saves by overwriting its input is taken off its scratch, which may therefore be negative.
     """
 
     name: str
@@ -31,6 +31,7 @@ class LayerCost:
     cycles: tuple[tuple[int, ...], ...]
     scratch_bytes: tuple[tuple[int, ...], ...]
     macs: tuple[tuple[int, ...], ...]
+    parameters: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,10 @@ class CostTable:
     def macs(self, widths: Mapping[str, int]) -> int:
         """Multiply-accumulates of one inference at `widths`."""
         return sum(self._entry(layer, layer.macs, widths) for layer in self.layers)
+
+    def parameters(self, widths: Mapping[str, int]) -> int:
+        """Weights and biases of the network at `widths`."""
+        return sum(self._entry(layer, layer.parameters, widths) for layer in self.layers)
 
     def row_bytes(self, row: MemoryRow, widths: Mapping[str, int]) -> int:
         """Bytes alive at `row` at `widths`, scratch included."""

@@ -25,7 +25,7 @@ from edgeprune.plan.choose import Option
 from edgeprune.plan.labels import FROZEN, WEIGHTED, Labels, group_numbers, label_activations
 from edgeprune.plan.lifetimes import Storage
 from edgeprune.plan.objective import Objective
-from edgeprune.plan.sampling import Cost, KernelCosts, ResizableLayer, Table
+from edgeprune.plan.sampling import Cost, KernelCosts, ResizableLayer, Table, parameters_of
 from edgeprune.plan.schedule import Schedule, schedule
 
 __all__ = ["costs"]
@@ -76,11 +76,12 @@ class _Step:
 
     @property
     def cost(self) -> Cost:
-        """Flash, cycles, scratch less what input and output share, and MACs."""
-        candidate = self.option.candidate
+        """Flash, cycles, scratch less what input and output share, MACs and parameters."""
+        candidate, node = self.option.candidate, self.node
         alive = sum(storage.size_bytes for storage in self.table.alive(self.index))
         scratch = self.option.need_bytes - alive
-        return (candidate.flash_bytes, candidate.cycles, scratch, operator_for(self.node).macs(self.node))
+        macs = operator_for(node).macs(node)
+        return (candidate.flash_bytes, candidate.cycles, scratch, macs, parameters_of(node))
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -107,23 +108,26 @@ def _layer_costs(
 def _linear(
     name: str, cost: Cost, counts: Mapping[str, int], elements: int, widths: Widths
 ) -> list[LayerCost]:
-    """A layer whose cycles, shared bytes and MACs go with its elements; its code and its scratch do not."""
-    flash, cycles, scratch, macs = cost
+    """A layer whose cycles, shared bytes, MACs and parameters go with its elements; code and scratch do not."""
+    flash, cycles, scratch, macs, parameters = cost
     shared, constant = min(scratch, 0), max(scratch, 0)
     found, before = [], 0
     for group, count in counts.items():
         full, size = widths[group][-1], len(widths[group])
-        tables = np.zeros((4, size, size), np.int64)
+        tables = np.zeros((5, size, size), np.int64)
         for position, width in enumerate(widths[group]):
-            for column, total in ((1, cycles), (2, shared), (3, macs)):
+            for column, total in ((1, cycles), (2, shared), (3, macs), (4, parameters)):
                 part = _part(total, before, before + count, elements)
                 tables[column, position, position] = round(part * width / full)
         before += count
         found.append(_as_layer(name, group, group, tables))
-    rest = [flash, *(_part(total, before, elements, elements) for total in (cycles, shared, macs))]
+    rest = [
+        flash,
+        *(_part(total, before, elements, elements) for total in (cycles, shared, macs, parameters)),
+    ]
     rest[2] += constant
     if any(rest):
-        found.append(_as_layer(name, None, None, np.array(rest, np.int64).reshape(4, 1, 1)))
+        found.append(_as_layer(name, None, None, np.array(rest, np.int64).reshape(5, 1, 1)))
     return found
 
 
@@ -191,10 +195,8 @@ def _part(number: int, start: int, end: int, total: int) -> int:
 
 
 def _as_layer(name: str, group_in: str | None, group_out: str | None, tables: Table) -> LayerCost:
-    flash, cycles, scratch, macs = (
-        tuple(tuple(int(entry) for entry in row) for row in table) for table in tables
-    )
-    return LayerCost(name, group_in, group_out, flash, cycles, scratch, macs)
+    flash, cycles, scratch, macs, parameters = (tuple(map(tuple, table.tolist())) for table in tables)
+    return LayerCost(name, group_in, group_out, flash, cycles, scratch, macs, parameters)
 
 
 def _row(

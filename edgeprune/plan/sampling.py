@@ -20,14 +20,14 @@ from edgeprune.plan.objective import Objective
 from edgeprune.plan.overlap import input_distances, span_bytes
 from edgeprune.plan.resize import resized
 
-__all__ = ["Cost", "KernelCosts", "ResizableLayer", "Table"]
+__all__ = ["Cost", "KernelCosts", "ResizableLayer", "Table", "parameters_of"]
 
 _POINTS = 17
 
-Cost = tuple[int, int, int, int]
-"""Flash bytes, cycles, scratch bytes less those that input and output share, MACs."""
+Cost = tuple[int, int, int, int, int]
+"""Flash bytes, cycles, scratch bytes less those that input and output share, MACs, parameters."""
 Table = npt.NDArray[np.int64]
-"""Costs [4, input widths, output widths]."""
+"""Costs [5, input widths, output widths]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class KernelCosts:
             UsageError: no kernel runs the layer at some width.
         """
         rows, columns = _samples(len(inputs)), _samples(len(outputs))
-        values = np.zeros((4, len(rows), len(columns)), np.int64)
+        values = np.zeros((5, len(rows), len(columns)), np.int64)
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
                 if not layer.coupled or i == j:
@@ -88,7 +88,7 @@ class KernelCosts:
         return self._known[key]
 
     def _rank(self, cost: Cost) -> tuple[int, ...]:
-        flash, cycles, scratch, _ = cost
+        flash, cycles, scratch, *_ = cost
         values = {"latency": cycles, "ram": scratch, "flash": flash}
         return tuple(values[goal] for goal in self._objective.priorities)
 
@@ -102,7 +102,13 @@ def _cost_of(candidate: Candidate, input_dies: bool) -> Cost:
     if input_dies and source.name in distances:
         shared = size + source.bytes - span_bytes(size, [(source.bytes, distances[source.name])])
     scratch = candidate.scratch_bytes - shared
-    return (candidate.flash_bytes, candidate.cycles, scratch, operator_for(node).macs(node))
+    macs = operator_for(node).macs(node)
+    return (candidate.flash_bytes, candidate.cycles, scratch, macs, parameters_of(node))
+
+
+def parameters_of(node: Node) -> int:
+    """Weights, biases and other constants of a node, in numbers."""
+    return sum(tensor.elements for tensor in node.inputs if tensor.value is not None)
 
 
 def _shape_of(node: Node) -> object:

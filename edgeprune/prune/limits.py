@@ -19,6 +19,7 @@ class Limits:
     ram_bytes: int | None = None
     cycles: int | None = None
     macs: int | None = None
+    parameters: int | None = None
 
     def given(self) -> Mapping[str, int]:
         """The limits that are set, by name."""
@@ -38,6 +39,7 @@ class Resources:
     ram_bytes: int
     cycles: int
     macs: int
+    parameters: int
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,11 @@ class NothingFits(OverBudget):
 def resources(table: CostTable, widths: Mapping[str, int]) -> Resources:
     """What the network uses at `widths`."""
     return Resources(
-        table.flash_bytes(widths), table.ram_bytes(widths), table.cycles(widths), table.macs(widths)
+        table.flash_bytes(widths),
+        table.ram_bytes(widths),
+        table.cycles(widths),
+        table.macs(widths),
+        table.parameters(widths),
     )
 
 

@@ -38,7 +38,8 @@ def counted(module: torch.nn.Module, coupling: Coupling, widths: Mapping[str, tu
         flash = tuple(tuple(per_pair * i * o + 8 * o for o in outs) for i in ins)
         macs = tuple(tuple(per_pair * i * o * pixels_out for o in outs) for i in ins)
         scratch = tuple(tuple(per_pair * i for _ in outs) for i in ins)
-        layers.append(LayerCost(name, before, after, flash, macs, scratch, macs))
+        parameters = tuple(tuple(per_pair * i * o + o for o in outs) for i in ins)
+        layers.append(LayerCost(name, before, after, flash, macs, scratch, macs, parameters))
         alive: dict[str, float] = {}
         fixed = 0
         for group, side, pixels in ((before, sides.inputs, pixels_in), (after, sides.outputs, pixels_out)):

@@ -13,7 +13,7 @@ from edgeprune.verdict import Cost
 
 def seen(forecast: Forecast, believed: int, measured: int) -> Forecast:
     """A build whose flash was believed and measured so; nothing else counts."""
-    return forecast.after(Resources(believed, 0, 0, 0), Cost(measured, 0, None, 0, 0))
+    return forecast.after(Resources(believed, 0, 0, 0, 0), Cost(measured, 0, None, 0, 0))
 
 
 def test_the_budget_itself_is_the_first_limit() -> None:
@@ -29,7 +29,7 @@ def test_a_miss_lowers_the_limit_by_what_was_missed() -> None:
 
 
 def test_cycles_are_missed_in_proportion() -> None:
-    forecast = Forecast(Budget(latency_ms=1.0), 1000).after(Resources(0, 0, 900, 0), Cost(0, 0, 1.8, 0, 0))
+    forecast = Forecast(Budget(latency_ms=1.0), 1000).after(Resources(0, 0, 900, 0, 0), Cost(0, 0, 1.8, 0, 0))
     assert forecast.limits().cycles in range(490, 501)
 
 

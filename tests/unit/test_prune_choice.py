@@ -101,8 +101,7 @@ def problem(seed: int) -> tuple[dict[str, dict[int, float]], CostTable]:
 
     sides = [(None, "a"), ("a", "b"), ("b", "b"), ("b", "c"), ("c", None), (None, None)]
     layers = tuple(
-        LayerCost(f"l{at}", *side, table(*side), table(*side), table(*side), table(*side))
-        for at, side in enumerate(sides)
+        LayerCost(f"l{at}", *side, *(table(*side) for _ in range(5))) for at, side in enumerate(sides)
     )
     rows = (
         MemoryRow("l1", 10, {"a": 16, "b": 4}, "l1", ("input 10 B", "a", "b")),
@@ -140,7 +139,7 @@ def test_a_network_that_fits_stays_whole() -> None:
     curves, table = problem(0)
     whole = {"a": 8, "b": 12, "c": 4}
     exactly = resources(table, whole)
-    limits = Limits(exactly.flash_bytes, exactly.ram_bytes, exactly.cycles, exactly.macs)
+    limits = Limits(exactly.flash_bytes, exactly.ram_bytes, exactly.cycles, exactly.macs, exactly.parameters)
     assert choose(curves, table, limits).widths == whole
     assert choose(curves, table, Limits()).widths == whole
 
@@ -168,7 +167,7 @@ def test_too_little_memory_names_the_step_that_binds() -> None:
 
 def test_limits_that_exclude_each_other_are_said_to() -> None:
     widths = {"a": (1, 2)}
-    falling = LayerCost("l0", None, "a", ((10, 20),), ((20, 10),), ((0, 0),), ((1, 1),))
+    falling = LayerCost("l0", None, "a", ((10, 20),), ((20, 10),), ((0, 0),), ((1, 1),), ((1, 1),))
     table = CostTable(widths, (falling,), ())
     with pytest.raises(NothingFits, match="flash and cycles together") as caught:
         choose({"a": {1: 1.0, 2: 0.0}}, table, Limits(flash_bytes=15, cycles=15))
@@ -199,7 +198,12 @@ def test_layers_of_one_name_with_several_input_groups_are_priced_apart() -> None
     widths = {"a": (4, 8), "b": (4, 8), "c": (4, 8)}
     parts = tuple(
         LayerCost(
-            "merge", group, "c", *(((4, 8), (8, 16)) for _ in range(2)), ((0, 0), (0, 0)), ((1, 1), (1, 1))
+            "merge",
+            group,
+            "c",
+            *(((4, 8), (8, 16)) for _ in range(2)),
+            ((0, 0), (0, 0)),
+            *(((1, 1), (1, 1)),) * 2,
         )
         for group in ("a", "b")
     )
