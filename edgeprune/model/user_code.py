@@ -58,6 +58,11 @@ class GuardedIterable:
                     return
             yield batch
 
+    @property
+    def batches(self) -> Iterable[Any]:
+        """The loader as the recipe made it."""
+        return self._batches
+
     def __len__(self) -> int:
         return len(self._batches)  # type: ignore[arg-type]
 

@@ -1,6 +1,8 @@
 """Fine-tuning, distillation and quantisation-aware training."""
 
+from edgeprune.train.descend import TrainingDiverged
 from edgeprune.train.evaluate import evaluate
-from edgeprune.train.fine_tune import DEFAULT_STEPS, Schedule, TrainingDiverged, fine_tune
+from edgeprune.train.fine_tune import DEFAULT_STEPS, fine_tune
+from edgeprune.train.schedule import Schedule
 
 __all__ = ["DEFAULT_STEPS", "Schedule", "TrainingDiverged", "evaluate", "fine_tune"]

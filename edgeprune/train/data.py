@@ -10,18 +10,26 @@ import torch
 from edgeprune.errors import UsageError
 from edgeprune.model.data import training_batches
 from edgeprune.prune.calibration import Batch
+from edgeprune.train.random_stream import seed_loader
 
 __all__ = ["best_device", "endless", "first_samples", "on_device"]
 
 
-def endless(data: Callable[[], Iterable[Any]]) -> Iterator[Batch]:
+def endless(data: Callable[[], Iterable[Any]], seed: int | None = None) -> Iterator[Batch]:
     """Batches without end: a loader is run through again and again, and asked for anew once it is used up.
+
+    Args:
+        data: Makes the loader.
+        seed: Seeds a generator of the first loader's own, if it has one.
 
     Raises:
         UsageError: the data yields no batch, or something else than pairs.
     """
     while True:
         loader = data()
+        if seed is not None:
+            seed_loader(loader, seed)
+            seed = None
         passes = 0
         while True:
             empty = True

@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 import copy
-import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from edgeprune.errors import UsageError
 from edgeprune.model.model import Model
-from edgeprune.model.user_code import running_user_code
+from edgeprune.model.torch_checks import check_weights
 from edgeprune.progress import Progress, SilentProgress
-from edgeprune.train.data import best_device, endless, on_device
-from edgeprune.train.distillation import distillation_loss
+from edgeprune.seeding import seeded
+from edgeprune.train.checkpoint import CheckpointFile, fingerprint
+from edgeprune.train.companion import Companion, HeldZeros
+from edgeprune.train.descend import descend
+from edgeprune.train.random_stream import generator_states, network_seed, seed_loader
+from edgeprune.train.schedule import Schedule
 
-__all__ = ["DEFAULT_STEPS", "Schedule", "TrainingDiverged", "fine_tune"]
+__all__ = ["DEFAULT_STEPS", "accompanied", "fine_tune"]
 
 DEFAULT_STEPS = 1000
 """Optimizer steps of a deployment that sets no effort: ResNet-8, distilled, takes them in four minutes on two cores."""
-
-_SNAPSHOT_EVERY = 50
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How SGD goes: Nesterov momentum and a one-cycle learning rate (Smith and Topin, 2018)."""
-
-    peak_rate: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    warm_up: float = 0.15
-    largest_gradient: float = 5.0
-    distillation: float = 0.5
-    """The teacher's share of the loss."""
-
-
-class TrainingDiverged(UsageError):
-    """The loss stopped being a number at `step`; `last_good` is the network some steps before."""
-
-    def __init__(self, step: int, loss: float, last_good: torch.nn.Module) -> None:
-        self.step = step
-        self.last_good = last_good
-        super().__init__(
-            f"fine-tuning stopped at step {step}: the loss is {loss}; check the training data and the recipe's "
-            f"loss, or give the recipe a fine_tune of its own"
-        )
 
 
 def fine_tune(
@@ -57,8 +36,14 @@ def fine_tune(
     teacher: torch.nn.Module | None = None,
     progress: Progress | None = None,
     schedule: Schedule | None = None,
+    resume_from: Path | None = None,
+    hold_zeros: bool = False,
 ) -> torch.nn.Module:
     """A trained copy of `module`, on the CPU and in evaluation mode.
+
+    Killed at any moment and called again with the same `resume_from`, it goes on, and on the CPU gives the bytes
+    it would have given without the interruption. That holds for data whose order and content follow from torch's,
+    NumPy's and Python's global generators, or a DataLoader's own.
 
     Args:
         model: Where data, loss and perhaps a fine_tune of the recipe's own come from.
@@ -68,83 +53,133 @@ def fine_tune(
         teacher: A network whose answers to imitate, usually the unpruned one.
         progress: Told of every step.
         schedule: How SGD goes; the recipe's own fine_tune sees none of it.
+        resume_from: A file in which the state is kept every 20 seconds and at the end, and from which it is gone
+            on where it is of the same training. A fine_tune of the recipe's own is kept only at its end.
+        hold_zeros: Weights that are zero stay zero: a sparse network stays sparse.
 
     Raises:
         TrainingDiverged: the loss is not a finite number.
-        UsageError: there is no training data.
+        UsageError: there is no training data, the network cannot be trained, or the file is damaged.
     """
+    companions = (HeldZeros(),) if hold_zeros else ()
+    return accompanied(
+        model,
+        module,
+        steps,
+        companions,
+        seed=seed,
+        teacher=teacher,
+        progress=progress,
+        schedule=schedule,
+        resume_from=resume_from,
+        title="fine-tuning",
+    )
+
+
+def accompanied(
+    model: Model,
+    module: torch.nn.Module,
+    steps: int,
+    companions: Sequence[Companion],
+    *,
+    seed: int,
+    teacher: torch.nn.Module | None,
+    progress: Progress | None,
+    schedule: Schedule | None,
+    resume_from: Path | None,
+    title: str,
+) -> torch.nn.Module:
+    """`fine_tune` with `companions`; see there for arguments, result and errors. `title` names the progress."""
     if model.training is None:
         raise UsageError(
             f"{model.name} has no training data; give a recipe with train_data() to fine-tune it"
         )
+    _check_device(model, module)
     subject = copy.deepcopy(module)
-    trainable = [parameter for parameter in subject.parameters() if parameter.requires_grad]
-    if steps < 1 or not trainable:
+    if steps < 1 or not any(parameter.requires_grad for parameter in subject.parameters()):
+        for companion in companions:
+            companion.attach(subject)
+            companion.finish(subject)
         return subject.eval()
-    # Data loaders shuffle and dropout draws from the global generator: seed it here and put it back after.
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        if model.training.fine_tune is not None:
-            own = model.training.fine_tune
-            trained = own(subject, model.training.train_data(), model.training.test_data(), steps)
-            if not isinstance(trained, torch.nn.Module):
-                raise UsageError(
-                    f"the recipe's fine_tune returns {type(trained).__name__}; return the module"
-                )
-        else:
-            trained = _descend(
-                model, subject, steps, teacher, progress or SilentProgress(), schedule or Schedule()
+    schedule = schedule or Schedule()
+    teaching = fingerprint(teacher) if teacher is not None else None
+    own = model.training.fine_tune is not None
+    names = [companion.name for companion in companions]
+    file = CheckpointFile(
+        resume_from, fingerprint(module, title, steps, seed, schedule, own, names, teaching)
+    )
+    # Dropout draws from the global generators: seed them here and put them back after.
+    if own:
+        with seeded(seed, with_torch=True):
+            trained = _the_recipes_way(model, subject, steps, companions, seed, file)
+    else:
+        with seeded(network_seed(seed), with_torch=True):
+            trained = descend(
+                model,
+                subject,
+                steps,
+                seed=seed,
+                teacher=teacher,
+                progress=progress or SilentProgress(),
+                schedule=schedule,
+                companions=companions,
+                file=file,
+                title=title,
             )
+    for companion in companions:
+        companion.finish(trained)
     return trained.cpu().eval()
 
 
-def _descend(
+def _the_recipes_way(
     model: Model,
     subject: torch.nn.Module,
     steps: int,
-    teacher: torch.nn.Module | None,
-    progress: Progress,
-    schedule: Schedule,
+    companions: Sequence[Companion],
+    seed: int,
+    file: CheckpointFile,
 ) -> torch.nn.Module:
+    """The network that the recipe's own fine_tune makes, with companions told of every optimizer's steps."""
     training = model.training
     assert training is not None
-    device = best_device()
-    subject.to(device).train()
-    guide = copy.deepcopy(teacher).to(device).eval() if teacher is not None else None
-    trainable = [parameter for parameter in subject.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(
-        trainable,
-        schedule.peak_rate,
-        momentum=schedule.momentum,
-        weight_decay=schedule.weight_decay,
-        nesterov=schedule.momentum > 0,
-    )
-    rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, schedule.peak_rate, total_steps=steps + 1, pct_start=schedule.warm_up, cycle_momentum=False
-    )
-    good = copy.deepcopy(subject.state_dict())
-    batches = endless(training.train_data)
-    with progress.task("fine-tuning", steps) as task:
-        for step in range(1, steps + 1):
-            inputs, target = on_device(next(batches), device)
-            with running_user_code(model.path, "training the network"):
-                output = subject(*inputs)
-                loss = training.loss(output, target)
-            if guide is not None:
-                with torch.no_grad():
-                    answer = guide(*inputs)
-                share = schedule.distillation
-                loss = (1 - share) * loss + share * distillation_loss(output, answer, target)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                subject.load_state_dict(good)
-                raise TrainingDiverged(step, value, subject.cpu().eval())
-            if step % _SNAPSHOT_EVERY == 0:
-                good = copy.deepcopy(subject.state_dict())
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            torch.nn.utils.clip_grad_norm_(trainable, schedule.largest_gradient)
-            optimizer.step()
-            rate.step()
-            task.advance(note=f"loss {value:.3f}")
-    return subject
+    assert training.fine_tune is not None
+    saved = file.load()
+    if saved is not None:
+        subject.load_state_dict(saved["module"])
+        return subject
+    for companion in companions:
+        companion.attach(subject)
+    numbers = count(1)
+
+    def after_step(*_: object) -> None:
+        step = next(numbers)
+        for companion in companions:
+            companion.after_step(step)
+
+    train, test = training.train_data(), training.test_data()
+    seed_loader(train, seed)
+    hook = register_optimizer_step_post_hook(after_step)
+    try:
+        trained = training.fine_tune(subject, train, test, steps)
+    finally:
+        hook.remove()
+    if not isinstance(trained, torch.nn.Module):
+        raise UsageError(f"the recipe's fine_tune returns {type(trained).__name__}; return the module")
+    check_weights(trained, f"{model.path}: fine_tune()")
+    if _same_shape(trained, subject):
+        file.save({"step": steps, "module": trained.state_dict(), "generators": generator_states()})
+    return trained
+
+
+def _same_shape(left: torch.nn.Module, right: torch.nn.Module) -> bool:
+    """Whether the values of one fit into the other."""
+    shapes = [{name: value.shape for name, value in one.state_dict().items()} for one in (left, right)]
+    return type(left) is type(right) and shapes[0] == shapes[1]
+
+
+def _check_device(model: Model, module: torch.nn.Module) -> None:
+    places = {value.device.type for value in (*module.parameters(), *module.buffers())}
+    if "meta" in places:
+        raise UsageError(
+            f"the network of {model.name} has weights on the meta device, which holds no values: load them first"
+        )

@@ -1,0 +1,93 @@
+"""The state of an unfinished training in a file: whole or not at all, and only ever used for the same training."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgeprune.errors import UsageError
+
+__all__ = ["CheckpointFile", "fingerprint"]
+
+_FORMAT = 1
+_SAVE_EVERY_S = 20.0
+
+
+def fingerprint(module: torch.nn.Module, *conditions: object) -> str:
+    """What a training starts from, in 64 digits: all values of `module`, and what `conditions` print as."""
+    digest = hashlib.sha256("\n".join(map(str, (_FORMAT, *conditions))).encode())
+    for name, value in module.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+    return digest.hexdigest()
+
+
+class CheckpointFile:
+    """Where one training keeps its state; without a path it keeps none.
+
+    The file holds plain tensors, numbers and text, and is loaded as nothing else. A file of another training, by
+    its fingerprint, is not used, and is replaced by the first save.
+    """
+
+    def __init__(self, path: Path | None, mark: str) -> None:
+        self._path, self._mark = path, mark
+        self._saved_at = time.monotonic()
+        self._exists = False
+
+    @property
+    def path(self) -> Path | None:
+        """The file, if it holds a state of this training."""
+        return self._path if self._exists else None
+
+    def load(self) -> dict[str, Any] | None:
+        """The state saved last, on the CPU; None if there is none of this training.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        if self._path is None or not self._path.exists():
+            return None
+        try:
+            content = torch.load(self._path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+            raise UsageError(
+                f"checkpoint {self._path} is damaged: delete it to start this training anew"
+            ) from error
+        if not isinstance(content, dict) or content.get("fingerprint") != self._mark:
+            return None
+        self._exists = True
+        state = content["state"]
+        assert isinstance(state, dict)
+        return state
+
+    def is_due(self) -> bool:
+        """Whether so much time has passed since the last save that the next is worth it."""
+        return self._path is not None and time.monotonic() - self._saved_at >= _SAVE_EVERY_S
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Put `state` in the place of what was saved before, at once."""
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                torch.save({"fingerprint": self._mark, "state": dict(state)}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self._path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        self._exists = True
+        self._saved_at = time.monotonic()
