@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from edgeprune.version import __version__
 
 if TYPE_CHECKING:
-    from edgeprune.api import Deployment, deploy
+    from edgeprune.api import Deployment, deploy, load_pruned
 
-__all__ = ["Deployment", "__version__", "deploy"]
+__all__ = ["Deployment", "__version__", "deploy", "load_pruned"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when asked for: the pipeline brings torch and ONNX, and `edgeprune --help` needs neither.
-    if name in ("Deployment", "deploy"):
+    if name in ("Deployment", "deploy", "load_pruned"):
         return getattr(importlib.import_module("edgeprune.api"), name)
     raise AttributeError(f"module 'edgeprune' has no attribute {name!r}")

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from edgeprune.config import Objective, RunnerName, Settings, SparsifyWhen
+from edgeprune.float_network import load_pruned
 from edgeprune.pipeline import Deployment
 from edgeprune.pipeline import deploy as run
 from edgeprune.progress import Progress
 
-__all__ = ["Deployment", "deploy"]
+__all__ = ["Deployment", "deploy", "load_pruned"]
 
 
 def deploy(

@@ -41,7 +41,7 @@ class Contents:
     """What a bundle holds: C files by name, the int8 ONNX model, stored inputs and the outputs they must give.
 
     `device_toml` is the profile when it was the user's own file; `firmware` the project of a board's firmware by file
-    name, when it was asked for (it is not read back).
+    name, when it was asked for; `float_files` the float network by file name. The last two are not read back.
     """
 
     library: Mapping[str, str]
@@ -51,6 +51,7 @@ class Contents:
     report: Mapping[str, Any]
     device_toml: str | None = None
     firmware: Mapping[str, str] = field(default_factory=dict)
+    float_files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def bundle_files(contents: Contents) -> dict[str, str | bytes]:
@@ -61,6 +62,7 @@ def bundle_files(contents: Contents) -> dict[str, str | bytes]:
     np.savez_compressed(vectors, **arrays)  # type: ignore[arg-type]
     files: dict[str, str | bytes] = {f"{_LIBRARY}/{name}": text for name, text in contents.library.items()}
     files.update({f"{_FIRMWARE}/{name}": text for name, text in contents.firmware.items()})
+    files.update(contents.float_files)
     files.update({_MODEL: contents.onnx, _VECTORS: vectors.getvalue()})
     if contents.device_toml is not None:
         files[_DEVICE] = contents.device_toml

@@ -13,7 +13,7 @@ from edgeprune.model.quiet import quiet_libraries
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["OPSET", "export_float"]
+__all__ = ["OPSET", "capture", "export_float", "export_program"]
 
 OPSET = 20
 """The first opset with Gelu, and the exporter's default."""
@@ -27,6 +27,17 @@ def export_float(module: torch.nn.Module, example_inputs: Sequence[torch.Tensor]
     Raises:
         UsageError: the module cannot be captured by torch.export, or has an operator without ONNX form.
     """
+    return export_program(capture(module, example_inputs, name), name)
+
+
+def capture(
+    module: torch.nn.Module, example_inputs: Sequence[torch.Tensor], name: str
+) -> torch.export.ExportedProgram:
+    """`module` in evaluation mode as a program of ATen operators, batch 1.
+
+    Raises:
+        UsageError: the module cannot be captured by torch.export.
+    """
     import torch
 
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
@@ -34,13 +45,12 @@ def export_float(module: torch.nn.Module, example_inputs: Sequence[torch.Tensor]
     module.eval()
     with quiet_libraries():
         try:
-            program = torch.export.export(module, inputs, strict=False)
+            return torch.export.export(module, inputs, strict=False)
         except Exception as error:  # tracing runs the user's forward, which may raise anything
             raise UsageError(
                 f"model {name!r} cannot be captured by torch.export ({_line(error)}): its forward() must not branch"
                 " on the values of tensors"
             ) from error
-        return export_program(program, name)
 
 
 def export_program(program: torch.export.ExportedProgram, name: str) -> ir.Model:

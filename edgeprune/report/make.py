@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from edgeprune.config import Budget
@@ -11,11 +11,13 @@ from edgeprune.device import Device
 from edgeprune.emulate import Measurement
 from edgeprune.firmware import Image
 from edgeprune.graph.ir import DTYPES, Graph, Tensor
+from edgeprune.host_latency import HostLatency, TimedPair
 from edgeprune.plan import Buffer, Program, Step
+from edgeprune.report.pruning import PruningSummary, pruning_values
 from edgeprune.verify.compare import Verification
 from edgeprune.version import __version__
 
-__all__ = ["Accuracy", "Findings", "PruningSummary", "make_report", "measured_values"]
+__all__ = ["Accuracy", "Findings", "make_report", "measured_values"]
 
 
 @dataclass(frozen=True)
@@ -28,20 +30,6 @@ class Accuracy:
     int8: float | None
     emulated: float | None
     samples: int
-
-
-@dataclass(frozen=True)
-class PruningSummary:
-    """Per group its widths before and after; channels removed without loss; groups left alone, with reasons."""
-
-    groups: tuple[tuple[str, int, int], ...] = ()
-    lossless_channels: int = 0
-    frozen: Mapping[str, str] = field(default_factory=dict)
-    rounds: int = 0
-    steps: int = 0
-    criterion: str | None = None
-    unpruned: Mapping[str, float] | None = None
-    """What the whole network takes as linked and as run: "flash" and "ram" in bytes, "latency_ms"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +50,7 @@ class Findings:
     verification: Verification | None = None
     accuracy: Accuracy | None = None
     pruning: PruningSummary | None = None
+    host: HostLatency | None = None
 
 
 def make_report(findings: Findings) -> dict[str, Any]:
@@ -93,7 +82,8 @@ def make_report(findings: Findings) -> dict[str, Any]:
         "buffers": [],
         "verify": None,
         "accuracy": None if findings.accuracy is None else _accuracy(findings.accuracy),
-        "pruning": None if findings.pruning is None else _pruning(findings.pruning),
+        "pruning": None if findings.pruning is None else pruning_values(findings.pruning),
+        "host": None if findings.host is None else _host(findings.host),
         "tools": {} if measurement is None else dict(measurement.tools),
     }
     if program is not None:
@@ -239,6 +229,19 @@ def _port(graph: Graph, tensor: Tensor) -> dict[str, Any]:
     }
 
 
+def _host(host: HostLatency) -> dict[str, Any]:
+    return {
+        "onnxruntime_ms": _timed_pair(host.onnxruntime),
+        "torch_ms": _timed_pair(host.torch),
+        "threads": host.threads,
+        "samples": host.samples,
+    }
+
+
+def _timed_pair(pair: TimedPair) -> dict[str, float]:
+    return {"original": pair.original, "pruned": pair.pruned, "ratio": pair.ratio}
+
+
 def _accuracy(accuracy: Accuracy) -> dict[str, Any]:
     return {
         "metric": accuracy.metric,
@@ -247,18 +250,4 @@ def _accuracy(accuracy: Accuracy) -> dict[str, Any]:
         "int8": accuracy.int8,
         "emulated": accuracy.emulated,
         "samples": accuracy.samples,
-    }
-
-
-def _pruning(pruning: PruningSummary) -> dict[str, Any]:
-    return {
-        "groups": [
-            {"name": name, "before": before, "after": after} for name, before, after in pruning.groups
-        ],
-        "lossless_channels": pruning.lossless_channels,
-        "frozen": [{"name": name, "reason": reason} for name, reason in pruning.frozen.items()],
-        "rounds": pruning.rounds,
-        "steps": pruning.steps,
-        "criterion": pruning.criterion,
-        "unpruned": None if pruning.unpruned is None else dict(pruning.unpruned),
     }

@@ -11,6 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgeprune.report.pruning_text import pruning_facts
+
 __all__ = ["new_table", "printable", "summary"]
 
 _LONGEST_NAME = 40
@@ -165,7 +167,7 @@ def _pruning(report: Mapping[str, Any]) -> Table:
 
 def _facts(report: Mapping[str, Any]) -> list[Text]:
     facts = []
-    accuracy, verify, pruning, tools = (report[key] for key in ("accuracy", "verify", "pruning", "tools"))
+    accuracy, verify, tools = (report[key] for key in ("accuracy", "verify", "tools"))
     if accuracy is not None and _stages(accuracy):
         name = accuracy["metric"]
         facts.append((name, f"{_stages(accuracy)} on {accuracy['samples']:,} samples"))
@@ -176,13 +178,7 @@ def _facts(report: Mapping[str, Any]) -> list[Text]:
         apart = "" if difference is None else f"; at most {difference} step(s) from ONNX Runtime"
         exact = f"bit-exact on {verify['samples']:,} inputs" if verify["bit_exact"] else "NOT bit-exact"
         facts.append(("verified", f"{exact}: {where}{apart}"))
-    if pruning is not None and pruning["rounds"]:
-        facts.append(
-            (
-                "pruning",
-                f"{pruning['rounds']} round(s) of cutting and measuring, {pruning['steps']:,} training steps",
-            )
-        )
+    facts += pruning_facts(report)
     if tools:
         facts.append(("tools", ", ".join(f"{name} {value}" for name, value in tools.items())))
     return [Text(f"{name}: ", "bold") + Text(value) for name, value in facts]
