@@ -50,20 +50,23 @@ class Forecast:
     def limits(self) -> Limits:
         """What widths may take by the table, so that their build is likely to keep the budget."""
         budget = self.budget
-        flash = [_Point(believed.flash_bytes, cost.flash_bytes) for believed, cost in self.seen]
-        ram = [_Point(believed.ram_bytes, cost.ram_bytes) for believed, cost in self.seen]
         cycles = [
             _Point(believed.cycles, cost.latency_ms * self.cycles_per_ms)
             for believed, cost in self.seen
             if cost.latency_ms is not None
         ]
         return Limits(
-            None if budget.flash_bytes is None else _limit(budget.flash_bytes, flash, in_proportion=False),
-            None if budget.ram_bytes is None else _limit(budget.ram_bytes, ram, in_proportion=False),
-            None
+            cycles=None
             if budget.latency_ms is None
             else _limit(budget.latency_ms * self.cycles_per_ms, cycles, in_proportion=True),
+            **{name: self._amount(name) for name in ("flash_bytes", "ram_bytes", "macs", "parameters")},
         )
+
+    def _amount(self, name: str) -> int | None:
+        """The limit on a resource that the table and a build count alike."""
+        limit = getattr(self.budget, name)
+        points = [_Point(getattr(believed, name), getattr(cost, name)) for believed, cost in self.seen]
+        return None if limit is None else _limit(limit, points, in_proportion=False)
 
 
 def _limit(budget: float, points: Sequence[_Point], *, in_proportion: bool) -> int:

@@ -74,10 +74,10 @@ def _deploy(settings: Settings, progress: Progress) -> Deployment:
         check_core(device)
     try:
         with staged_directory(place) as bundle, scratch_directory() as scratch:
-            network = compress(model, device, budget, settings, scratch, progress)
+            network = compress(model, device, budget, settings, place, scratch, progress)
             samples = choose_samples(model, network.build.graph, given, settings.samples, settings.seed)
             proof = prove(network.build, model, network.pruned, samples, scratch, progress, runner)
-            report = make_report(_findings(model, device, budget, network, proof))
+            report = make_report(_findings(model, device, network, proof))
             write_files(bundle, bundle_files(_contents(network, proof, report, settings, place)))
     except OverBudget as error:
         return Deployment(make_report(_over_budget(model, device, budget, error)), None)
@@ -100,11 +100,11 @@ def _contents(
     )
 
 
-def _findings(model: Model, device: Device, budget: Budget, network: Network, proof: Proof) -> Findings:
+def _findings(model: Model, device: Device, network: Network, proof: Proof) -> Findings:
     return Findings(
         model=_about(model),
         device=device,
-        budget=budget,
+        budget=network.budget,
         fits=True,
         backend="c",
         dtype="int8",

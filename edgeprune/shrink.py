@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edgeprune.best_case import best_case_costs
+from edgeprune.builder import Builder
+from edgeprune.checkpoints import Checkpoints
 from edgeprune.config import Budget, Settings
-from edgeprune.device import Device
 from edgeprune.fit import Fitted, over_budget
 from edgeprune.forecast import Forecast
 from edgeprune.graph.skeleton import Skeleton
@@ -37,24 +37,22 @@ class Shrunk:
 
 def shrink(
     model: Model,
-    unpruned: Fitted,
-    device: Device,
+    whole: Fitted,
     budget: Budget,
+    builder: Builder,
     settings: Settings,
-    draft: Callable[[Model, Budget, str], Fitted],
-    fit: Callable[[Model, Budget, str], Fitted],
+    kept: Checkpoints,
     progress: Progress,
 ) -> Shrunk:
     """Cut channels of `model` until the budget holds as measured, and train what is left.
 
     Args:
         model: The network, from a recipe.
-        unpruned: What it takes whole; more than the budget.
-        device: What it is built for.
+        whole: What it takes whole; more than the budget.
         budget: The limits.
+        builder: Builds networks.
         settings: How to prune and train.
-        draft: Builds a network whose values do not matter, within a budget, in a folder of this name.
-        fit: Builds a network for good, likewise.
+        kept: What an earlier run of the same settings finished.
         progress: Told of every round.
 
     Raises:
@@ -64,17 +62,17 @@ def shrink(
         assert model.module is not None
         coupling = analyse(model.module, model.example_inputs, settings.ignore)
     if not coupling.groups:
-        raise over_budget(unpruned, budget, "none of its channels can be pruned")
-    subject = _subject(model, coupling, unpruned, device, settings, draft, progress)
-    limits = budget if unpruned.cost.latency_ms is not None else replace(budget, latency_ms=None)
+        raise over_budget(whole, budget, "none of its channels can be pruned")
+    subject = _subject(model, coupling, whole, builder, settings, progress)
+    limits = budget if whole.cost.latency_ms is not None else replace(budget, latency_ms=None)
     forecast, rounds = Forecast(limits, subject.table.cycles_per_ms), 0
     for number in range(_TRAININGS):
         settled = settle(subject, forecast, progress)
         rounds += settled.rounds
         tuned, steps = _trained(settled, model, settings, progress)
-        fitted = fit(tuned, budget, f"trained_{number}")
-        if fitted.fits:
-            return Shrunk(tuned, fitted, _summary(coupling, settled, rounds, steps, unpruned))
+        fitted = builder.fit(tuned, budget, f"trained_{number}")
+        if fitted.fits and fitted.cost.fits(budget):
+            return Shrunk(tuned, fitted, _summary(coupling, settled, rounds, steps, whole))
         progress.say("training moved the network over the budget again; cutting more")
         forecast = settled.forecast.after(settled.trial.choice.resources, fitted.cost)
     raise over_budget(
@@ -85,23 +83,22 @@ def shrink(
 def _subject(
     model: Model,
     coupling: Coupling,
-    unpruned: Fitted,
-    device: Device,
+    whole: Fitted,
+    builder: Builder,
     settings: Settings,
-    draft: Callable[[Model, Budget, str], Fitted],
     progress: Progress,
 ) -> Subject:
     """The network with what its channels cost and are worth."""
     assert model.module is not None
     widths = group_widths(coupling, minimum=settings.minimum)
     with progress.task("pricing widths"):
-        skeleton = Skeleton(unpruned.build.whole, weighted_layers(coupling), widths)
-        table = best_case_costs(skeleton, device, unpruned)
+        skeleton = Skeleton(whole.build.whole, weighted_layers(coupling), widths)
+        table = best_case_costs(skeleton, builder.device, whole)
     data = gather(model, seed=settings.seed)
     with progress.task("ranking channels"):
         scores = criteria()[_CRITERION].score(model.module, coupling, data)
     curves = measure(model.module, coupling, scores, table.widths, data, progress)
-    return Subject(model, coupling, table, scores, curves, data, draft)
+    return Subject(model, coupling, table, scores, curves, data, builder.draft)
 
 
 def _trained(settled: Settled, model: Model, settings: Settings, progress: Progress) -> tuple[Model, int]:
@@ -115,9 +112,7 @@ def _trained(settled: Settled, model: Model, settings: Settings, progress: Progr
     return replace(cut, module=module), steps
 
 
-def _summary(
-    coupling: Coupling, settled: Settled, rounds: int, steps: int, unpruned: Fitted
-) -> PruningSummary:
+def _summary(coupling: Coupling, settled: Settled, rounds: int, steps: int, whole: Fitted) -> PruningSummary:
     widths = settled.trial.choice.widths
     groups = tuple((group.name, group.size, widths.get(group.name, group.size)) for group in coupling.groups)
-    return PruningSummary(groups, 0, coupling.frozen, rounds, steps, _CRITERION, spent(unpruned.cost))
+    return PruningSummary(groups, 0, coupling.frozen, rounds, steps, _CRITERION, spent(whole.cost))

@@ -1,0 +1,85 @@
+"""`Builder`: from a network to its measured build, as often as the budget loop asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeprune.config import Budget, Settings
+from edgeprune.device import Device
+from edgeprune.errors import UsageError
+from edgeprune.fit import Fitted, fit_program
+from edgeprune.model import Model
+from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset, random_dataset
+from edgeprune.model.model import Dataset
+from edgeprune.progress import Progress
+
+__all__ = ["Builder", "calibration_data", "int8_onnx"]
+
+_CALIBRATION_SAMPLES = 256
+_DRAFT_SAMPLES = 16
+"""What a cut takes hardly depends on its ranges: while widths are settled, so many samples give them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Builder:
+    """What the builds of one run share. `calibration` is None for a network that comes quantised."""
+
+    device: Device
+    optimize: str
+    calibration: Dataset | None
+    directory: Path
+    progress: Progress
+
+    def int8(self, model: Model) -> bytes:
+        """The network as QDQ ONNX."""
+        return _int8(model, self.calibration, self.progress)
+
+    def fit(self, model: Model, budget: Budget, folder: str) -> Fitted:
+        """The network built for good within a budget, in a folder of this name."""
+        return self._build(_int8(model, self.calibration, self.progress), model, budget, folder)
+
+    def draft(self, model: Model, budget: Budget, folder: str) -> Fitted:
+        """Likewise, for a network whose values do not matter yet."""
+        data = self.calibration
+        if data is not None:
+            data = Dataset(tuple(array[:_DRAFT_SAMPLES] for array in data.inputs))
+        return self._build(_int8(model, data, self.progress), model, budget, folder)
+
+    def _build(self, onnx: bytes, model: Model, budget: Budget, folder: str) -> Fitted:
+        place = self.directory / folder
+        return fit_program(onnx, model.name, self.device, budget, self.optimize, None, place, self.progress)
+
+
+def int8_onnx(model: Model, settings: Settings, progress: Progress, quick: bool = False) -> bytes:
+    """The model as QDQ ONNX. `quick` calibrates on random inputs: sizes and costs do not depend on it."""
+    if quick and model.kind != "onnx-int8":
+        return _int8(model, random_dataset(input_specs(model), 1, settings.seed), progress)
+    return _int8(model, calibration_data(model, settings), progress)
+
+
+def calibration_data(model: Model, settings: Settings) -> Dataset | None:
+    """What the run's networks are calibrated on; None for a network that comes quantised.
+
+    Raises:
+        UsageError: a float ONNX model without calibration data, or data that do not fit the model.
+    """
+    if model.kind == "onnx-int8":
+        return None
+    if settings.calibration is not None:
+        return load_dataset(settings.calibration, input_specs(model))
+    if model.training is not None:
+        return dataset_from_batches(model.training.train_data(), _CALIBRATION_SAMPLES, model.example_inputs)
+    raise UsageError(
+        f"{model.path.name} is a float model: give data to calibrate it with --calibration data.npz"
+    )
+
+
+def _int8(model: Model, calibration: Dataset | None, progress: Progress) -> bytes:
+    if model.kind == "onnx-int8":
+        assert model.onnx is not None
+        return model.onnx
+    from edgeprune.quantize import quantize
+
+    assert calibration is not None
+    return quantize(model, calibration, progress)
