@@ -7,10 +7,11 @@ loss, `choose` picks widths within limits, `best` turns them into a plan, `prune
 from edgeprune.prune.analyse import analyse
 from edgeprune.prune.batch_norm import recalibrate
 from edgeprune.prune.calibration import Calibration, gather
-from edgeprune.prune.choose import Choice, choice_at, choose, narrowest
+from edgeprune.prune.choose import Choice, choice_at, choose, narrowest, smallest
 from edgeprune.prune.coupling import Coupling, Group, PruningPlan, group_widths, weighted_layers
 from edgeprune.prune.importance import best, criteria
 from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, resources
+from edgeprune.prune.refusal import least_budgets
 from edgeprune.prune.sensitivity import Curves, measure
 from edgeprune.prune.surgery import CutRefused, prune
 
@@ -33,10 +34,12 @@ __all__ = [
     "criteria",
     "gather",
     "group_widths",
+    "least_budgets",
     "measure",
     "narrowest",
     "prune",
     "recalibrate",
     "resources",
+    "smallest",
     "weighted_layers",
 ]

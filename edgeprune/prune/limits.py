@@ -48,21 +48,26 @@ class Infeasible:
 
     `binding` names the limits that no widths hold even alone; it is empty where each can be held alone but
     not all together. `step` is the memory row that binds, where RAM does. `nearest` is what the network uses
-    whose worst excess over the limits is least, at `widths`.
+    whose worst excess over the limits is least, at `widths`. `least` is the nearest feasible budget on each
+    limited axis: the least that any widths take of it with the other limits kept, as far as these can be held at
+    all; an axis is missing where the others cannot be held together. `proven`: no widths hold the limits for
+    certain; otherwise none were found in time.
     """
 
     binding: tuple[str, ...]
     step: str | None
     nearest: Resources
     widths: Mapping[str, int]
+    least: Mapping[str, int]
+    proven: bool = True
 
 
 class NothingFits(OverBudget):
     """No widths hold the limits; `infeasible` says which bind and what would fit."""
 
-    def __init__(self, sentence: str, infeasible: Infeasible) -> None:
+    def __init__(self, sentence: str, infeasible: Infeasible, nearest: Mapping[str, float]) -> None:
         self.infeasible = infeasible
-        super().__init__(sentence)
+        super().__init__(sentence, nearest)
 
 
 def resources(table: CostTable, widths: Mapping[str, int]) -> Resources:

@@ -1,196 +1,189 @@
-"""The integer programme over widths: its variables, its rows and its solver."""
+"""The integer programme over widths, solved by HiGHS.
+
+One binary variable per group and width; where groups share a cost, one variable per pair of widths, tied to both
+groups by its marginals, so that any table is linear (the local polytope of M. Wainwright and M. Jordan, 2008). Widths
+and pairs that the Lagrangian bounds have ruled out have no variables.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+import highspy
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array
+import numpy.typing as npt
 
-from edgeprune.costs import CostTable, LayerCost
-from edgeprune.errors import EnvironmentFailure
-from edgeprune.prune.limits import Limits
-from edgeprune.prune.sensitivity import Curves
+from edgeprune.prune.pairwise import Array, Pair, Positions
+from edgeprune.prune.relaxation import Relaxation
 
-__all__ = ["Programme"]
+__all__ = ["Outcome", "Remaining", "solve"]
 
-_SLACK = 5e-6
-"""Rows are scaled to a right-hand side of about 1 and kept this far below it, beyond the solver's tolerance."""
-_PREFER_WIDE = 1e-6
-"""Of widths whose predicted loss is equal, the wider: this much of the largest loss, over the whole range."""
-_GAP = 1e-3
+_MOST_NODES = 2_000
+"""Ends a search that gets nowhere after the same work on any machine; the time limit may come first."""
+
+Mask = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class _Sum:
-    """A linear expression: coefficients by variable, and a constant."""
+class Remaining:
+    """The widths of each group and the pairs of widths that are still possible."""
 
-    terms: Mapping[int, float]
-    constant: float = 0.0
-
-    def __add__(self, other: _Sum) -> _Sum:
-        terms = Counter(self.terms)
-        terms.update(other.terms)
-        return _Sum(terms, self.constant + other.constant)
+    singles: Sequence[Mask]
+    pairs: Mapping[Pair, Mask]
 
 
 @dataclass(frozen=True, eq=False)
-class _Row:
-    terms: Mapping[int, float]
-    low: float
-    high: float
+class Outcome:
+    """The best widths found, if any, and a bound on the objective: infinity where there are proven to be none."""
+
+    positions: Positions | None
+    bound: float
 
 
-class Programme:
-    """Variables for the widths of a cost table; groups in `fixed` keep their last width."""
+def solve(
+    relaxation: Relaxation,
+    remaining: Remaining,
+    start: Positions | None,
+    good_enough: float,
+    gap: float,
+    time_limit_s: float,
+) -> Outcome:
+    """The best of the remaining widths.
 
-    def __init__(self, table: CostTable, fixed: Collection[str] = ()) -> None:
-        self._table = table
-        self._width: dict[tuple[str, int], int] = {}
-        self._pair: dict[tuple[str, str | None, str | None, int, int], int] = {}
-        self._rows: list[_Row] = []
-        for name, options in table.widths.items():
-            columns = [self._width.setdefault((name, at), len(self._width)) for at in range(len(options))]
-            self._rows.append(_Row(dict.fromkeys(columns, 1.0), 1.0, 1.0))
-            if name in fixed:
-                self._rows.append(_Row({columns[-1]: 1.0}, 1.0, 1.0))
-        for layer in table.layers:
-            self._add_pairs(layer)
-        self._excess = len(self._width) + len(self._pair)
+    Args:
+        relaxation: The problem.
+        remaining: What is still possible.
+        start: Widths that hold the limits, to begin with; among the remaining.
+        good_enough: An objective at which to stop.
+        gap: A relative gap at which to stop.
+        time_limit_s: When to stop anyway.
+    """
+    columns = _Columns(relaxation, remaining)
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    options: dict[str, bool | int | float | str] = {
+        "output_flag": False,
+        "parallel": "off",
+        "random_seed": 0,
+        "time_limit": max(time_limit_s, 0.1),
+        "mip_rel_gap": gap,
+        "mip_max_nodes": _MOST_NODES,
+        "objective_target": good_enough,
+    }
+    for option, value in options.items():
+        solver.setOptionValue(option, value)
+    solver.passModel(_model(relaxation, columns))
+    if start is not None:
+        solution = highspy.HighsSolution()
+        solution.col_value = columns.values(start).tolist()
+        solver.setSolution(solution)
+    solver.run()
+    status, info = solver.getModelStatus(), solver.getInfo()
+    if status == highspy.HighsModelStatus.kInfeasible:
+        return Outcome(None, np.inf)
+    found = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+    values = np.array(solver.getSolution().col_value) if found else None
+    return Outcome(None if values is None else columns.positions(values), float(info.mip_dual_bound))
 
-    def least_loss(self, curves: Curves, limits: Limits, time_limit_s: float) -> Mapping[str, int] | None:
-        """The widths of least summed loss within `limits`; None if there are none."""
-        cost = np.zeros(self._excess + 1)
-        largest = max((max(curve.values()) for curve in curves.values()), default=0.0) or 1.0
-        for (name, at), column in self._width.items():
-            options = self._table.widths[name]
-            loss = curves[name][options[at]] if name in curves else 0.0
-            cost[column] = loss + _PREFER_WIDE * largest * (1 - options[at] / options[-1])
-        # Costs are whole numbers, so that half of one more than the limit is room for the slack.
-        rows = [
-            _Row(expression.terms, -np.inf, limit + 0.5 - _SLACK * limit - expression.constant)
-            for limit, expression in self._limited(limits)
-        ]
-        return self._solve(cost, rows, [limit for limit, _ in self._limited(limits)], time_limit_s)
 
-    def least_excess(self, limits: Limits, time_limit_s: float) -> Mapping[str, int]:
-        """The widths whose largest ratio of use to limit is least."""
-        cost = np.zeros(self._excess + 1)
-        cost[self._excess] = 1.0
-        rows = [
-            _Row({**expression.terms, self._excess: -float(limit)}, -np.inf, -expression.constant)
-            for limit, expression in self._limited(limits)
-        ]
-        widths = self._solve(cost, rows, [limit for limit, _ in self._limited(limits)], time_limit_s)
-        if widths is None:
-            raise EnvironmentFailure("the solver found no widths at all; report this cost table")
-        return widths
+class _Columns:
+    """Which variable stands for which width and pair of widths."""
 
-    def _limited(self, limits: Limits) -> list[tuple[int, _Sum]]:
-        """Every limit with each expression that must stay within it."""
-        table, given = self._table, limits.given()
-        rows: list[tuple[int, _Sum]] = []
-        if (flash := given.get("flash_bytes")) is not None:
-            total = self._total([(layer, layer.flash_bytes) for layer in table.layers])
-            rows.append((flash, total + _Sum({}, table.fixed_flash_bytes)))
-        if (cycles := given.get("cycles")) is not None:
-            total = self._total([(layer, layer.cycles) for layer in table.layers])
-            rows.append((cycles, total + _Sum({}, table.fixed_cycles)))
-        if (macs := given.get("macs")) is not None:
-            rows.append((macs, self._total([(layer, layer.macs) for layer in table.layers])))
-        if (ram := given.get("ram_bytes")) is not None:
-            rows.extend((ram, expression) for expression in self._memory())
-        return rows
+    def __init__(self, relaxation: Relaxation, remaining: Remaining) -> None:
+        self.kept = [np.flatnonzero(mask) for mask in remaining.singles]
+        self.ends = np.concatenate([[0], np.cumsum([len(kept) for kept in self.kept])]).astype(int)
+        self.pairs: dict[Pair, tuple[Indices, Indices, int]] = {}
+        self.count = int(self.ends[-1])
+        for pair in relaxation.pairs:
+            first, second = np.nonzero(remaining.pairs[pair])
+            self.pairs[pair] = first, second, self.count
+            self.count += len(first)
 
-    def _memory(self) -> list[_Sum]:
-        expressions: list[_Sum] = []
-        for row in self._table.rows:
-            scratch = [
-                (layer, layer.scratch_bytes) for layer in self._table.layers if layer.name == row.layer
-            ]
-            alive = {
-                self._width[name, at]: per_channel * width
-                for name, per_channel in row.bytes_per_channel.items()
-                for at, width in enumerate(self._table.widths[name])
-            }
-            fixed = self._table.fixed_ram_bytes + row.fixed_bytes
-            expressions.append(self._total(scratch) + _Sum(alive, fixed))
-        return expressions
+    def values(self, positions: Positions) -> Array:
+        """The variables' values at `positions`."""
+        found = np.zeros(self.count)
+        for group, kept in enumerate(self.kept):
+            found[self.ends[group] + np.searchsorted(kept, positions[group])] = 1.0
+        for (i, j), (first, second, start) in self.pairs.items():
+            found[start + np.flatnonzero((first == positions[i]) & (second == positions[j]))] = 1.0
+        return found
 
-    def _total(self, entries: Sequence[tuple[LayerCost, tuple[tuple[int, ...], ...]]]) -> _Sum:
-        """The sum over layers of the entries of their tables that the widths select."""
-        terms: Counter[int] = Counter()
-        constant = 0.0
-        for layer, costs in entries:
-            before, after = layer.group_in, layer.group_out
-            if before is None and after is None:
-                constant += costs[0][0]
-            elif before == after or before is None or after is None:
-                name = before or after
-                assert name is not None
-                for at in range(len(self._table.widths[name])):
-                    entry = costs[at if before else 0][at if after else 0]
-                    terms[self._width[name, at]] += entry
-            else:
-                for at_in, line in enumerate(costs):
-                    for at_out, entry in enumerate(line):
-                        terms[self._pair_column(layer, at_in, at_out)] += entry
-        return _Sum(terms, constant)
-
-    def _add_pairs(self, layer: LayerCost) -> None:
-        """A variable for each pair of widths, whose sums over either side are the other side's choice."""
-        before, after = layer.group_in, layer.group_out
-        if before is None or after is None or before == after:
-            return
-        ins, outs = (range(len(self._table.widths[name])) for name in (before, after))
-        if (layer.name, before, after, 0, 0) in self._pair:
-            return
-        for at_in in ins:
-            for at_out in outs:
-                self._pair[layer.name, before, after, at_in, at_out] = len(self._pair)
-        for at_in in ins:
-            line = {self._pair_column(layer, at_in, at_out): 1.0 for at_out in outs}
-            self._rows.append(_Row({**line, self._width[before, at_in]: -1.0}, 0.0, 0.0))
-        for at_out in outs:
-            line = {self._pair_column(layer, at_in, at_out): 1.0 for at_in in ins}
-            self._rows.append(_Row({**line, self._width[after, at_out]: -1.0}, 0.0, 0.0))
-
-    def _pair_column(self, layer: LayerCost, at_in: int, at_out: int) -> int:
-        return len(self._width) + self._pair[layer.name, layer.group_in, layer.group_out, at_in, at_out]
-
-    def _solve(
-        self, cost: np.ndarray, limited: Sequence[_Row], scales: Sequence[int], time_limit_s: float
-    ) -> Mapping[str, int] | None:
-        scaled = [
-            _Row({column: value / scale for column, value in row.terms.items()}, row.low, row.high / scale)
-            for row, scale in zip(limited, (max(1, scale) for scale in scales), strict=True)
-        ]
-        rows = [*self._rows, *scaled]
-        count = self._excess + 1
-        entries = [(at, column, value) for at, row in enumerate(rows) for column, value in row.terms.items()]
-        line, column, value = zip(*entries, strict=True)
-        matrix = coo_array((value, (line, column)), shape=(len(rows), count)).tocsr()
-        binary = np.zeros(count, dtype=np.int64)
-        binary[: len(self._width)] = 1
-        upper = np.ones(count)
-        upper[self._excess] = np.inf
-        result = milp(
-            cost,
-            constraints=LinearConstraint(matrix, [row.low for row in rows], [row.high for row in rows]),
-            integrality=binary,
-            bounds=Bounds(np.zeros(count), upper),
-            options={"time_limit": time_limit_s, "mip_rel_gap": _GAP},
+    def positions(self, values: Array) -> Positions:
+        """The widths that these values choose."""
+        return tuple(
+            int(kept[values[start:end].argmax()])
+            for kept, (start, end) in zip(self.kept, pairwise(self.ends), strict=True)
         )
-        if result.x is None:
-            if result.status == 2:
-                return None
-            raise EnvironmentFailure(
-                f"the solver found no widths within {time_limit_s:g} s: {result.message}"
-            )
-        return {
-            name: next(width for at, width in enumerate(options) if result.x[self._width[name, at]] > 0.5)
-            for name, options in self._table.widths.items()
-        }
+
+
+class _Rows:
+    """The rows of the programme, gathered as coordinates."""
+
+    def __init__(self) -> None:
+        self.lower: list[Array] = []
+        self.upper: list[Array] = []
+        self.count = 0
+        self._entries: list[tuple[Indices, Indices, Array]] = []
+
+    def add(self, lines: Indices, columns: Indices, values: Array, low: Array, high: Array) -> None:
+        """Rows of entries whose `lines` count from the first of them; as many as there are bounds."""
+        self._entries.append((lines + self.count, columns, values))
+        self.lower.append(low)
+        self.upper.append(high)
+        self.count += len(low)
+
+    def put_into(self, model: highspy.HighsLp) -> None:
+        """Give the rows to `model`, without entries of zero."""
+        lines, columns, values = (np.concatenate(part) for part in zip(*self._entries, strict=True))
+        order = np.flatnonzero(values)
+        order = order[np.argsort(lines[order], kind="stable")]
+        model.num_row_ = self.count
+        model.row_lower_, model.row_upper_ = np.concatenate(self.lower), np.concatenate(self.upper)
+        model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        model.a_matrix_.start_ = np.searchsorted(lines[order], np.arange(self.count + 1)).astype(np.int32)
+        model.a_matrix_.index_ = columns[order].astype(np.int32)
+        model.a_matrix_.value_ = values[order]
+
+
+def _model(relaxation: Relaxation, columns: _Columns) -> highspy.HighsLp:
+    costs = _costs(relaxation, columns)
+    rows = _Rows()
+    one = np.ones(1)
+    for start, end in pairwise(columns.ends):
+        rows.add(np.zeros(end - start, int), np.arange(start, end), np.ones(end - start), one, one)
+    for pair, (*sides, start) in columns.pairs.items():
+        for group, side in zip(pair, sides, strict=True):
+            kept = columns.kept[group]
+            widths = np.arange(len(kept))
+            lines = np.concatenate([np.searchsorted(kept, side), widths])
+            places = np.concatenate([start + np.arange(len(side)), columns.ends[group] + widths])
+            values = np.concatenate([np.ones(len(side)), -np.ones(len(kept))])
+            rows.add(lines, places, values, np.zeros(len(kept)), np.zeros(len(kept)))
+    for excess, constant in zip(costs[1:], relaxation.constant[1:], strict=True):
+        rows.add(
+            np.zeros(columns.count, int), np.arange(columns.count), excess, -np.inf * one, -constant * one
+        )
+    model = highspy.HighsLp()
+    model.num_col_ = columns.count
+    model.col_cost_ = costs[0]
+    model.offset_ = float(relaxation.constant[0])
+    model.col_lower_, model.col_upper_ = np.zeros(columns.count), np.ones(columns.count)
+    binary = int(columns.ends[-1])
+    model.integrality_ = [highspy.HighsVarType.kInteger] * binary + [highspy.HighsVarType.kContinuous] * (
+        columns.count - binary
+    )
+    rows.put_into(model)
+    return model
+
+
+def _costs(relaxation: Relaxation, columns: _Columns) -> Array:
+    """Every cost's coefficients: [cost, variable]."""
+    found = np.zeros((len(relaxation.constant), columns.count))
+    for group, kept in enumerate(columns.kept):
+        found[:, columns.ends[group] : columns.ends[group + 1]] = relaxation.singles[group][:, kept]
+    for pair, (first, second, start) in columns.pairs.items():
+        indices, stack = relaxation.of_pair(pair)
+        found[indices, start : start + len(first)] = stack[:, first, second]
+    return found

@@ -1,0 +1,156 @@
+"""Why no widths hold the limits: which limits bind, where, and the nearest feasible budget on each axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgeprune.costs import CostTable
+from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, binding_row, resources
+from edgeprune.prune.search import Search, Widths
+from edgeprune.prune.sensitivity import Curves
+
+__all__ = ["least_budgets", "nothing_fits"]
+
+_WORDS = {
+    "flash_bytes": "flash",
+    "ram_bytes": "RAM",
+    "cycles": "cycles",
+    "macs": "multiply-accumulates",
+    "parameters": "parameters",
+}
+_CLOSE = 1.0002
+"""The least excess over the limits is sought to this ratio."""
+
+
+def least_budgets(
+    curves: Curves, table: CostTable, limits: Limits, time_limit_s: float = 10.0
+) -> Mapping[str, int]:
+    """Per limited axis, the least that any widths take of it with the other limits kept.
+
+    Limits that no widths hold even alone are not kept for the other axes. An axis is missing where the limits on
+    the others cannot be held together.
+    """
+    search = Search(table, curves, time_limit_s)
+    return _with_others_kept(search, limits, _alone(search, limits))
+
+
+def nothing_fits(search: Search, limits: Limits, proven: bool) -> NothingFits:
+    """The refusal of limits for which no widths were found; `proven`: because there are none."""
+    table = search.table
+    alone = _alone(search, limits)
+    least_of = _with_others_kept(search, limits, alone)
+    widths = _nearest(search, limits)
+    binding = {
+        name: resources(table, at) for name, at in alone.items() if _over(resources(table, at), limits, name)
+    }
+    row = binding_row(table, alone["ram_bytes"]) if "ram_bytes" in binding else None
+    nearest = resources(table, widths)
+    infeasible = Infeasible(
+        tuple(binding), row.step if row else None, nearest, widths, least_of, proven or bool(binding)
+    )
+    where = ""
+    if row is not None:
+        where = f" at step {row.step!r}"
+        where += f", where {_and(row.alive)} are alive together" if row.alive else ""
+    needs = {name: getattr(used, name) for name, used in binding.items()}
+    return NothingFits(_sentence(limits, needs, where, infeasible), infeasible, _in_words(nearest, table))
+
+
+def _alone(search: Search, limits: Limits) -> Mapping[str, Widths]:
+    """Per limited axis, the widths that take least of it."""
+    found: dict[str, Widths] = {}
+    for name in limits.given():
+        least = search.least(name, Limits())
+        assert least.positions is not None
+        found[name] = search.space.widths_at(least.positions)
+    return found
+
+
+def _with_others_kept(search: Search, limits: Limits, alone: Mapping[str, Widths]) -> Mapping[str, int]:
+    table, found = search.table, dict[str, int]()
+    for name in limits.given():
+        others = {
+            other: limit
+            for other, limit in limits.given().items()
+            if other != name and not _over(resources(table, alone[other]), limits, other)
+        }
+        if not others:
+            found[name] = getattr(resources(table, alone[name]), name)
+            continue
+        least = search.least(name, Limits(**others))
+        if least.positions is not None:
+            found[name] = getattr(resources(table, search.space.widths_at(least.positions)), name)
+    return found
+
+
+def _nearest(search: Search, limits: Limits) -> Widths:
+    """The widths of least loss among those whose worst excess over the limits is about the least there is."""
+    table = search.table
+    widths: Widths = search.space.widths_at([0] * len(search.space.sizes))
+    low, high = 1.0, _worst(resources(table, widths), limits)
+    while high > low * _CLOSE:
+        middle = (low * high) ** 0.5
+        found = search.holds(_stretched(limits, middle))
+        if found is None:
+            low = middle
+        else:
+            widths, high = found, _worst(resources(table, found), limits)
+    best = search.least_loss(_stretched(limits, high))
+    return widths if best.positions is None else search.space.widths_at(best.positions)
+
+
+def _stretched(limits: Limits, ratio: float) -> Limits:
+    return Limits(**{name: int(limit * ratio + 1e-6) for name, limit in limits.given().items()})
+
+
+def _worst(used: Resources, limits: Limits) -> float:
+    return max(float(getattr(used, name)) / max(limit, 1) for name, limit in limits.given().items())
+
+
+def _over(used: Resources, limits: Limits, name: str) -> bool:
+    return bool(getattr(used, name) > limits.given()[name])
+
+
+def _sentence(limits: Limits, needs: Mapping[str, int], where: str, infeasible: Infeasible) -> str:
+    advice = _advice(limits, infeasible)
+    if needs:
+        phrases = tuple(
+            f"{value:,} {_unit(name)}{where if name == 'ram_bytes' else ''} of {limits.given()[name]:,}"
+            for name, value in needs.items()
+        )
+        return f"the smallest possible network needs {_and(phrases)}; {advice}"
+    names = _and(tuple(_WORDS[name] for name in limits.given()))
+    if not infeasible.proven:
+        return f"no network that holds the limits on {names} together was found in time; {advice}"
+    return f"no network holds the limits on {names} together; {advice}"
+
+
+def _advice(limits: Limits, infeasible: Infeasible) -> str:
+    nearest = {name: getattr(infeasible.nearest, name) for name in limits.given()}
+    advice = "allow " + _and(_amounts(nearest))
+    if len(nearest) == 1 or not infeasible.least:
+        return advice
+    beyond = {name: least for name, least in infeasible.least.items() if least > limits.given()[name]}
+    return f"{advice}, or with the other limits kept {_or(_amounts(beyond))}" if beyond else advice
+
+
+def _amounts(values: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(f"{value:,} {_unit(name)}" for name, value in values.items())
+
+
+def _in_words(used: Resources, table: CostTable) -> Mapping[str, float]:
+    """Resources in the report's words."""
+    latency_ms = used.cycles / table.cycles_per_ms
+    return {"flash": used.flash_bytes, "ram": used.ram_bytes, "latency_ms": latency_ms}
+
+
+def _unit(name: str) -> str:
+    return f"B of {_WORDS[name]}" if name.endswith("_bytes") else _WORDS[name]
+
+
+def _and(phrases: tuple[str, ...]) -> str:
+    return " and ".join(filter(None, (", ".join(phrases[:-1]), phrases[-1])))
+
+
+def _or(phrases: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, (", ".join(phrases[:-1]), phrases[-1])))

@@ -1,0 +1,118 @@
+"""`Search`: the least of anything a cost table knows, over all widths within limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from edgeprune.costs import CostTable
+from edgeprune.prune.limits import Limits, resources
+from edgeprune.prune.minimize import GAP, Optimum, minimize
+from edgeprune.prune.pairwise import PairwiseSum, Space
+from edgeprune.prune.relaxation import Limited, Problem
+from edgeprune.prune.sensitivity import Curves
+
+__all__ = ["Search", "Widths"]
+
+Widths = Mapping[str, int]
+
+_PREFER_WIDE = 1e-6
+"""Of widths whose predicted loss is equal, the wider: this much of the largest loss, over the whole range."""
+_ROUNDING = 1e-9
+"""Losses are no whole numbers: they may exceed a limit by this share."""
+
+
+class Search:
+    """The groups of a table that have curves, at all their widths; other groups stay whole.
+
+    `curves` are the losses to predict by, `time_limit_s` bounds each question, and `gap` is the relative distance
+    from the optimum at which an answer is good enough.
+    """
+
+    def __init__(
+        self, table: CostTable, curves: Curves, time_limit_s: float = 10.0, gap: float = GAP
+    ) -> None:
+        self.table = table
+        self.curves = curves
+        self._time_limit_s = time_limit_s
+        self._gap = gap
+        self.space = Space(table, fixed=table.widths.keys() - curves.keys())
+        self._sums = self.space.sums()
+        self._memory = self.space.memory()
+
+    def loss(self) -> PairwiseSum:
+        """The predicted loss."""
+        return self.space.of_groups(self.curves)
+
+    def least_loss(self, limits: Limits) -> Optimum:
+        """The least predicted loss within `limits`; of equal ones the widest."""
+        largest = max((max(curve.values()) for curve in self.curves.values()), default=0.0) or 1.0
+        preferring_wide = {
+            name: {
+                width: loss + _PREFER_WIDE * largest * (1 - width / self.table.widths[name][-1])
+                for width, loss in curve.items()
+            }
+            for name, curve in self.curves.items()
+        }
+        return self._minimum(self.space.of_groups(preferring_wide), limits)
+
+    def least(self, axis: str, limits: Limits, most_loss: float | None = None) -> Optimum:
+        """The least of a resource, by its name in `Limits`, within `limits` and a predicted loss.
+
+        Peak memory is no sum: the least limit on it that can be held is found by halving.
+        """
+        if axis != "ram_bytes":
+            return self._minimum(self._sums[axis], limits, most_loss)
+        return self._least_limit(
+            lambda ram: self._minimum(
+                PairwiseSum(), Limits(**{**limits.given(), "ram_bytes": ram}), most_loss
+            )
+        )
+
+    def holds(self, limits: Limits) -> Widths | None:
+        """Some widths within `limits`, or None where none were found."""
+        found = self._minimum(PairwiseSum(), limits)
+        return None if found.positions is None else self.space.widths_at(found.positions)
+
+    def _least_limit(self, within: Callable[[int | None], Optimum]) -> Optimum:
+        best = within(None)
+        if best.positions is None:
+            return best
+        least, high, proven = 0, self._ram_bytes(best), True
+        while least < high:
+            middle = (least + high) // 2
+            found = within(middle)
+            if found.positions is None:
+                least, proven = middle + 1, proven and found.impossible
+            else:
+                best, high = found, self._ram_bytes(found)
+        return Optimum(best.positions, high, 0.0 if proven else np.inf, impossible=False)
+
+    def _ram_bytes(self, found: Optimum) -> int:
+        assert found.positions is not None
+        return self.table.ram_bytes(self.space.widths_at(found.positions))
+
+    def _minimum(self, objective: PairwiseSum, limits: Limits, most_loss: float | None = None) -> Optimum:
+        given = dict(limits.given())
+        ram = given.pop("ram_bytes", None)
+        limited = [_whole(self._sums[name], limit) for name, limit in given.items()]
+        if most_loss is not None:
+            limited.append(_at_most(self.loss(), most_loss))
+        rows = () if ram is None else tuple(_whole(row, ram) for row in self._memory)
+        problem = Problem(self.space.sizes, objective, tuple(limited), rows)
+        found = minimize(problem, self._time_limit_s, self._gap)
+        if found.positions is not None:
+            used = resources(self.table, self.space.widths_at(found.positions))
+            assert limits.hold(used), (limits, used)
+        return found
+
+
+def _whole(cost: PairwiseSum, limit: int) -> Limited:
+    """A limit on a whole number: half of one more is room for rounding, and for what memory rows leave of it."""
+    return Limited(cost, limit + 0.5 - 1e-6, max(limit, 1))
+
+
+def _at_most(loss: PairwiseSum, limit: float) -> Limited:
+    scale = max(abs(limit), _ROUNDING * max(loss.largest(), np.finfo(float).tiny))
+    return Limited(loss, limit + _ROUNDING * scale, scale)
