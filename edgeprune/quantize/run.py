@@ -12,7 +12,33 @@ from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Array
 from edgeprune.progress import Progress, SilentProgress
 
-__all__ = ["run_onnx", "serialize", "signal_to_noise_db", "stream_onnx"]
+__all__ = ["Session", "run_onnx", "serialize", "signal_to_noise_db", "stream_onnx"]
+
+
+class Session:
+    """A batch-1 model loaded into onnxruntime; optimisations of the graph are off.
+
+    Raises:
+        UsageError: onnxruntime refuses the model.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._session = _session(data)
+        self._names = [value.name for value in self._session.get_inputs()]
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs [1, ...] for one array [1, *shape] per input.
+
+        Raises:
+            UsageError: the inputs are not those of the model.
+        """
+        if len(self._names) != len(inputs):
+            raise UsageError(f"the model has {len(self._names)} inputs, the data {len(inputs)}")
+        try:
+            outputs: list[Array] = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
+        except Exception as error:  # onnxruntime's exceptions share no public base class
+            raise UsageError(f"onnxruntime cannot run the model: {_line(error)}") from error
+        return outputs
 
 
 def run_onnx(data: bytes, inputs: Sequence[Array], progress: Progress | None = None) -> tuple[Array, ...]:
@@ -33,16 +59,9 @@ def run_onnx(data: bytes, inputs: Sequence[Array], progress: Progress | None = N
 
 def stream_onnx(data: bytes, inputs: Sequence[Array]) -> Iterator[list[Array]]:
     """The outputs of each sample in turn; see `run_onnx`."""
-    session = _session(data)
-    names = [value.name for value in session.get_inputs()]
-    if len(names) != len(inputs):
-        raise UsageError(f"the model has {len(names)} inputs, the data {len(inputs)}")
+    session = Session(data)
     for index in range(len(inputs[0])):
-        feed = {name: array[index : index + 1] for name, array in zip(names, inputs, strict=True)}
-        try:
-            yield session.run(None, feed)
-        except Exception as error:  # onnxruntime's exceptions share no public base class
-            raise UsageError(f"onnxruntime cannot run the model: {_line(error)}") from error
+        yield session.run([array[index : index + 1] for array in inputs])
 
 
 def serialize(model: ir.Model) -> bytes:

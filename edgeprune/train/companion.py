@@ -18,13 +18,13 @@ class Companion(Protocol):
         """What it is, with its settings: trainings with other companions are other trainings."""
 
     def attach(self, subject: torch.nn.Module) -> None:
-        """Prepare `subject` on the device where it trains."""
+        """Prepare `subject`, which may still be moved to another device."""
 
     def after_step(self, step: int) -> None:
         """The optimizer has taken step number `step`, counted from 1."""
 
     def finish(self, trained: torch.nn.Module) -> None:
-        """Leave `trained`, which has the parameters of the subject, ready for use."""
+        """Leave `trained`, the subject or a network with its parameters, as it is to be used; may come twice."""
 
     def state(self) -> dict[str, Any]:
         """What must be kept besides the network's own values to go on later."""

@@ -70,7 +70,7 @@ def descend(
         teacher: A network whose answers to imitate.
         progress: Told of every step.
         schedule: How SGD goes.
-        companions: What goes along.
+        companions: What goes along, attached already.
         file: Where the state is kept; a state in it is gone on from.
         title: What the progress is called.
 
@@ -82,8 +82,6 @@ def descend(
     subject.to(device)
     _enter_training(subject)
     guide = copy.deepcopy(teacher).to(device).eval() if teacher is not None else None
-    for companion in companions:
-        companion.attach(subject)
     run = _Run(subject, steps, schedule, companions)
     stream = RandomStream(seed)
     batches = endless(model.training.train_data, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -96,25 +96,23 @@ def accompanied(
         )
     _check_device(model, module)
     subject = copy.deepcopy(module)
-    if steps < 1 or not any(parameter.requires_grad for parameter in subject.parameters()):
-        for companion in companions:
-            companion.attach(subject)
-            companion.finish(subject)
-        return subject.eval()
-    schedule = schedule or Schedule()
-    teaching = fingerprint(teacher) if teacher is not None else None
-    own = model.training.fine_tune is not None
-    names = [companion.name for companion in companions]
-    file = CheckpointFile(
-        resume_from, fingerprint(module, title, steps, seed, schedule, own, names, teaching)
-    )
-    # Dropout draws from the global generators: seed them here and put them back after.
-    if own:
-        with seeded(seed, with_torch=True):
-            trained = _the_recipes_way(model, subject, steps, companions, seed, file)
-    else:
-        with seeded(network_seed(seed), with_torch=True):
-            trained = descend(
+    for companion in companions:
+        companion.attach(subject)
+    try:
+        if steps < 1 or not any(parameter.requires_grad for parameter in subject.parameters()):
+            return subject.eval()
+        schedule = schedule or Schedule()
+        names = [companion.name for companion in companions]
+        taught_by = fingerprint(teacher) if teacher is not None else None
+        own = model.training.fine_tune is not None
+        file = CheckpointFile(
+            resume_from, fingerprint(module, title, steps, seed, schedule, own, names, taught_by)
+        )
+        # Dropout draws from the global generators: seed them here and put them back after.
+        with seeded(seed if own else network_seed(seed), with_torch=True):
+            if own:
+                return _the_recipes_way(model, module, subject, steps, companions, seed, file)
+            descend(
                 model,
                 subject,
                 steps,
@@ -126,29 +124,28 @@ def accompanied(
                 file=file,
                 title=title,
             )
-    for companion in companions:
-        companion.finish(trained)
-    return trained.cpu().eval()
+        return subject.cpu().eval()
+    finally:
+        for companion in companions:
+            companion.finish(subject)
 
 
 def _the_recipes_way(
     model: Model,
+    module: torch.nn.Module,
     subject: torch.nn.Module,
     steps: int,
     companions: Sequence[Companion],
     seed: int,
     file: CheckpointFile,
 ) -> torch.nn.Module:
-    """The network that the recipe's own fine_tune makes, with companions told of every optimizer's steps."""
+    """What the recipe's own fine_tune makes of `subject`, a copy of `module`; every optimizer's steps are seen."""
     training = model.training
     assert training is not None
     assert training.fine_tune is not None
     saved = file.load()
     if saved is not None:
-        subject.load_state_dict(saved["module"])
-        return subject
-    for companion in companions:
-        companion.attach(subject)
+        return _with_values(module, saved["module"])
     numbers = count(1)
 
     def after_step(*_: object) -> None:
@@ -166,9 +163,19 @@ def _the_recipes_way(
     if not isinstance(trained, torch.nn.Module):
         raise UsageError(f"the recipe's fine_tune returns {type(trained).__name__}; return the module")
     check_weights(trained, f"{model.path}: fine_tune()")
-    if _same_shape(trained, subject):
-        file.save({"step": steps, "module": trained.state_dict(), "generators": generator_states()})
-    return trained
+    trained = trained.cpu().eval()
+    if not _same_shape(trained, module):
+        return trained
+    for companion in companions:
+        companion.finish(trained)
+    file.save({"step": steps, "module": trained.state_dict(), "generators": generator_states()})
+    return _with_values(module, trained.state_dict()) if companions else trained
+
+
+def _with_values(module: torch.nn.Module, values: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+    result = copy.deepcopy(module)
+    result.load_state_dict(values)
+    return result.cpu().eval()
 
 
 def _same_shape(left: torch.nn.Module, right: torch.nn.Module) -> bool:
