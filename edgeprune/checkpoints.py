@@ -21,7 +21,7 @@ from edgeprune.errors import EdgepruneError, EnvironmentFailure, UsageError
 from edgeprune.progress import Progress
 from edgeprune.version import __version__
 
-__all__ = ["Checkpoints", "checkpoints"]
+__all__ = ["Checkpoints", "checkpoints", "fingerprint"]
 
 _FINGERPRINT = "run.json"
 _NOT_PART = {"resume", "output", "runner", "port", "board_firmware"}
@@ -83,7 +83,7 @@ def checkpoints(settings: Settings, place: Path, progress: Progress) -> Iterator
         UsageError: `resume` is asked for and the checkpoints are of other settings or another recipe.
     """
     folder = place.parent / f".{place.name}.checkpoint"
-    mark = {"edgeprune": __version__, "run": _fingerprint(settings)}
+    mark = {"edgeprune": __version__, "run": fingerprint(settings)}
     if not settings.resume:
         shutil.rmtree(folder, ignore_errors=True)
     elif not folder.is_dir():
@@ -113,7 +113,7 @@ def _read(file: Path) -> object:
         return None
 
 
-def _fingerprint(settings: Settings) -> str:
+def fingerprint(settings: Settings) -> str:
     """A digest of every setting and of the files that they name."""
     digest = hashlib.sha256()
     for item in fields(settings):

@@ -80,7 +80,8 @@ def load_pruned(recipe_path: str | Path, bundle_directory: str | Path) -> torch.
     plan = _plan(report)
     module = model.module
     if plan.keep:
-        module = prune(module, analyse(module, model.example_inputs), plan)
+        ignored = report["pruning"].get("ignored", ())
+        module = prune(module, analyse(module, model.example_inputs, ignored), plan)
     state = _state(directory / _STATE)
     try:
         module.load_state_dict(state)

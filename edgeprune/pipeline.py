@@ -29,6 +29,7 @@ from edgeprune.compress import Network, compress
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device, load_device
 from edgeprune.errors import OverBudget, UsageError
+from edgeprune.float_network import FloatNetwork, float_network
 from edgeprune.model import Model, load_model
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prove import Proof, prove
@@ -77,15 +78,21 @@ def _deploy(settings: Settings, progress: Progress) -> Deployment:
             network = compress(model, device, budget, settings, place, scratch, progress)
             samples = choose_samples(model, network.build.graph, given, settings.samples, settings.seed)
             proof = prove(network.build, model, network.pruned, samples, scratch, progress, runner)
-            report = make_report(_findings(model, device, network, proof))
-            write_files(bundle, bundle_files(_contents(network, proof, report, settings, place)))
+            in_float = float_network(model, network.pruned, progress)
+            report = make_report(_findings(model, device, network, proof, in_float))
+            write_files(bundle, bundle_files(_contents(network, proof, in_float, report, settings, place)))
     except OverBudget as error:
         return Deployment(make_report(_over_budget(model, device, budget, error)), None)
     return Deployment(report, place)
 
 
 def _contents(
-    network: Network, proof: Proof, report: dict[str, Any], settings: Settings, place: Path
+    network: Network,
+    proof: Proof,
+    in_float: FloatNetwork,
+    report: dict[str, Any],
+    settings: Settings,
+    place: Path,
 ) -> Contents:
     own_device = Path(settings.device)
     image, stack_bytes = network.build.image, proof.measurement.stack_bytes
@@ -97,10 +104,13 @@ def _contents(
         report=report,
         device_toml=own_device.read_text(encoding="utf-8") if own_device.is_file() else None,
         firmware=bundle_project(image, stack_bytes, place, settings.board_firmware),
+        float_files=in_float.files,
     )
 
 
-def _findings(model: Model, device: Device, network: Network, proof: Proof) -> Findings:
+def _findings(
+    model: Model, device: Device, network: Network, proof: Proof, in_float: FloatNetwork
+) -> Findings:
     return Findings(
         model=_about(model),
         device=device,
@@ -114,6 +124,7 @@ def _findings(model: Model, device: Device, network: Network, proof: Proof) -> F
         verification=proof.verification,
         accuracy=proof.accuracy,
         pruning=replace(network.pruning, lossless_channels=network.build.lossless_channels),
+        host=in_float.host,
     )
 
 

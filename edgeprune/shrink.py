@@ -13,7 +13,7 @@ from edgeprune.forecast import Forecast
 from edgeprune.graph.skeleton import Skeleton
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
-from edgeprune.prune import Coupling, analyse, criteria, gather, group_widths, measure, weighted_layers
+from edgeprune.prune import Coupling, analyse, best, criteria, gather, group_widths, measure, weighted_layers
 from edgeprune.report import PruningSummary
 from edgeprune.settle import Settled, Subject, settle
 from edgeprune.train import DEFAULT_STEPS, fine_tune
@@ -72,7 +72,7 @@ def shrink(
         tuned, steps = _trained(settled, model, settings, progress)
         fitted = builder.fit(tuned, budget, f"trained_{number}")
         if fitted.fits and fitted.cost.fits(budget):
-            return Shrunk(tuned, fitted, _summary(coupling, settled, rounds, steps, whole))
+            return Shrunk(tuned, fitted, _summary(subject, settled, rounds, steps, whole, settings))
         progress.say("training moved the network over the budget again; cutting more")
         forecast = settled.forecast.after(settled.trial.choice.resources, fitted.cost)
     raise over_budget(
@@ -112,7 +112,19 @@ def _trained(settled: Settled, model: Model, settings: Settings, progress: Progr
     return replace(cut, module=module), steps
 
 
-def _summary(coupling: Coupling, settled: Settled, rounds: int, steps: int, whole: Fitted) -> PruningSummary:
-    widths = settled.trial.choice.widths
-    groups = tuple((group.name, group.size, widths.get(group.name, group.size)) for group in coupling.groups)
-    return PruningSummary(groups, 0, coupling.frozen, rounds, steps, _CRITERION, spent(whole.cost))
+def _summary(
+    subject: Subject, settled: Settled, rounds: int, steps: int, whole: Fitted, settings: Settings
+) -> PruningSummary:
+    coupling, widths = subject.coupling, settled.trial.choice.widths
+    return PruningSummary(
+        groups=tuple(
+            (group.name, group.size, widths.get(group.name, group.size)) for group in coupling.groups
+        ),
+        frozen=coupling.frozen,
+        rounds=rounds,
+        steps=steps,
+        criterion=_CRITERION,
+        unpruned=spent(whole.cost),
+        kept=best(subject.scores, widths).keep,
+        ignored=settings.ignore,
+    )

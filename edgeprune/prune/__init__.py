@@ -8,6 +8,7 @@ from edgeprune.prune.analyse import analyse
 from edgeprune.prune.batch_norm import recalibrate
 from edgeprune.prune.calibration import Calibration, gather
 from edgeprune.prune.choose import Choice, choice_at, choose, narrowest, smallest
+from edgeprune.prune.compose import compose
 from edgeprune.prune.coupling import Coupling, Group, PruningPlan, group_widths, weighted_layers
 from edgeprune.prune.importance import best, criteria
 from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, resources
@@ -31,6 +32,7 @@ __all__ = [
     "best",
     "choice_at",
     "choose",
+    "compose",
     "criteria",
     "gather",
     "group_widths",

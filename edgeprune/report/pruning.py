@@ -83,6 +83,8 @@ class PruningSummary:
     """What the whole network takes as linked and as run: "flash" and "ram" in bytes, "latency_ms"."""
     kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Per group that lost channels, those that stay, by their numbers in the original network."""
+    ignored: tuple[str, ...] = ()
+    """Layers that the user named to be left alone."""
     history: tuple[RoundSummary, ...] | None = None
     quantization_aware: QuantizationAware | None = None
     generalization: Generalization | None = None
@@ -98,6 +100,7 @@ def pruning_values(pruning: PruningSummary) -> dict[str, Any]:
         ],
         "lossless_channels": pruning.lossless_channels,
         "frozen": [{"name": name, "reason": reason} for name, reason in pruning.frozen.items()],
+        "ignored": list(pruning.ignored),
         "rounds": pruning.rounds,
         "steps": pruning.steps,
         "criterion": pruning.criterion,
