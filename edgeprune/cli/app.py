@@ -26,6 +26,8 @@ from edgeprune.cli.arguments import (
 from edgeprune.cli.deploying import EXAMPLE, deploy
 from edgeprune.cli.ending import Outcome, catch_sigterm, conclude
 from edgeprune.cli.options import merge_settings
+from edgeprune.cli.sweeping import EXAMPLE as SWEEP_EXAMPLE
+from edgeprune.cli.sweeping import sweep
 from edgeprune.cli.terminal import Terminal
 from edgeprune.version import __version__
 
@@ -63,6 +65,7 @@ def _root(
 
 
 app.command(epilog=EXAMPLE)(deploy)
+app.command(epilog=SWEEP_EXAMPLE)(sweep)
 
 
 @app.command(epilog="Example: edgeprune analyze kws.onnx --device nucleo-l4r5zi")

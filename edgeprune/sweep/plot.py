@@ -39,15 +39,15 @@ def draw_sweep(title: str, points: Sequence[Mapping[str, Any]]) -> dict[str, byt
     percent = "accuracy" in metric
     with matplotlib.rc_context({"svg.hashsalt": "edgeprune", "font.size": 10, "text.color": _INK}):
         figure = Figure(figsize=(12, 4.2), layout="constrained", facecolor="white")
-        figure.suptitle(title)
-        for number, (panel, (key, unit, label)) in enumerate(
-            zip(figure.subplots(1, len(_PANELS), sharey=True), _PANELS, strict=True)
-        ):
+        figure.suptitle(title, x=0.01, ha="left")
+        panels = figure.subplots(1, len(_PANELS), sharey=True)
+        for panel, (key, unit, label) in zip(panels, _PANELS, strict=True):
             _draw_panel(panel, shown, key, unit, 100.0 if percent else 1.0)
             panel.set_xlabel(label)
-            if number == 0:
-                panel.set_ylabel(f"{metric} (%)" if percent else metric)
-                panel.legend(frameon=False, loc="lower right" if percent else "best")
+        panels[0].set_ylabel(f"{metric} (%)" if percent else metric)
+        figure.legend(
+            *panels[0].get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=2
+        )
         return {kind: _saved(figure, kind) for kind in ("svg", "png")}
 
 
@@ -67,6 +67,7 @@ def _draw_panel(
         xs, ys = zip(*((x, scale * y) for x, y in rows if y is not None), strict=True)
         panel.plot(xs, ys, line, marker="o", markersize=size, color=colour, label=label, linewidth=1.6)
     _mark_unpruned(panel, known, key, unit, scale)
+    panel.margins(x=0.1, y=0.18)
     panel.set_xlim(left=0)
 
 
@@ -86,7 +87,7 @@ def _mark_unpruned(
             x, y = point[key] / unit, scale * point["accuracy"]["emulated"]
             panel.plot([x], [y], "o", markersize=13, markerfacecolor="none", markeredgecolor=_INK)
             panel.annotate(
-                "unpruned", (x, y), (0, -18), textcoords="offset points", ha="right", va="top", color=_INK
+                "unpruned", (x, y), (0, 10), textcoords="offset points", ha="center", va="bottom", color=_INK
             )
 
 

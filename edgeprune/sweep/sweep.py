@@ -22,7 +22,7 @@ from edgeprune.progress import Progress, SilentProgress
 from edgeprune.sweep.budgets import check_ends, point_settings, whole_settings
 from edgeprune.sweep.record import Point, Record, finished_points
 
-__all__ = ["Sweep", "sweep"]
+__all__ = ["Sweep", "default_place", "sweep"]
 
 _FEWEST, _MOST = 2, 50
 _AMOUNTS = ("flash", "ram", "latency_ms", "macs", "parameters")
@@ -76,7 +76,7 @@ def sweep(
     """
     _check(settings, points, smallest, jobs)
     progress = progress or SilentProgress()
-    place = settings.output or Path("build") / f"{settings.model.stem}-{Path(settings.device).stem}-sweep"
+    place = settings.output or default_place(settings)
     record = Record(place, settings.model.stem, Path(settings.device).stem, points)
     finished = finished_points(place) if settings.resume else {}
 
@@ -95,6 +95,11 @@ def sweep(
         progress.say(f"{points - len(wanted)} of {points} points are finished already")
     _make(wanted, jobs, over, record, points, progress)
     return Sweep(record.values(), place, record.draw())
+
+
+def default_place(settings: Settings) -> Path:
+    """Where a sweep goes that is not told."""
+    return Path("build") / f"{settings.model.stem}-{Path(settings.device).stem}-sweep"
 
 
 def _check(settings: Settings, points: int, smallest: str | None, jobs: int | None) -> None:

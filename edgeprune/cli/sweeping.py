@@ -1,0 +1,189 @@
+"""The verb `sweep`: the trade-off curve of a network, each point a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from edgeprune.cli.arguments import (
+    Calibration,
+    Config,
+    Debug,
+    DeviceName,
+    File,
+    Json,
+    Model,
+    Number,
+    Optimize,
+    Output,
+    Seed,
+)
+from edgeprune.cli.arguments import Text as Words
+from edgeprune.cli.ending import Outcome, Terminated, conclude
+from edgeprune.cli.options import merge_settings
+from edgeprune.cli.terminal import Terminal
+from edgeprune.config import Settings
+from edgeprune.errors import EdgepruneError, OverBudget
+
+__all__ = ["EXAMPLE", "sweep"]
+
+EXAMPLE = "Example: edgeprune sweep recipe.py --device nucleo-f446re --points 6 --smallest 15%"
+
+_END = "at the smallest point: {}, or a share of the whole network's such as 20%."
+_POINTS = 6
+
+
+def sweep(
+    model: Model = None,
+    device: DeviceName = None,
+    points: Annotated[
+        int, typer.Option(metavar="N", help="How many points, the whole network included.")
+    ] = _POINTS,
+    smallest: Annotated[
+        Words, typer.Option(metavar="%", help="Latency and flash at the smallest point, 25% by default.")
+    ] = None,
+    flash: Annotated[Words, typer.Option(metavar="SIZE|%", help=f"Flash {_END.format('32K')}")] = None,
+    ram: Annotated[Words, typer.Option(metavar="SIZE|%", help=f"RAM {_END.format('8K')}")] = None,
+    latency: Annotated[Words, typer.Option(metavar="TIME|%", help=f"Latency {_END.format('10ms')}")] = None,
+    macs: Annotated[
+        Words, typer.Option(metavar="N|%", help=f"Multiply-accumulates {_END.format('2M')}")
+    ] = None,
+    params: Annotated[Words, typer.Option(metavar="N|%", help=f"Parameters {_END.format('20k')}")] = None,
+    jobs: Annotated[
+        Number, typer.Option(metavar="N", help="Points made side by side; as many as there are cores.")
+    ] = None,
+    output: Output = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the points that an earlier sweep of this kind finished.")
+    ] = False,
+    data: Annotated[
+        File, typer.Option(metavar="FILE", help="Inputs x, labels y (.npz) to verify on.")
+    ] = None,
+    samples: Annotated[Number, typer.Option(metavar="N", help="How many inputs to verify on.")] = None,
+    calibration: Calibration = None,
+    optimize: Optimize = None,
+    effort: Annotated[Number, typer.Option(metavar="N", help="Training steps of each point.")] = None,
+    no_train: Annotated[bool, typer.Option("--no-train", help="Prune without training.")] = False,
+    ignore: Annotated[
+        Optional[list[str]], typer.Option(metavar="LAYER", help="Leave this layer unpruned (repeatable).")  # noqa: UP045
+    ] = None,
+    importance: Annotated[Words, typer.Option(metavar="NAME", help="What ranks channels.")] = None,
+    rounds: Annotated[Number, typer.Option(metavar="N", help="Rounds of cutting and training.")] = None,
+    reserve_flash: Annotated[
+        Words, typer.Option(metavar="SIZE", help="Flash of the device that is not to be used.")
+    ] = None,
+    reserve_ram: Annotated[
+        Words, typer.Option(metavar="SIZE", help="RAM of the device that is not to be used.")
+    ] = None,
+    seed: Seed = None,
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Accuracy against flash, RAM and latency: a network deployed at falling budgets, each point a bundle."""
+    given: dict[str, Any] = {
+        "model": model,
+        "device": device,
+        "flash": flash,
+        "ram": ram,
+        "latency": latency,
+        "macs": macs,
+        "params": params,
+        "output": output,
+        "resume": True if resume else None,
+        "data": data,
+        "samples": samples,
+        "calibration": calibration,
+        "optimize": optimize,
+        "effort": effort,
+        "train": False if no_train else None,
+        "ignore": tuple(ignore) if ignore else None,
+        "importance": importance,
+        "rounds": rounds,
+        "reserve_flash": reserve_flash,
+        "reserve_ram": reserve_ram,
+        "seed": seed,
+    }
+
+    def body(terminal: Terminal) -> Outcome:
+        return _sweep(merge_settings(config, given), points, smallest, jobs, terminal)
+
+    conclude(body, as_json, debug)
+
+
+class _Stopped(EdgepruneError):
+    """A sweep was interrupted; what it has finished stays."""
+
+    def __init__(self, place: Path, exit_status: int) -> None:
+        self.exit_status = exit_status
+        super().__init__(f"interrupted; the points finished are in {place}: go on with --resume")
+
+
+def _sweep(
+    settings: Settings, points: int, smallest: str | None, jobs: int | None, terminal: Terminal
+) -> Outcome:
+    with terminal.task("loading edgeprune"):
+        from edgeprune.sweep import SWEEP_FILE, default_place
+        from edgeprune.sweep import sweep as run
+    place = settings.output or default_place(settings)
+    try:
+        made = run(settings, points, smallest, jobs, terminal)
+    except (KeyboardInterrupt, Terminated) as stop:
+        if not _finished(place / SWEEP_FILE):
+            raise
+        raise _Stopped(place, 130 if isinstance(stop, KeyboardInterrupt) else 143) from None
+    files = [str(file) for file in (place / SWEEP_FILE, *made.pictures)]
+    shown = Group(_table(made.values["points"]), Text(), Text("curve: ", "bold") + Text(", ".join(files)))
+    return Outcome(made.values, shown, _status(made.values["points"]))
+
+
+def _finished(file: Path) -> bool:
+    return file.is_file() and bool(json.loads(file.read_text(encoding="utf-8"))["points"])
+
+
+def _status(points: list[Mapping[str, Any]]) -> int:
+    """That of the worst failure; points over budget are part of a curve as long as one is not."""
+    failures: list[int] = [point["exit_status"] for point in points if not point["fits"]]
+    worse = [status for status in failures if status != OverBudget.exit_status]
+    if worse:
+        return max(worse)
+    return OverBudget.exit_status if len(failures) == len(points) else 0
+
+
+def _table(points: list[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("point", "flash B", "RAM B", "ms", "MACs", "parameters", "float", "as run"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("bundle", overflow="fold")
+    for point in points:
+        accuracy = point["accuracy"] or {}
+        in_float = accuracy.get("pruned") if point["pruned"] else accuracy.get("float")
+        counts = (point[word] for word in ("flash", "ram"))
+        sizes = (point[word] for word in ("macs", "parameters"))
+        table.add_row(
+            str(point["number"]),
+            *map(_count, counts),
+            "" if point["latency_ms"] is None else f"{point['latency_ms']:.2f}",
+            *map(_count, sizes),
+            _score(accuracy, in_float),
+            _score(accuracy, accuracy.get("emulated")),
+            Text(point["bundle"]) if point["fits"] else Text(point["reason"], "red"),
+        )
+    return table
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def _score(accuracy: Mapping[str, Any], value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:.1f} %" if "accuracy" in accuracy["metric"] else f"{value:.4g}"
