@@ -11,10 +11,12 @@ from typing import Any
 import torch
 
 from edgeprune.errors import UsageError
+from edgeprune.prune.anatomy import Anatomy
 from edgeprune.prune.aten import rules
+from edgeprune.prune.attention import head_splits
 from edgeprune.prune.coupling import Coupling, Group, PruningPlan, Role, Slices
 from edgeprune.prune.labels import Labels, Uncoupled
-from edgeprune.prune.surgery import CutRefused, prune
+from edgeprune.prune.surgery import Cut, CutRefused, cut
 from edgeprune.prune.trace import Call, Operand, Trace, trace
 
 __all__ = ["analyse", "propagate"]
@@ -42,8 +44,8 @@ def analyse(
             nearest = difflib.get_close_matches(name, known, 1, 0.0)
             advice = f"; the nearest is {nearest[0]!r}" if nearest else ""
             raise UsageError(f"there is no layer {name!r} to ignore{advice}")
-    found = propagate(trace(module, example_inputs))
-    coupling = _grouped(found, example_inputs)
+    found = trace(module, example_inputs)
+    coupling = _grouped(found, propagate(found), example_inputs)
     barred = {
         group.name: "it is on the list of layers to ignore"
         for group in coupling.groups
@@ -59,7 +61,7 @@ def analyse(
 
 def propagate(network: Trace) -> Labels:
     """Run the rules over all calls."""
-    labels = Labels()
+    labels = Labels(head_splits(network))
     for operand in network.inputs:
         one = labels.fresh(1)
         labels.freeze(one, "they are the network's input")
@@ -113,34 +115,57 @@ def _fresh(shape: Any, labels: Labels) -> torch.Tensor | tuple[torch.Tensor, ...
     return labels.fresh(torch.Size(shape).numel()).reshape(shape)
 
 
-def _grouped(labels: Labels, example_inputs: tuple[torch.Tensor, ...]) -> Coupling:
+def _grouped(found: Trace, labels: Labels, example_inputs: tuple[torch.Tensor, ...]) -> Coupling:
     """Channels that live in the same dimensions of the same parameters, as often, are one group."""
-    places: dict[int, dict[tuple[str, int, Role], list[int]]] = defaultdict(lambda: defaultdict(list))
-    for (parameter, dim), piece in labels.by_dimension().items():
-        for index, root in enumerate(labels.roots(piece.labels)):
-            places[root][parameter, dim, piece.role].append(index)
-    frozen = labels.frozen()
+    grids = labels.grids()
+    places = _places(labels)
+    producers = _producers(labels)
+    frozen = dict(labels.frozen())
+    in_grid = {root: number for number, grid in enumerate(grids) for row in grid for root in row}
     members: dict[tuple[object, ...], list[int]] = defaultdict(list)
     kept: dict[str, str] = {}
-    producers = _producers(labels)
+    for number, grid in enumerate(grids):
+        roots = [root for row in grid for root in row]
+        if len({_signature(places.get(root, {})) for root in roots}) > 1:
+            frozen.update(dict.fromkeys(roots, "the heads of its attention are not alike"))
+        else:
+            members["grid", number] = roots
     for root in sorted(places):
         if root in frozen:
             if root in producers:
                 kept.setdefault(producers[root], frozen[root])
-            continue
-        signature = tuple((key, len(indices)) for key, indices in places[root].items())
-        members[signature].append(root)
+        elif root not in in_grid:
+            members[_signature(places[root])].append(root)
     groups: list[Group] = []
     names: dict[int, str] = {}
-    for roots in members.values():
-        name = _unused(producers.get(roots[0]) or _owner(next(iter(places[roots[0]]))[0]), groups)
+    channels: dict[str, tuple[int, ...]] = {}
+    for key, roots in sorted(members.items(), key=lambda item: min(item[1])):
+        if roots[0] not in places:
+            continue
+        name = _unused(producers.get(min(roots)) or _owner(next(iter(places[roots[0]]))[0]), groups)
         slices = tuple(
-            Slices(*key, indices=tuple(tuple(places[root][key]) for root in roots))
-            for key in places[roots[0]]
+            Slices(*place, indices=tuple(tuple(places[root][place]) for root in roots))
+            for place in places[roots[0]]
         )
-        groups.append(Group(name, slices))
+        heads = len(grids[in_grid[roots[0]]]) if key[0] == "grid" else 1
+        groups.append(Group(name, slices, heads))
         names.update(dict.fromkeys(roots, name))
-    return Coupling(tuple(groups), kept, labels.layers(names), example_inputs)
+        channels[name] = tuple(roots)
+    anatomy = Anatomy(found, labels.channels(), channels, labels.queries())
+    return Coupling(tuple(groups), kept, labels.layers(names), example_inputs, anatomy)
+
+
+def _places(labels: Labels) -> dict[int, dict[tuple[str, int, Role], list[int]]]:
+    """Channel -> the indices it takes in every dimension of every parameter."""
+    places: dict[int, dict[tuple[str, int, Role], list[int]]] = defaultdict(lambda: defaultdict(list))
+    for (parameter, dim), piece in labels.by_dimension().items():
+        for index, root in enumerate(labels.roots(piece.labels)):
+            places[root][parameter, dim, piece.role].append(index)
+    return places
+
+
+def _signature(places: Mapping[tuple[str, int, Role], Sequence[int]]) -> tuple[object, ...]:
+    return tuple((key, len(indices)) for key, indices in places.items())
 
 
 def _producers(labels: Labels) -> Mapping[int, str]:
@@ -188,30 +213,41 @@ def _freeze(coupling: Coupling, reasons: Mapping[str, str]) -> Coupling:
 
 def _proven(module: torch.nn.Module, coupling: Coupling) -> Coupling:
     """`coupling` with the groups frozen whose trial cut is refused; all at once first, for it is quicker."""
-    if _refusal(module, coupling, coupling.groups) is None:
-        return coupling
+    try:
+        return _formed(coupling, _trial(module, coupling, coupling.groups))
+    except CutRefused:
+        pass
     sound: list[Group] = []
     reasons: dict[str, str] = {}
+    last = Cut(module)
     for group in coupling.groups:
-        refusal = _refusal(module, coupling, (*sound, group))
-        if refusal is None:
+        try:
+            last = _trial(module, coupling, (*sound, group))
             sound.append(group)
-        else:
-            reasons[group.name] = refusal
-    return _freeze(coupling, reasons)
+        except CutRefused as refused:
+            reasons[group.name] = refused.reason
+    return _formed(_freeze(coupling, reasons), last)
 
 
-def _refusal(module: torch.nn.Module, coupling: Coupling, groups: Sequence[Group]) -> str | None:
-    """Why half of each group cannot be cut, or None."""
-    trial = PruningPlan({group.name: _about_half(group.size) for group in groups})
-    try:
-        prune(module, coupling, trial)
-    except CutRefused as refused:
-        return refused.reason
-    return None
+def _formed(coupling: Coupling, trial: Cut) -> Coupling:
+    return replace(coupling, form=trial.form, reason=trial.reason)
 
 
-def _about_half(size: int) -> tuple[int, ...]:
-    """Half the channels, chosen without a pattern that a wrong split could survive; at least one."""
-    order = torch.randperm(size, generator=torch.Generator().manual_seed(size))
-    return tuple(sorted(order[: max(1, size // 2)].tolist()))
+def _trial(module: torch.nn.Module, coupling: Coupling, groups: Sequence[Group]) -> Cut:
+    """Half of each group cut."""
+    return cut(module, coupling, PruningPlan({group.name: _about_half(group) for group in groups}))
+
+
+def _about_half(group: Group) -> tuple[int, ...]:
+    """Half the channels, chosen without a pattern that a wrong split could survive; at least one.
+
+    Of a grid, half the heads and half the columns.
+    """
+    columns = group.size // group.heads
+    heads, lines = _some(group.heads), _some(columns)
+    return tuple(head * columns + line for head in heads for line in lines)
+
+
+def _some(count: int) -> list[int]:
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(count))
+    return sorted(order[: max(1, count // 2)].tolist())

@@ -44,6 +44,19 @@ def _norm(layer: Any) -> None:
             layer.num_features = tensor.shape[0]
 
 
+def _layer_norm(layer: Any) -> None:
+    if layer.weight is not None:
+        layer.normalized_shape = tuple(layer.weight.shape)
+
+
+def _group_norm(layer: Any) -> None:
+    if layer.weight is not None:
+        channels = layer.weight.shape[0]
+        if layer.num_groups == layer.num_channels:
+            layer.num_groups = channels
+        layer.num_channels = channels
+
+
 def _recurrent(layer: Any) -> None:
     layer.input_size = layer.weight_ih_l0.shape[1]
     layer.hidden_size = layer.weight_hh_l0.shape[1]
@@ -62,6 +75,9 @@ _FIXES: tuple[tuple[type, Callable[[Any], None]], ...] = (
     (_ConvNd, _convolution),
     (nn.Linear, _linear),
     (_NormBase, _norm),
+    (nn.LayerNorm, _layer_norm),
+    (nn.RMSNorm, _layer_norm),
+    (nn.GroupNorm, _group_norm),
     (nn.RNNBase, _recurrent),
     (nn.PReLU, _prelu),
     (nn.Embedding, _embedding),

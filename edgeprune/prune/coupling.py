@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.skeleton import LayerGroups
+from edgeprune.prune.ladder import ladder
 
-__all__ = ["Coupling", "Group", "PruningPlan", "Role", "Slices", "group_widths", "weighted_layers"]
+if TYPE_CHECKING:
+    from edgeprune.prune.anatomy import Anatomy
+
+__all__ = ["Coupling", "Form", "Group", "PruningPlan", "Role", "Slices", "group_widths", "weighted_layers"]
 
 Role = Literal["produces", "follows", "consumes"]
 """A parameter's part in a channel: it makes it, is applied along it (batch norm), or reads it."""
+
+
+Form = Literal["module", "graph"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class Group:
 
     name: str
     slices: tuple[Slices, ...]
+    heads: int = 1
+    """Attention's channels are a grid of so many heads by columns, row by row; what stays of it is a box."""
 
     @property
     def size(self) -> int:
@@ -52,13 +61,18 @@ class Coupling:
 
     `groups` may be pruned, and each was pruned once and proven equal to masking when this value was made.
     `frozen` names the others by their first producing layer, with the reason. `layers` labels the channels of
-    every weighted layer. `example_inputs` are what the network was traced with.
+    every weighted layer. `example_inputs` are what the network was traced with, `anatomy` is what the trace
+    taught. `form` says what pruning gives: "module", an object of the network's own class, or "graph", its
+    exported graph, because for `reason` the class's own code cannot follow every cut.
     """
 
     groups: tuple[Group, ...]
     frozen: Mapping[str, str]
     layers: Mapping[str, LayerGroups]
     example_inputs: tuple[torch.Tensor, ...]
+    anatomy: Anatomy
+    form: Form = "module"
+    reason: str | None = None
 
     def group(self, name: str) -> Group:
         """The group called `name`.
@@ -109,13 +123,14 @@ def group_widths(
         UsageError: `minimum` names an unknown group.
     """
     floor = {coupling.group(name).name: width for name, width in (minimum or {}).items()}
-    return {
-        group.name: _widths(group.size, group.multiplicity, multiple, floor.get(group.name, 1), most)
-        for group in coupling.groups
-    }
+    return {group.name: _widths(group, multiple, floor.get(group.name, 1), most) for group in coupling.groups}
 
 
-def _widths(size: int, multiplicity: int, multiple: int, minimum: int, most: int) -> tuple[int, ...]:
-    step = multiple // math.gcd(multiple, multiplicity)
+def _widths(group: Group, multiple: int, minimum: int, most: int) -> tuple[int, ...]:
+    size = group.size
+    if group.heads > 1:
+        sizes = [heads * columns for heads, columns in ladder(group.heads, size // group.heads)]
+        return tuple(sorted(width for width in sizes if width >= minimum or width == size))
+    step = multiple // math.gcd(multiple, group.multiplicity)
     stride = step * max(1, math.ceil(size / step / most))
     return (*(width for width in range(stride, size, stride) if width >= minimum), size)

@@ -7,17 +7,18 @@ what no rule understands is frozen. A set of tied labels is one channel that can
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 
 from edgeprune.graph.skeleton import LayerGroups
 from edgeprune.prune.coupling import Role
+from edgeprune.prune.grids import Grid, Grids
 from edgeprune.prune.trace import Operand
 from edgeprune.prune.union_find import UnionFind
 
-__all__ = ["Labels", "Piece", "Uncoupled"]
+__all__ = ["Channels", "Labels", "Piece", "Uncoupled"]
 
 
 class Uncoupled(Exception):
@@ -34,13 +35,38 @@ class Piece:
     labels: torch.Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """Which channel every element of every activation belongs to.
+
+    `values` has int64 tensors of the activations' shapes, by the names of calls and inputs, a tuple for an
+    operator of several outputs. `heads` lists the channels that are a head of attention: its own channel goes
+    when all of them do. `counted` are those that operators without parameters read.
+    """
+
+    values: Mapping[str, torch.Tensor | tuple[torch.Tensor, ...]]
+    heads: Mapping[int, frozenset[int]]
+    counted: frozenset[int]
+
+    def gone(self, removed: Iterable[int]) -> frozenset[int]:
+        """`removed` channels with the heads that go along."""
+        lost = frozenset(removed)
+        return lost | {head for head, cells in self.heads.items() if cells <= lost}
+
+
 class Labels:
     """The labels of one trace while rules run over it; int64 tensors of the activations' own shapes."""
 
-    def __init__(self) -> None:
+    def __init__(self, splits: Collection[str] = ()) -> None:
+        """`splits` names the reshapes that lay attention's channels out as heads by columns."""
+        self._splits = frozenset(splits)
         self._sets = UnionFind()
+        self._grids = Grids(self._sets)
+        self._counted: list[torch.Tensor] = []
+        self._queries: list[torch.Tensor] = []
         self._values: dict[str, torch.Tensor | tuple[torch.Tensor, ...]] = {}
         self._data: dict[str, torch.Tensor] = {}
+        self._data_names: dict[str, str] = {}
         self._reasons: dict[int, str] = {}
         self._layers: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self.pieces: list[Piece] = []
@@ -55,6 +81,7 @@ class Labels:
     def of(self, operand: Operand) -> torch.Tensor:
         """The labels of an activation, or of a parameter read as data: then one label per element."""
         if operand.state is not None:
+            self._data_names[operand.name] = operand.state
             if operand.state not in self._data:
                 count = int(torch.Size(operand.shape).numel())
                 self._data[operand.state] = self.fresh(count).reshape(operand.shape)
@@ -97,6 +124,49 @@ class Labels:
         roots = self._sets.roots(labels)
         return bool((roots != roots.narrow(dim, 0, 1)).any())
 
+    def splits_heads(self, call_name: str) -> bool:
+        """Whether a reshape lays attention's channels out, so that it need not tie what it splits."""
+        return call_name in self._splits
+
+    def heads(self, cells: torch.Tensor) -> torch.Tensor:
+        """Attention's channels [..., columns] lose whole heads or whole columns; a label for each head, [...]."""
+        return self._grids.heads(cells)
+
+    def cells_of(self, heads: torch.Tensor) -> torch.Tensor | None:
+        """The channels [..., columns] of these heads, or None where the labels are not those of heads."""
+        return self._grids.cells(heads)
+
+    def query(self, columns: torch.Tensor) -> None:
+        """Note that scores sum over these `columns` [..., columns] of a query."""
+        self._queries.append(columns)
+
+    def queries(self) -> tuple[tuple[torch.Tensor, Mapping[str, tuple[int, ...]]], ...]:
+        """Per query the channels of its columns, [..., columns], and which rows of which parameters make it."""
+        return tuple(
+            (self._sets.roots(columns), self._rows_of(set(columns.reshape(-1).tolist())))
+            for columns in self._queries
+        )
+
+    def _rows_of(self, members: set[int]) -> Mapping[str, tuple[int, ...]]:
+        """Per parameter that makes channels, the rows that bear `members`, untied."""
+        rows = {
+            piece.parameter: tuple(at for at, label in enumerate(piece.labels.tolist()) if label in members)
+            for piece in self.pieces
+            if piece.role == "produces" and piece.dim == 0
+        }
+        return {parameter: indices for parameter, indices in rows.items() if indices}
+
+    def tie_heads(self, cells: torch.Tensor) -> None:
+        """All heads of [..., columns] lose the same columns, and none goes as a whole."""
+        self._grids.tie_heads(cells)
+
+    def count(self, labels: torch.Tensor) -> None:
+        """An operator without parameters reads these channels: a mean, a normalisation, a product.
+
+        Without a channel it works over those that stay, which zeroed weights cannot imitate.
+        """
+        self._counted.append(labels)
+
     def freeze(self, labels: torch.Tensor, reason: str) -> None:
         """These channels must stay; the first reason given is the one reported."""
         for label in torch.unique(labels).tolist():
@@ -138,6 +208,23 @@ class Labels:
                 self.pieces.append(Piece(name, varying[0], "follows", vector))
             else:
                 self.freeze(labels, f"parameter {name!r} holds them in a way that cannot be cut")
+
+    def grids(self) -> list[Grid]:
+        """Attention's grids whose heads can go one by one; the heads of others are tied. After `settle`."""
+        placed = torch.cat([piece.labels for piece in self.pieces]) if self.pieces else torch.zeros(0)
+        return self._grids.settle(self._reasons.keys(), torch.unique(placed).tolist())
+
+    def channels(self) -> Channels:
+        """All activations' channels, for good. After `grids`."""
+        data = {name: self._data[state] for name, state in self._data_names.items()}
+        values = {
+            name: tuple(map(self._sets.roots, value)) if isinstance(value, tuple) else self._sets.roots(value)
+            for name, value in (*self._values.items(), *data.items())
+        }
+        counted = {
+            root for labels in self._counted for root in torch.unique(self._sets.roots(labels)).tolist()
+        }
+        return Channels(values, self._grids.rows(), frozenset(counted))
 
     def roots(self, labels: torch.Tensor) -> list[int]:
         """The channel of each entry of a vector."""

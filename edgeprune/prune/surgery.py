@@ -1,19 +1,23 @@
-"""`prune`: take channels out of a copy of the network, which stays an object of the user's own classes."""
+"""`prune`: take channels out of a copy of the network, which stays of the user's own class where that can be."""
 
 from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 
 from edgeprune.errors import UsageError
 from edgeprune.prune.attributes import refresh
-from edgeprune.prune.coupling import Coupling, PruningPlan
-from edgeprune.prune.equivalence import difference, mask
+from edgeprune.prune.coupling import Coupling, Form, PruningPlan
+from edgeprune.prune.exported import cut_graph
+from edgeprune.prune.gate import Equivalence
+from edgeprune.prune.ladder import is_box
+from edgeprune.prune.resize import CannotResize
 
-__all__ = ["CutRefused", "prune"]
+__all__ = ["Cut", "CutRefused", "cut", "prune"]
 
 
 class CutRefused(UsageError):
@@ -27,25 +31,75 @@ class CutRefused(UsageError):
 def prune(module: torch.nn.Module, coupling: Coupling, plan: PruningPlan) -> torch.nn.Module:
     """A smaller copy of `module`, with the channels that `plan` removes gone for good.
 
-    Parameters and buffers are cut along their dimensions and the sizes that torch's modules keep are set
-    anew. The result must be the function that the original is with those channels' readers set to zero: see
-    `edgeprune.prune.equivalence`, which every cut passes.
+    Parameters and buffers are cut along their dimensions and the sizes that torch's modules keep are set anew.
+    Where the class's own code cannot follow (a number of channels written into `forward`), the result is the
+    network's exported graph, cut likewise: see `edgeprune.prune.exported`. Either way it must be the function
+    that the original is with those channels masked out, which every cut is tested for.
 
     Raises:
         CutRefused: the pruned network does not run or is another function; one of the groups cannot be cut.
         UsageError: the plan names an unknown group or channel, or empties a group.
     """
+    return cut(module, coupling, plan).module
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A pruned network; where it is a graph, `reason` says why its own class would not do."""
+
+    module: torch.nn.Module
+    form: Form = "module"
+    reason: str | None = None
+
+
+def cut(module: torch.nn.Module, coupling: Coupling, plan: PruningPlan) -> Cut:
+    """As `prune`, and says in which form the network is returned."""
     _check(coupling, plan)
     kept = _kept(module, coupling, plan)
     if not kept:
-        return copy.deepcopy(module)
-    pruned = copy.deepcopy(module)
-    _cut(pruned, kept)
-    problem = difference(pruned, mask(module, coupling, plan), coupling.example_inputs)
-    if problem is not None:
-        cut = ", ".join(group.name for group in coupling.groups if plan.removed(group))
-        raise CutRefused(cut, problem)
-    return pruned
+        return Cut(copy.deepcopy(module))
+    equivalence = Equivalence(module, coupling, plan)
+    problem = ""
+    for pruned in _own_forms(module, coupling, plan, kept):
+        refusal = equivalence.refusal(pruned)
+        if refusal is None:
+            return Cut(pruned)
+        problem = problem or refusal
+    try:
+        pruned = cut_graph(_cut(module, kept), coupling.anatomy, coupling.anatomy.gone(coupling.groups, plan))
+        refusal = equivalence.refusal(pruned)
+        if not equivalence.is_the_traced_network():
+            refusal = "the network is not the one that was analysed"
+    except CannotResize as error:
+        refusal = str(error)
+    if refusal is not None:
+        names = ", ".join(group.name for group in coupling.groups if plan.removed(group))
+        raise CutRefused(names, f"{problem}; nor does its exported graph: {refusal}")
+    return Cut(pruned, "graph", problem)
+
+
+def _own_forms(
+    module: torch.nn.Module,
+    coupling: Coupling,
+    plan: PruningPlan,
+    kept: Mapping[str, Mapping[int, torch.Tensor]],
+) -> Iterator[torch.nn.Module]:
+    """The cut network in its own class: as it is, and with queries that make up for another scale of scores."""
+    yield _cut(module, kept)
+    factors = coupling.anatomy.query_factors(coupling.groups, plan)
+    if factors:
+        yield _cut(_scaled(module, factors), kept)
+
+
+def _scaled(module: torch.nn.Module, factors: Mapping[str, Mapping[int, float]]) -> torch.nn.Module:
+    """A copy whose parameters' rows are multiplied by factors."""
+    scaled = copy.deepcopy(module)
+    state = dict(scaled.named_parameters())
+    with torch.no_grad():
+        for name, rows in factors.items():
+            for row, factor in rows.items():
+                state[name][row] *= factor
+    return scaled
 
 
 def _check(coupling: Coupling, plan: PruningPlan) -> None:
@@ -54,6 +108,11 @@ def _check(coupling: Coupling, plan: PruningPlan) -> None:
         if not channels or any(not 0 <= channel < size for channel in channels):
             raise UsageError(
                 f"the plan for group {name!r} must keep between 1 and {size} of its channels 0 to {size - 1}"
+            )
+        if coupling.group(name).heads > 1 and not is_box(channels, coupling.group(name).heads, size):
+            raise UsageError(
+                f"the plan for group {name!r} must keep whole heads of {size // coupling.group(name).heads} "
+                "channels, or the same channels of every head that stays"
             )
 
 
@@ -76,8 +135,9 @@ def _kept(
     }
 
 
-def _cut(module: torch.nn.Module, kept: Mapping[str, Mapping[int, torch.Tensor]]) -> None:
-    """Replace the tensors of `module` in every place that holds them, shared ones too."""
+def _cut(module: torch.nn.Module, kept: Mapping[str, Mapping[int, torch.Tensor]]) -> torch.nn.Module:
+    """A copy of `module` whose tensors are replaced in every place that holds them, shared ones too."""
+    module = copy.deepcopy(module)
     state = dict(module.named_parameters()) | dict(module.named_buffers())
     smaller: dict[int, torch.Tensor] = {}
     for name, dims in kept.items():
@@ -95,3 +155,4 @@ def _cut(module: torch.nn.Module, kept: Mapping[str, Mapping[int, torch.Tensor]]
             setattr(part, name, value)
         if changed:
             refresh(part)
+    return module

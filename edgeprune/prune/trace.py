@@ -14,7 +14,7 @@ import torch
 from edgeprune.errors import UsageError
 from edgeprune.model.quiet import quiet_libraries
 
-__all__ = ["Call", "Operand", "Trace", "trace"]
+__all__ = ["Call", "Operand", "Trace", "bind", "number", "state_names", "trace"]
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,18 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """All calls in order, the network's inputs and outputs, and the constants written into its code."""
+    """All calls in order, the network's inputs and outputs, and the constants written into its code.
+
+    `program` is the exported graph itself, whose nodes are named as calls and operands are. `any_batch` tells
+    whether it takes any number of samples; else the number it was traced with is written into it.
+    """
 
     inputs: tuple[Operand, ...]
     calls: tuple[Call, ...]
     outputs: tuple[Operand, ...]
     constants: tuple[Operand, ...]
+    program: torch.export.ExportedProgram
+    any_batch: bool
 
 
 def trace(module: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> Trace:
@@ -73,16 +79,12 @@ def trace(module: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> 
         UsageError: torch.export cannot follow the network.
     """
     subject = copy.deepcopy(module).eval()
-    try:
-        with quiet_libraries():
-            program = torch.export.export(subject, example_inputs, strict=False)
-    except Exception as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(
-            f"torch.export cannot trace {type(module).__name__}: {line}; make its forward traceable"
-        ) from error
+    program = _exported_for_any_batch(subject, example_inputs)
+    any_batch = program is not None
+    if program is None:
+        program = _exported(subject, example_inputs)
     signature = program.graph_signature
-    names = _state_names(subject)
+    names = state_names(subject)
     fed = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     known: dict[str, Operand] = {}
     inputs: list[Operand] = []
@@ -95,7 +97,7 @@ def trace(module: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> 
             if not isinstance(value, torch.Tensor):
                 continue
             state = names[fed[node.name]] if node.name in fed else None
-            known[node.name] = Operand(node.name, tuple(value.shape), state)
+            known[node.name] = Operand(node.name, _shapes(value), state)
             if node.name in signature.user_inputs:
                 inputs.append(known[node.name])
             elif state is None:
@@ -109,10 +111,40 @@ def trace(module: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> 
                 known[node.name] = Operand(node.name, ())
         elif node.op == "output":
             outputs = tuple(known[item.name] for item in node.all_input_nodes if item.name in known)
-    return Trace(tuple(inputs), tuple(calls), outputs, tuple(constants))
+    return Trace(tuple(inputs), tuple(calls), outputs, tuple(constants), program, any_batch)
 
 
-def _state_names(module: torch.nn.Module) -> dict[str, str]:
+def _exported_for_any_batch(
+    subject: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...]
+) -> torch.export.ExportedProgram | None:
+    """`subject` with the first dimension of every input left open, traced with two samples; None if it cannot be."""
+    if any(value.dim() == 0 or len(value) == 0 for value in example_inputs):
+        return None
+    two = tuple(torch.cat([value[:1], value[:1]]) for value in example_inputs)
+    first_open = tuple({0: torch.export.Dim.AUTO} for _ in two)
+    try:
+        with quiet_libraries():
+            program = torch.export.export(subject, two, dynamic_shapes=first_open, strict=False)
+    except Exception:  # noqa: BLE001 - the user's forward may raise anything; the caller traces it as it is
+        return None
+    given = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
+    return program if all(isinstance(node.meta["val"].shape[0], torch.SymInt) for node in given) else None
+
+
+def _exported(
+    subject: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...]
+) -> torch.export.ExportedProgram:
+    try:
+        with quiet_libraries():
+            return torch.export.export(subject, example_inputs, strict=False)
+    except Exception as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UsageError(
+            f"torch.export cannot trace {type(subject).__name__}: {line}; make its forward traceable"
+        ) from error
+
+
+def state_names(module: torch.nn.Module) -> dict[str, str]:
     """Every parameter's and buffer's qualified name -> the first name of the same tensor."""
     first: dict[int, str] = {}
     names: dict[str, str] = {}
@@ -125,7 +157,11 @@ def _state_names(module: torch.nn.Module) -> dict[str, str]:
 
 
 def _call(node: torch.fx.Node, known: Mapping[str, Operand]) -> Call:
-    bound = torch.utils._pytree.tree_map_only(torch.fx.Node, lambda item: known.get(item.name), _bind(node))
+    def plain(item: torch.fx.Node) -> Any:
+        value = item.meta.get("val")
+        return number(value) if isinstance(value, torch.SymInt | int) else known.get(item.name)
+
+    bound = torch.utils._pytree.tree_map_only(torch.fx.Node, plain, bind(node))
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     return Call(
         name=node.name,
@@ -137,7 +173,7 @@ def _call(node: torch.fx.Node, known: Mapping[str, Operand]) -> Call:
     )
 
 
-def _bind(node: torch.fx.Node) -> dict[str, Any]:
+def bind(node: torch.fx.Node) -> dict[str, Any]:
     """A node's arguments by the names of its schema, defaults filled in."""
     if not isinstance(node.target, torch._ops.OpOverload):
         signature = ("a", "b") if node.target is operator.getitem else _parameters(node.target)
@@ -158,9 +194,14 @@ def _parameters(function: object) -> tuple[str, ...]:
         return tuple(f"argument{position}" for position in range(16))
 
 
+def number(size: torch.SymInt | int) -> int:
+    """A size as a number; one that depends on the number of samples, as it is for the two of the trace."""
+    return size if isinstance(size, int) else int(size.node.hint)
+
+
 def _shapes(value: object) -> Any:
     if isinstance(value, torch.Tensor):
-        return tuple(int(size) for size in value.shape)
+        return tuple(number(size) for size in value.shape)
     if isinstance(value, (list, tuple)):
         return [_shapes(item) for item in value]
     return None

@@ -1,4 +1,9 @@
-"""Products of activations, as in attention: what is summed over stays, the rest keeps its channels."""
+"""Products of activations, as in attention: channels that are summed over are tied pairwise, the rest is kept.
+
+Query and key lose the same columns, since scores sum their products. Where there are heads, query, key and value
+form a grid (see `edgeprune.prune.grids`): scores have a label for each head, and a value as wide as its query
+loses the same heads and columns. A value of another width loses columns only, in every head alike.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +17,86 @@ __all__ = ["RULES"]
 
 
 def _matmul(call: Call, labels: Labels) -> Output:
-    """[..., rows, inner] by [..., inner, columns]: no parameter reads the inner channels, so none can be masked."""
-    left, right = (labels.of(operand) for operand in call.operands())
+    """[..., rows, inner] by [..., inner, columns]."""
+    left_operand, right_operand = call.operands()
+    if right_operand.state is not None and len(right_operand.shape) == 2:
+        return _by_parameter(call, labels)
+    left, right = labels.of(left_operand), labels.of(right_operand)
     if min(left.dim(), right.dim()) < 2:
         raise Uncoupled("it multiplies vectors")
-    _freeze_summed(call, labels, left, -1)
-    _freeze_summed(call, labels, right, -2)
-    rows, columns = left.narrow(-1, 0, 1), right.narrow(-2, 0, 1)
-    by_row = any(labels.varies(rows, dim) for dim in range(rows.dim()))
-    by_column = any(labels.varies(columns, dim) for dim in range(columns.dim()))
-    if by_row and by_column:
+    lead = call.output[:-2]
+    left, right = (side.expand(*lead, *side.shape[-2:]) for side in (left, right))
+    rows, columns = labels.varies(left, -2), labels.varies(right, -1)
+    if labels.varies(left, -1) or labels.varies(right, -2):
+        if rows or columns:
+            raise Uncoupled("it pairs channels of one value with those of another")
+        summed = left[..., 0, :]
+        labels.tie(summed, right[..., :, 0])
+        labels.count(summed)
+        labels.query(summed)
+        return _heads(labels, summed)[..., None, None].expand(call.output).clone()
+    if rows and columns:
         raise Uncoupled("it pairs channels of one value with those of another")
-    return (rows if by_row else columns).expand(call.output).clone()
+    if rows:
+        mixed = _mixed(labels, right[..., 0, 0], left[..., 0])
+        return mixed[..., :, None].expand(call.output).clone()
+    mixed = _mixed(labels, left[..., 0, 0], right[..., 0, :])
+    return mixed[..., None, :].expand(call.output).clone()
+
+
+def _by_parameter(call: Call, labels: Labels) -> Output:
+    """A linear layer whose weights are [in, out]."""
+    value, weight = call.operands()
+    inputs, outputs = labels.column(labels.of(value), -1), labels.fresh(weight.shape[1])
+    labels.piece(weight, 0, inputs, "consumes")
+    labels.piece(weight, 1, outputs, "produces")
+    labels.layer(weight, inputs, outputs)
+    return spread(outputs, -1, call.output)
 
 
 def _attention(call: Call, labels: Labels) -> Output:
-    """Scores sum over the channels of query and key; the output has the channels of value."""
+    """Softmax of query times key, times value; [..., heads, tokens, columns]."""
+    if call.arguments.get("enable_gqa"):
+        raise Uncoupled("its heads share keys")
     query, key, value = (labels.of(call.operand(name)) for name in ("query", "key", "value"))
-    _freeze_summed(call, labels, query, -1)
-    _freeze_summed(call, labels, key, -1)
-    if any(labels.varies(side, dim) for side in (query, key, value) for dim in range(side.dim() - 1)):
-        raise Uncoupled("its tokens or heads are channels")
-    return spread(value.reshape(-1, value.shape[-1])[0], -1, call.output)
+    mask = call.optional("attn_mask")
+    if mask is not None:
+        labels.freeze(labels.of(mask), f"attention mask {mask.name!r} has them")
+    if any(labels.varies(side, -2) for side in (query, key, value)):
+        raise Uncoupled("its tokens are channels")
+    summed = query[..., 0, :]
+    labels.tie(summed, key[..., 0, :])
+    labels.count(summed)
+    labels.query(summed)
+    mixed = _mixed(labels, _heads(labels, summed), value[..., 0, :])
+    return mixed[..., None, :].expand(call.output).clone()
 
 
-def _freeze_summed(call: Call, labels: Labels, value: torch.Tensor, dim: int) -> None:
-    if labels.varies(value, value.dim() + dim):
-        labels.freeze(value, f"{call.target} in {call.layer or 'forward'!r} sums products over them")
+def _heads(labels: Labels, summed: torch.Tensor) -> torch.Tensor:
+    """What labels the sums over the columns of [..., columns]: [...], by head where there are several."""
+    if any(labels.varies(summed, dim) for dim in range(summed.dim() - 1)):
+        return labels.heads(summed)
+    return labels.fresh(1).expand(summed.shape[:-1])
+
+
+def _mixed(labels: Labels, weights: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Channels of values [..., columns] that scores with labels [...] have mixed: the values' own.
+
+    Where either has heads, both must lose the same.
+    """
+    weighted_by_head = any(labels.varies(weights, dim) for dim in range(weights.dim()))
+    if not weighted_by_head and not any(labels.varies(value, dim) for dim in range(value.dim() - 1)):
+        return value
+    cells = labels.cells_of(weights) if weighted_by_head else None
+    if cells is not None and cells.shape == value.shape:
+        labels.tie(cells, value)
+        return value
+    if weighted_by_head and cells is None:
+        raise Uncoupled("it pairs channels of one value with those of another")
+    for side in (cells, value):
+        if side is not None:
+            labels.tie_heads(side)
+    return value
 
 
 RULES = {

@@ -35,7 +35,7 @@ def _meet(labels: Labels, left: torch.Tensor, right: torch.Tensor, call: Call) -
         narrow, whole = (wide_left, wide_right) if left_spans else (wide_right, wide_left)
         reason = f"{call.target} {call.name!r} applies them to several channels"
         labels.freeze(narrow, reason)
-        if any(labels.varies(narrow, dim) for dim in range(rank)):
+        if any(narrow.shape[dim] > 1 and labels.varies(whole, dim) for dim in range(rank)):
             labels.freeze(whole, reason)
         return whole.expand(shape)
     labels.tie(wide_left.expand(shape), wide_right.expand(shape))

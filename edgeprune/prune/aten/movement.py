@@ -12,10 +12,13 @@ __all__ = ["RULES"]
 
 
 def _moved(call: Call, labels: Labels) -> Output:
-    """The operator itself, on labels in place of values."""
+    """The operator itself, on labels in place of values; contiguous, or a view could not be taken of them."""
+
+    def of(operand: Operand) -> torch.Tensor:
+        return labels.of(operand).contiguous()
+
     arguments = {
-        name: torch.utils._pytree.tree_map_only(Operand, labels.of, value)
-        for name, value in call.arguments.items()
+        name: torch.utils._pytree.tree_map_only(Operand, of, value) for name, value in call.arguments.items()
     }
     result = call.function(**arguments)
     return tuple(result) if isinstance(result, (list, tuple)) else result
@@ -25,10 +28,13 @@ def _reshaped(call: Call, labels: Labels) -> Output:
     """A reshape that splits channels over several dimensions keeps all but the last of them whole.
 
     What is left after a cut must be a box again, so channels are tied along the dimensions before the last.
+    Those that attention lays out as heads by columns are not: it sees to that itself.
     """
     source = labels.of(call.operand("self"))
     result = _moved(call, labels)
     assert isinstance(result, torch.Tensor)
+    if labels.splits_heads(call.name):
+        return result
     spread_over = [dim for dim in range(result.dim()) if labels.varies(result, dim)]
     if len(spread_over) > sum(labels.varies(source, dim) for dim in range(source.dim())):
         for dim in spread_over[:-1]:

@@ -1,4 +1,4 @@
-"""Reductions and softmax: over dimensions that hold no channels they keep them, over channels they freeze."""
+"""Reductions and softmax: over channels, a reduction runs over those that stay; softmax freezes them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,31 @@ from edgeprune.prune.aten.rule import Output
 from edgeprune.prune.labels import Labels, Uncoupled
 from edgeprune.prune.trace import Call
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "reduced_dims"]
 
 
-def _dims(call: Call, rank: int) -> list[int]:
-    dims = call.arguments["dim"]
-    if dims is None:
+def reduced_dims(call: Call, rank: int) -> list[int]:
+    """The dimensions that a reduction runs over, ascending from 0."""
+    dims = call.arguments.get("dim")
+    if dims is None or dims == []:
         return list(range(rank))
     return sorted({dim % rank for dim in (dims if isinstance(dims, (list, tuple)) else [dims])})
 
 
 def _reduced(call: Call, labels: Labels) -> Output:
-    """The output has the channels of any one slice along the dimensions reduced."""
+    """The output has the channels that the dimensions left distinguish."""
     value = labels.of(call.operands()[0])
-    for dim in _dims(call, value.dim()):
-        if labels.varies(value, dim):
-            raise Uncoupled("it combines all channels")
-        value = value.narrow(dim, 0, 1)
     if not isinstance(call.output, tuple):
         raise Uncoupled("it returns several values")
+    dims = reduced_dims(call, value.dim())
+    over_channels = any(labels.varies(value, dim) for dim in dims)
+    if over_channels:
+        if any(labels.varies(value, dim) for dim in range(value.dim()) if dim not in dims):
+            raise Uncoupled("it combines some of the channels, others it keeps")
+        labels.count(value)
+        return labels.fresh(1).expand(call.output).clone()
+    for dim in dims:
+        value = value.narrow(dim, 0, 1)
     return value.reshape(call.output).clone()
 
 
@@ -39,10 +45,14 @@ def _softmax(call: Call, labels: Labels) -> Output:
 
 
 RULES = {
+    "aten.mean.default": _reduced,
     "aten.mean.dim": _reduced,
+    "aten.sum.default": _reduced,
     "aten.sum.dim_IntList": _reduced,
     "aten.amax.default": _reduced,
     "aten.amin.default": _reduced,
+    "aten.var.correction": _reduced,
+    "aten.var.dim": _reduced,
     "aten.softmax.int": _softmax,
     "aten.log_softmax.int": _softmax,
     "aten._softmax.default": _softmax,

@@ -8,9 +8,29 @@ import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import torch
+
+from edgeprune.prune.calibration import Calibration
+from edgeprune.prune.coupling import Coupling
 from edgeprune.prune.importance.criterion import Criterion, Scores, best
+from edgeprune.prune.ladder import ranked
 
 __all__ = ["Criterion", "Scores", "best", "criteria"]
+
+
+class _Laddered:
+    """A criterion whose best channels of attention's grids, counted as widths are, form boxes."""
+
+    def __init__(self, criterion: Criterion) -> None:
+        self.name = criterion.name
+        self._criterion = criterion
+
+    def score(self, module: torch.nn.Module, coupling: Coupling, calibration: Calibration) -> Scores:
+        scores = self._criterion.score(module, coupling, calibration)
+        return {
+            name: ranked(values, coupling.group(name).heads) if coupling.group(name).heads > 1 else values
+            for name, values in scores.items()
+        }
 
 
 @functools.cache
@@ -21,5 +41,5 @@ def criteria() -> Mapping[str, Criterion]:
     for info in pkgutil.iter_modules(package.__path__):
         if info.name != "criterion":
             one: Criterion = importlib.import_module(f"edgeprune.prune.importance.{info.name}").CRITERION
-            found[one.name] = one
+            found[one.name] = _Laddered(one)
     return MappingProxyType(found)

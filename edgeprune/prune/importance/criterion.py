@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 
@@ -19,7 +19,9 @@ Scores: TypeAlias = Mapping[str, tuple[float, ...]]
 class Criterion(Protocol):
     """Ranks the channels of every group."""
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str:
+        """What users call it."""
 
     def score(self, module: torch.nn.Module, coupling: Coupling, calibration: Calibration) -> Scores:
         """Every group's scores; `module` is not changed."""
