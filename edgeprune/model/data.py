@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "InputSpec",
+    "check_against",
     "dataset_from_batches",
     "input_specs",
     "load_dataset",
@@ -183,7 +184,7 @@ def dataset_from_batches(
     collected: list[tuple[list[Array], Array]] = []
     for inputs, labels in training_batches(batches):
         if example_inputs is not None:
-            _check_against(inputs, example_inputs)
+            check_against(inputs, example_inputs)
         count = min(limit - taken, len(labels))
         arrays = [
             tensor[:count].float() if tensor.is_floating_point() else tensor[:count] for tensor in inputs
@@ -201,7 +202,12 @@ def dataset_from_batches(
     )
 
 
-def _check_against(inputs: Sequence[torch.Tensor], examples: Sequence[torch.Tensor]) -> None:
+def check_against(inputs: Sequence[torch.Tensor], examples: Sequence[torch.Tensor]) -> None:
+    """Hold the inputs of a batch against the network's example inputs.
+
+    Raises:
+        UsageError: they differ in number, in shape (without batch), or one is of integers and the other is not.
+    """
     found = [list(tensor.shape[1:]) for tensor in inputs]
     wanted = [list(tensor.shape[1:]) for tensor in examples]
     if found != wanted:
@@ -210,7 +216,9 @@ def _check_against(inputs: Sequence[torch.Tensor], examples: Sequence[torch.Tens
         )
     for given, example in zip(inputs, examples, strict=True):
         if given.is_floating_point() != example.is_floating_point():
-            raise UsageError(f"the recipe's data is {given.dtype}, but example_input() is {example.dtype}")
+            raise UsageError(
+                f"the recipe's data is {given.dtype}, but example_input() is {example.dtype}: convert one of them"
+            )
 
 
 def _tensor(item: Any, number: int, name: str) -> torch.Tensor:

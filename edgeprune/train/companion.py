@@ -51,7 +51,10 @@ def prunable_weights(module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 
 class HeldZeros:
-    """Keeps weights that are zero when training starts at zero: a sparse network stays sparse."""
+    """Keeps weights that are zero when training starts at zero: a sparse network stays sparse.
+
+    A weight that is zero throughout is a start of its own (as of a residual branch) and not held.
+    """
 
     name = "held zeros"
 
@@ -62,18 +65,17 @@ class HeldZeros:
     def attach(self, subject: torch.nn.Module) -> None:
         """Note which weights are zero."""
         self._subject = subject
-        self._masks = {name: weight.detach() != 0 for name, weight in prunable_weights(subject).items()}
+        weights = prunable_weights(subject)
+        self._masks = {name: weight.detach() != 0 for name, weight in weights.items() if weight.any()}
 
     def after_step(self, step: int) -> None:
         """Set them to zero again."""
         assert self._subject is not None
-        self.finish(self._subject)
+        self._zero(self._subject)
 
-    @torch.no_grad()
     def finish(self, trained: torch.nn.Module) -> None:
         """Set them to zero in `trained`."""
-        for name, weight in prunable_weights(trained).items():
-            weight.mul_(self._masks[name].to(weight.device))
+        self._zero(trained)
 
     def state(self) -> dict[str, Any]:
         """Nothing: the zeros are in the network."""
@@ -81,3 +83,9 @@ class HeldZeros:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Nothing to do."""
+
+    @torch.no_grad()
+    def _zero(self, network: torch.nn.Module) -> None:
+        for name, weight in prunable_weights(network).items():
+            if name in self._masks:
+                weight.mul_(self._masks[name].to(weight.device))

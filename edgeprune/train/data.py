@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 
 from edgeprune.errors import UsageError
-from edgeprune.model.data import training_batches
+from edgeprune.model.data import check_against, training_batches
 from edgeprune.prune.calibration import Batch
 from edgeprune.train.random_stream import seed_loader
 
 __all__ = ["best_device", "endless", "first_samples", "on_device"]
 
 
-def endless(data: Callable[[], Iterable[Any]], seed: int | None = None) -> Iterator[Batch]:
+def endless(
+    data: Callable[[], Iterable[Any]], seed: int | None = None, examples: Sequence[torch.Tensor] = ()
+) -> Iterator[Batch]:
     """Batches without end: a loader is run through again and again, and asked for anew once it is used up.
 
     Args:
         data: Makes the loader.
         seed: Seeds a generator of the first loader's own, if it has one.
+        examples: What the network takes; the first batch must be like it.
 
     Raises:
-        UsageError: the data yields no batch, or something else than pairs.
+        UsageError: the data yields no batch, or something else than pairs of what the network takes.
     """
     while True:
         loader = data()
@@ -35,6 +38,9 @@ def endless(data: Callable[[], Iterable[Any]], seed: int | None = None) -> Itera
             empty = True
             for batch in training_batches(loader):
                 empty = False
+                if examples:
+                    check_against(batch[0], examples)
+                    examples = ()
                 yield batch
             if empty:
                 break
@@ -60,7 +66,8 @@ def best_device() -> torch.device:
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
-    """`batch` on `device`, floating-point inputs in single precision as networks take them."""
+    """`batch` on `device`, all that is floating-point in single precision as networks take and give it."""
     inputs, target = batch
-    moved = tuple(value.to(device) for value in inputs)
-    return tuple(value.float() if value.is_floating_point() else value for value in moved), target.to(device)
+    *moved, answer = (value.to(device) for value in (*inputs, target))
+    *single, wanted = (value.float() if value.is_floating_point() else value for value in (*moved, answer))
+    return tuple(single), wanted

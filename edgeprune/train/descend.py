@@ -84,7 +84,7 @@ def descend(
     guide = copy.deepcopy(teacher).to(device).eval() if teacher is not None else None
     run = _Run(subject, steps, schedule, companions)
     stream = RandomStream(seed)
-    batches = endless(model.training.train_data, seed)
+    batches = endless(model.training.train_data, seed, model.example_inputs)
     saved = file.load()
     if saved is not None:
         run.restore(saved)

@@ -21,5 +21,7 @@ def points_lost(training: Training, before: float, after: float) -> float:
     if 0 <= before <= 1 and 0 <= after <= 1:
         return 100 * worse
     if before == 0:
-        raise UsageError(f"the metric {training.metric_name!r} is 0 before pruning: no loss of it can be named")
+        raise UsageError(
+            f"the metric {training.metric_name!r} is 0 before pruning: no loss of it can be named"
+        )
     return 100 * worse / abs(before)
