@@ -8,5 +8,6 @@ points, and `insert` writes QuantizeLinear and DequantizeLinear around every ope
 from edgeprune.quantize.completeness import unquantised_tensors
 from edgeprune.quantize.quantize import quantize
 from edgeprune.quantize.run import run_onnx, signal_to_noise_db
+from edgeprune.quantize.score import int8_score
 
-__all__ = ["quantize", "run_onnx", "signal_to_noise_db", "unquantised_tensors"]
+__all__ = ["int8_score", "quantize", "run_onnx", "signal_to_noise_db", "unquantised_tensors"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 
 from edgeprune.model.model import Model
 from edgeprune.quantize.run import Session
-from edgeprune.train.evaluate import evaluate
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["int8_score"]
 
@@ -23,19 +26,22 @@ def int8_score(model: Model, onnx: bytes, limit: int | None = None) -> float:
     Raises:
         UsageError: there is no test data, the metric is not a finite number, or onnxruntime refuses the file.
     """
-    return evaluate(model, _OnnxNetwork(onnx), limit)
+    from edgeprune.train.evaluate import evaluate
+
+    return evaluate(model, _as_module(onnx), limit)
 
 
-class _OnnxNetwork(torch.nn.Module):
+def _as_module(onnx: bytes) -> torch.nn.Module:
     """A network in an ONNX file as a torch module: tensors [N, *shape] in, tensors out, one sample at a time."""
+    import torch
 
-    def __init__(self, onnx: bytes) -> None:
-        super().__init__()
-        self._session = Session(onnx)
+    session = Session(onnx)
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        """What the network answers."""
-        arrays = [np.ascontiguousarray(value.detach().cpu().numpy()) for value in inputs]
-        rows = [self._session.run([array[i : i + 1] for array in arrays]) for i in range(len(arrays[0]))]
-        outputs = tuple(torch.from_numpy(np.concatenate(parts)) for parts in zip(*rows, strict=True))
-        return outputs[0] if len(outputs) == 1 else outputs
+    class OnnxNetwork(torch.nn.Module):
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+            arrays = [np.ascontiguousarray(value.detach().cpu().numpy()) for value in inputs]
+            rows = [session.run([array[i : i + 1] for array in arrays]) for i in range(len(arrays[0]))]
+            outputs = tuple(torch.from_numpy(np.concatenate(parts)) for parts in zip(*rows, strict=True))
+            return outputs[0] if len(outputs) == 1 else outputs
+
+    return OnnxNetwork()

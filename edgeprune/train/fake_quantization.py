@@ -117,7 +117,9 @@ class ImitatedInt8(TorchFunctionMode):
         name = getattr(func, "__name__", "").partition(".")[0].strip("_")
         named = dict(kwargs or {})
         if name == "batch_norm":
-            return func(**_frozen_statistics(args, named))
+            if func is torch.nn.functional.batch_norm:
+                return func(**_frozen_statistics(args, named))
+            return func(*_frozen_operator(args), **named)
         if name == "embedding":
             return func(*args, **named)
         if name in _WEIGHTED:
@@ -210,3 +212,9 @@ def _frozen_statistics(args: tuple[Any, ...], named: Mapping[str, Any]) -> dict[
     if given.get("running_mean") is not None:
         given["training"] = False
     return given
+
+
+def _frozen_operator(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Arguments of the operator (input, weight, bias, running mean, running variance, training, ...), likewise."""
+    has_statistics = len(args) > 5 and args[3] is not None
+    return (*args[:5], False, *args[6:]) if has_statistics else args

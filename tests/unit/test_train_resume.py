@@ -89,8 +89,8 @@ def test_killed_twice_and_resumed_gives_the_same_bytes(tmp_path: Path, schedule:
     for batches in (7, 12):
         random.seed(batches)
         torch.manual_seed(batches)
+        model = make(killed_after(batches))
         with pytest.raises(Killed):
-            model = make(killed_after(batches))
             fine_tune(model, network(), STEPS, seed=3, teacher=teacher, schedule=schedule, resume_from=path)
     assert torch.load(path, weights_only=True)["state"]["step"] == 11
     again = fine_tune(make(), network(), STEPS, seed=3, teacher=teacher, schedule=schedule, resume_from=path)
