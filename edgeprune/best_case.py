@@ -14,7 +14,7 @@ from edgeprune.costs import CostTable, LayerCost
 from edgeprune.device import Device
 from edgeprune.fit import Fitted
 from edgeprune.graph.skeleton import Skeleton
-from edgeprune.plan import Objective, costs
+from edgeprune.plan import KernelCosts, Objective, costs
 
 __all__ = ["best_case_costs"]
 
@@ -25,7 +25,10 @@ def best_case_costs(skeleton: Skeleton, device: Device, unpruned: Fitted) -> Cos
     Estimates count code that layers share once for each layer, and leave out context and stack; both hardly
     change with the widths. Estimated cycles are scaled.
     """
-    fast, lean, small = (costs(skeleton, device, Objective(goal)) for goal in ("latency", "ram", "flash"))
+    kernels = KernelCosts(device)
+    fast, lean, small = (
+        costs(skeleton, device, Objective(goal), kernels) for goal in ("latency", "ram", "flash")
+    )
     by_goal = [{_key(layer): layer for layer in table.layers} for table in (fast, small)]
     program, cost = unpruned.build.program, unpruned.cost
     estimated_flash = sum(step.candidate.flash_bytes for step in program.steps)

@@ -7,10 +7,14 @@ needs to know a kernel. Widths are numbers of channels a group keeps. A group's 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = ["CostTable", "LayerCost", "MemoryRow"]
+
+_NOISE = 1e-6
+"""Parts of a byte count as one, unless they come from adding floating-point numbers."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class CostTable:
             self._entry(lay, lay.scratch_bytes, widths) for lay in self.layers if lay.name == row.layer
         )
         activations = sum(per * widths[group] for group, per in row.bytes_per_channel.items())
-        return self.fixed_ram_bytes + row.fixed_bytes + round(activations) + scratch
+        return self.fixed_ram_bytes + row.fixed_bytes + math.ceil(activations - _NOISE) + scratch
 
     def ram_bytes(self, widths: Mapping[str, int]) -> int:
         """Peak RAM at `widths`."""

@@ -4,5 +4,6 @@ from edgeprune.plan.costs import costs
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.planner import plan
 from edgeprune.plan.program import Buffer, Program, Step
+from edgeprune.plan.sampling import KernelCosts
 
-__all__ = ["Buffer", "Objective", "Program", "Step", "costs", "plan"]
+__all__ = ["Buffer", "KernelCosts", "Objective", "Program", "Step", "costs", "plan"]

@@ -33,12 +33,15 @@ __all__ = ["costs"]
 Widths = Mapping[str, tuple[int, ...]]
 
 
-def costs(skeleton: Skeleton, device: Device, objective: Objective) -> CostTable:
+def costs(
+    skeleton: Skeleton, device: Device, objective: Objective, kernels: KernelCosts | None = None
+) -> CostTable:
     """The costs of the skeleton's network on `device`, when every layer runs the best kernel by `objective`.
 
     Budgets of `objective` are ignored, and every step takes its own best candidate. With all channels kept,
     flash, cycles and MACs are the sums over the plan without budgets (unless it optimizes "ram", which spends
-    on a small step what a large one needs anyway), and the highest row is the largest step's need.
+    on a small step what a large one needs anyway), and the highest row is the largest step's need. `kernels`, of
+    the same device, spares what another table has asked for already.
 
     Raises:
         UsageError: no kernel runs a node, or an output of the graph is a constant.
@@ -48,11 +51,11 @@ def costs(skeleton: Skeleton, device: Device, objective: Objective) -> CostTable
     chosen = [min(options, key=lambda option: option.rank(free)) for options in table.options]
     labels = label_activations(skeleton)
     names = _unique_names([nodes[-1].name for nodes in table.steps])
-    kernels = KernelCosts(device, free)
+    kernels = kernels or KernelCosts(device)
     layers: list[LayerCost] = []
     rows: list[MemoryRow] = []
     for index, (name, option) in enumerate(zip(names, chosen, strict=True)):
-        layers += _layer_costs(name, _Step(table, index, option), skeleton, labels, kernels)
+        layers += _layer_costs(name, _Step(table, index, option), skeleton, labels, kernels, free)
         rows.append(_row(name, table.alive(index), skeleton, labels, table))
     return CostTable(
         widths=skeleton.widths,
@@ -92,15 +95,20 @@ class _Step:
     @property
     def input_dies(self) -> bool:
         """Whether the first input's bytes may be reused by this step."""
-        holder = self.table.owner[self.node.inputs[0].name]
+        holder = self.table.owner.get(self.node.inputs[0].name)
         return any(s.dies_at(self.index) for s in self.table.alive(self.index) if s.name == holder)
 
 
 def _layer_costs(
-    name: str, step: _Step, skeleton: Skeleton, labels: Mapping[str, Labels], kernels: KernelCosts
+    name: str,
+    step: _Step,
+    skeleton: Skeleton,
+    labels: Mapping[str, Labels],
+    kernels: KernelCosts,
+    objective: Objective,
 ) -> list[LayerCost]:
     if step.node.op in WEIGHTED and step.node.name in skeleton.layers:
-        return _weighted(name, step, skeleton, kernels)
+        return _weighted(name, step, skeleton, kernels, objective)
     counts = _group_sizes(labels[step.node.output.name], skeleton)
     return _linear(name, step.cost, counts, step.node.output.elements, skeleton.widths)
 
@@ -131,7 +139,9 @@ def _linear(
     return found
 
 
-def _weighted(name: str, step: _Step, skeleton: Skeleton, kernels: KernelCosts) -> list[LayerCost]:
+def _weighted(
+    name: str, step: _Step, skeleton: Skeleton, kernels: KernelCosts, objective: Objective
+) -> list[LayerCost]:
     """One table per pair of an input and an output group.
 
     With several groups on a side, each table assumes that the others keep the same share of their channels,
@@ -149,7 +159,7 @@ def _weighted(name: str, step: _Step, skeleton: Skeleton, kernels: KernelCosts) 
         out_channels = _channels(node.output.shape[-1], outs, group_out, widths)
         coupled = group_in is not None and group_in == group_out
         layer = ResizableLayer(node, step.families, step.input_dies, coupled)
-        whole = kernels.table(layer, in_channels, out_channels)
+        whole = kernels.table(layer, in_channels, out_channels, objective)
         whole[:, -1, -1] = step.cost
         if weight > share:
             whole = _part_of(whole, before, before + share, weight)

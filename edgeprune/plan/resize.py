@@ -7,6 +7,7 @@ share one byte of memory.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,15 +15,21 @@ from edgeprune.graph.ir import DTYPES, AttributeValue, Node, Quant, Tensor
 
 __all__ = ["resized"]
 
+Number = TypeVar("Number", int, float)
+
 
 def resized(node: Node, inputs: int, outputs: int) -> Node:
-    """`node` (a Conv, ConvTranspose, FullyConnected, Gru, Lstm or Rnn) with so many input and output channels.
+    """`node` (a Conv, ConvTranspose, FullyConnected, Gather, Gru, Lstm or Rnn) with so many input and output channels.
 
     Of a grouped convolution whose channels shrink, groups go as a whole where that is possible (always in a
     depthwise one, whose inputs and outputs shrink together), and groups get narrower otherwise.
     """
     if "hidden" in node.attrs:
         return _recurrent(node, inputs, outputs)
+    if node.op == "Gather":
+        table, indices = node.inputs
+        smaller = _with_shape(table, (*table.shape[:-1], outputs))
+        return replace(node, inputs=(smaller, indices), outputs=(_with_last(node.output, outputs),))
     x, w, b = node.inputs
     attrs: dict[str, AttributeValue] = dict(node.attrs)
     group = node.int("group") if "group" in attrs else 1
@@ -85,9 +92,12 @@ def _with_shape(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _resized_quant(quant: Quant, channels: int) -> Quant:
-    picks = [min(index, len(quant.scale) - 1) for index in range(channels)]
     return replace(
         quant,
-        scale=tuple(quant.scale[index] for index in picks),
-        zero_point=tuple(quant.zero_point[min(index, len(quant.zero_point) - 1)] for index in picks),
+        scale=_cut_or_extended(quant.scale, channels),
+        zero_point=_cut_or_extended(quant.zero_point, channels),
     )
+
+
+def _cut_or_extended(values: tuple[Number, ...], count: int) -> tuple[Number, ...]:
+    return values[:count] + values[-1:] * (count - len(values))

@@ -44,15 +44,16 @@ class ResizableLayer:
 
 
 class KernelCosts:
-    """Costs of resized layers on one device by one objective; remembers what it was asked."""
+    """Costs of resized layers on one device; remembers what it was asked, whatever the objective."""
 
-    def __init__(self, device: Device, objective: Objective) -> None:
+    def __init__(self, device: Device) -> None:
         self._device = device
-        self._objective = objective
-        self._known: dict[object, Cost] = {}
+        self._known: dict[object, tuple[Cost, ...]] = {}
 
-    def table(self, layer: ResizableLayer, inputs: Sequence[int], outputs: Sequence[int]) -> Table:
-        """Costs of `layer` at each number of input and of output channels.
+    def table(
+        self, layer: ResizableLayer, inputs: Sequence[int], outputs: Sequence[int], objective: Objective
+    ) -> Table:
+        """Costs of `layer` at each number of input and of output channels, by the best kernel for `objective`.
 
         Where both are the same group's, they go in step and only the diagonal is filled.
 
@@ -61,20 +62,23 @@ class KernelCosts:
         """
         rows, columns = _samples(len(inputs)), _samples(len(outputs))
         values = np.zeros((5, len(rows), len(columns)), np.int64)
+        shape = _shape_of(layer.node), layer.families, layer.input_dies
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
                 if not layer.coupled or i == j:
-                    values[:, i, j] = self._cost(layer, inputs[row], outputs[column])
+                    offers = self._offers(layer, shape, inputs[row], outputs[column])
+                    values[:, i, j] = min(offers, key=lambda cost: _rank(cost, objective))
         if layer.coupled:
             diagonal = _stretched(np.diagonal(values, axis1=1, axis2=2), rows, inputs)
             return np.eye(len(inputs), dtype=np.int64) * diagonal[:, :, None]
         wide = _stretched(values, columns, outputs)
         return _stretched(wide.swapaxes(1, 2), rows, inputs).swapaxes(1, 2)
 
-    def _cost(self, layer: ResizableLayer, inputs: int, outputs: int) -> Cost:
-        node = resized(layer.node, inputs, outputs)
-        key = (_shape_of(node), layer.families, layer.input_dies)
+    def _offers(self, layer: ResizableLayer, shape: object, inputs: int, outputs: int) -> tuple[Cost, ...]:
+        """What each kernel that may run the layer at these widths would cost."""
+        key = shape, inputs, outputs
         if key not in self._known:
+            node = resized(layer.node, inputs, outputs)
             found = [
                 candidate
                 for name in layer.families
@@ -82,15 +86,14 @@ class KernelCosts:
                 if not candidate.persistent_bytes
             ]
             offered = found or admitted_candidates((node,), self._device)
-            self._known[key] = min(
-                (_cost_of(candidate, layer.input_dies) for candidate in offered), key=self._rank
-            )
+            self._known[key] = tuple(_cost_of(candidate, layer.input_dies) for candidate in offered)
         return self._known[key]
 
-    def _rank(self, cost: Cost) -> tuple[int, ...]:
-        flash, cycles, scratch, *_ = cost
-        values = {"latency": cycles, "ram": scratch, "flash": flash}
-        return tuple(values[goal] for goal in self._objective.priorities)
+
+def _rank(cost: Cost, objective: Objective) -> tuple[int, ...]:
+    flash, cycles, scratch, *_ = cost
+    values = {"latency": cycles, "ram": scratch, "flash": flash}
+    return tuple(values[goal] for goal in objective.priorities)
 
 
 def _cost_of(candidate: Candidate, input_dies: bool) -> Cost:

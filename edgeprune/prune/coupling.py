@@ -108,7 +108,7 @@ def group_widths(
     coupling: Coupling,
     multiple: int = 4,
     minimum: Mapping[str, int] | None = None,
-    most: int = 16,
+    most: int = 256,
 ) -> Mapping[str, tuple[int, ...]]:
     """The widths each group may take: ascending, the last being the whole group.
 

@@ -4,7 +4,7 @@ The dual is maximised with cutting planes (J. E. Kelley, 1960): each solution of
 lies on or above the dual, and the next multipliers are between the best so far and those where the planes are
 highest (W. Ben-Ameur and J. Neto, "Acceleration of cutting-plane and column generation algorithms", Networks 2007).
 There are as many multipliers as limits, a handful, so that some dozen solutions of the relaxed problem are enough.
-Widths that break a limit are repaired, and what holds all limits is improved, width by width.
+Widths that break a limit are repaired, and what holds all limits is improved, one or two groups at a time.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _CLOSE = 1e-5
 """The dual is known where the planes leave it no more than this share of the objective's range."""
 _REPAIR_EVERY = 10
 _LAST_REPAIRS = 12
+_LAST_POLISHES = 4
 _NEGLIGIBLE = 1e-3
 """Objectives below this share of their range are not told apart: gaps are relative to no less."""
 
@@ -36,7 +37,8 @@ class Bounds:
     """What is known of a problem, in units of the relaxation: the optimum lies between `low` and `high`.
 
     `best` are the widths that take `high`; None, with infinity, where none are known. A `low` of infinity: proven
-    that there are none.
+    that there are none. `solutions` are widths that solved the relaxed problem, with their bounds, and `held` widths
+    that hold the limits, with their objectives.
     """
 
     low: float
@@ -44,6 +46,7 @@ class Bounds:
     best: Positions | None
     multipliers: Array
     solutions: dict[Positions, float] = field(default_factory=dict)
+    held: dict[Positions, float] = field(default_factory=dict)
 
     @property
     def gap(self) -> float:
@@ -51,7 +54,8 @@ class Bounds:
         return relative_gap(self.low, self.high)
 
     def offer(self, positions: Positions, objective: float) -> None:
-        """Take widths that hold the limits, if they are the best so far."""
+        """Note widths that hold the limits; they may be the best so far."""
+        self.held[positions] = objective
         if objective < self.high:
             self.high, self.best = objective, positions
 
@@ -82,10 +86,7 @@ def ascend(relaxation: Relaxation, gap: float) -> Bounds:
         else:
             bounds.solutions[positions] = value
             planes.add(costs)
-            if (costs[1:] <= 0).all():
-                better = moves.improved(positions)
-                bounds.offer(better, float(relaxation.costs_at(better)[0]))
-            elif iteration % _REPAIR_EVERY == 0:
+            if (costs[1:] <= 0).all() or iteration % _REPAIR_EVERY == 0:
                 _repair(relaxation, moves, bounds, positions)
             step = 0.5
         if bounds.gap <= gap:
@@ -100,26 +101,35 @@ def ascend(relaxation: Relaxation, gap: float) -> Bounds:
     for positions in closest[:_LAST_REPAIRS]:
         _repair(relaxation, moves, bounds, positions)
         if bounds.gap <= gap:
+            return bounds
+    for positions, _ in sorted(bounds.held.items(), key=lambda one: one[1])[:_LAST_POLISHES]:
+        _offer(relaxation, bounds, moves.polished(positions, bounds.multipliers))
+        if bounds.gap <= gap:
             break
     return bounds
 
 
 def search(relaxation: Relaxation) -> Bounds:
-    """Widths without a bound, by single changes alone: for a problem that no elimination solves."""
+    """Widths without a bound, by changes of one or two groups alone: for a problem that no elimination solves."""
     bounds = Bounds(-np.inf, np.inf, None, np.zeros(relaxation.multipliers))
     moves = Moves(relaxation)
     for start in (tuple(size - 1 for size in relaxation.sizes), (0,) * len(relaxation.sizes)):
         _repair(relaxation, moves, bounds, start)
+    if bounds.best is not None:
+        _offer(relaxation, bounds, moves.polished(bounds.best, bounds.multipliers))
     return bounds
 
 
 def _repair(relaxation: Relaxation, moves: Moves, bounds: Bounds, positions: Positions) -> None:
     repaired = moves.repaired(positions, bounds.multipliers)
     if repaired is not None:
-        better = moves.improved(repaired)
-        costs = relaxation.costs_at(better)
-        if (costs[1:] <= 0).all():
-            bounds.offer(better, float(costs[0]))
+        _offer(relaxation, bounds, moves.improved(repaired))
+
+
+def _offer(relaxation: Relaxation, bounds: Bounds, positions: Positions) -> None:
+    costs = relaxation.costs_at(positions)
+    if (costs[1:] <= 0).all():
+        bounds.offer(positions, float(costs[0]))
 
 
 class _Planes:

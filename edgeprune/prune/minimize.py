@@ -95,7 +95,7 @@ def _take(relaxation: Relaxation, bounds: Bounds, outcome: Outcome) -> None:
     moves = Moves(relaxation)
     held = moves.repaired(outcome.positions, bounds.multipliers)
     if held is not None:
-        better = moves.improved(held)
+        better = moves.polished(held, bounds.multipliers)
         bounds.offer(better, float(relaxation.costs_at(better)[0]))
 
 

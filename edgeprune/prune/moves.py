@@ -1,4 +1,4 @@
-"""Changing one group's width at a time: into the limits where they are broken, then downhill within them."""
+"""Changing the widths of one group, or two, at a time: into limits that are broken, then downhill within them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ __all__ = ["Moves"]
 
 _MOST_MOVES = 400
 _LEAST_GAIN = 1e-12
+_PAIRED = 200
+"""So many single changes, those that raise the Lagrangian least, are tried in pairs."""
 
 
 class Moves:
@@ -26,6 +28,9 @@ class Moves:
             indices, stack = relaxation.of_pair((i, j))
             self._around[i].append((j, indices, stack))
             self._around[j].append((i, indices, stack.swapaxes(1, 2)))
+        self._apart = ~np.eye(len(relaxation.sizes), dtype=bool)
+        for i, j in relaxation.pairs:
+            self._apart[i, j] = self._apart[j, i] = False
         starts = np.concatenate([[0], np.cumsum(relaxation.sizes)])
         self._slices = [slice(int(start), int(end)) for start, end in pairwise(starts)]
         self._group = np.repeat(np.arange(len(relaxation.sizes)), relaxation.sizes)
@@ -60,6 +65,24 @@ class Moves:
             if gains[best] >= -_LEAST_GAIN:
                 break
             self._make(best, costs, changes, found)
+        return tuple(found)
+
+    def polished(self, positions: Positions, multipliers: Array) -> Positions:
+        """`improved`, and after it two groups at a time, which share no cost, while that helps."""
+        costs, changes, found = self._start(self.improved(positions))
+        prices = np.concatenate([[1.0], multipliers])
+        for _ in range(_MOST_MOVES):
+            at = np.argsort(np.nan_to_num(prices @ changes, nan=np.inf), kind="stable")[:_PAIRED]
+            both = changes[:, at, None] + changes[:, None, at]
+            allowed = self._apart[np.ix_(self._group[at], self._group[at])]
+            allowed = allowed & (costs[1:, None, None] + both[1:] <= 0).all(0)
+            gains = np.where(allowed, both[0], 0.0)
+            first, second = np.unravel_index(int(gains.argmin()), gains.shape)
+            if gains[first, second] >= -_LEAST_GAIN:
+                break
+            for column in (int(at[first]), int(at[second])):
+                self._make(column, costs, changes, found)
+            costs, changes, found = self._start(self.improved(tuple(found)))
         return tuple(found)
 
     def _start(self, positions: Positions) -> tuple[Array, Array, list[int]]:

@@ -22,6 +22,8 @@ __all__ = ["Outcome", "Remaining", "solve"]
 
 _MOST_NODES = 2_000
 """Ends a search that gets nowhere after the same work on any machine; the time limit may come first."""
+_TOLERANCE = 1e-9
+"""Limits are whole numbers with room for about half of one more, which is a small share of a large limit."""
 
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
@@ -71,6 +73,8 @@ def solve(
         "mip_rel_gap": gap,
         "mip_max_nodes": _MOST_NODES,
         "objective_target": good_enough,
+        "mip_feasibility_tolerance": _TOLERANCE,
+        "primal_feasibility_tolerance": _TOLERANCE,
     }
     for option, value in options.items():
         solver.setOptionValue(option, value)

@@ -21,6 +21,8 @@ _PREFER_WIDE = 1e-6
 """Of widths whose predicted loss is equal, the wider: this much of the largest loss, over the whole range."""
 _ROUNDING = 1e-9
 """Losses are no whole numbers: they may exceed a limit by this share."""
+_ROOM_OF_ROWS = 4e-4
+"""Memory rows count parts of a byte as one; parts are multiples of one in the channels of a group."""
 
 
 class Search:
@@ -99,7 +101,7 @@ class Search:
         limited = [_whole(self._sums[name], limit) for name, limit in given.items()]
         if most_loss is not None:
             limited.append(_at_most(self.loss(), most_loss))
-        rows = () if ram is None else tuple(_whole(row, ram) for row in self._memory)
+        rows = () if ram is None else tuple(_whole(row, ram, _ROOM_OF_ROWS) for row in self._memory)
         problem = Problem(self.space.sizes, objective, tuple(limited), rows)
         found = minimize(problem, self._time_limit_s, self._gap)
         if found.positions is not None:
@@ -108,9 +110,9 @@ class Search:
         return found
 
 
-def _whole(cost: PairwiseSum, limit: int) -> Limited:
-    """A limit on a whole number: half of one more is room for rounding, and for what memory rows leave of it."""
-    return Limited(cost, limit + 0.5 - 1e-6, max(limit, 1))
+def _whole(cost: PairwiseSum, limit: int, room: float = 0.49) -> Limited:
+    """A limit on a whole number has room for nearly half of one more, which keeps it clear of rounding."""
+    return Limited(cost, limit + room, max(limit, 1))
 
 
 def _at_most(loss: PairwiseSum, limit: float) -> Limited:
