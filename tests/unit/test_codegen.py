@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from edgeprune.builder import int8_onnx
 from edgeprune.codegen import generate
 from edgeprune.codegen.functions import share_functions
+from edgeprune.config import Settings
 from edgeprune.device import Device, load_device
 from edgeprune.emulate import run
 from edgeprune.firmware import build
@@ -18,6 +21,7 @@ from edgeprune.graph.ir import Graph
 from edgeprune.graph.onnx_import import import_onnx
 from edgeprune.graph.passes import simplify
 from edgeprune.kernels import Code, Function
+from edgeprune.model import load_model
 from edgeprune.plan import Objective, plan
 from edgeprune.progress import SilentProgress
 from edgeprune.templating import c_comment, c_identifier
@@ -60,6 +64,26 @@ def test_library_is_clean_under_sanitizers(name: str, target: str, tmp_path: Pat
     found = run(image, inputs).outputs
     for want, got in zip(reference_outputs(graph, inputs, SilentProgress()), found, strict=True):
         np.testing.assert_array_equal(want, got.reshape(want.shape))
+
+
+def test_a_layer_that_gcc_may_hold_for_pure_is_run(tmp_path: Path) -> None:
+    """GCC 12 for x86-64 dropped the call of this network's embedding at -O2."""
+    recipe = Path(__file__).resolve().parents[1] / "recipes" / "embedding_classifier.py"
+    onnx = int8_onnx(load_model(recipe), Settings(recipe, "host"), SilentProgress(), quick=True)
+    graph = simplify(import_onnx(onnx, "embedding"))
+    sources = generate(plan(graph, load_device("host"), Objective("ram")), "embedding")
+    image = build(sources, load_device("host"), tmp_path)
+    inputs = (np.random.default_rng(0).integers(0, 40, (3, *graph.inputs[0].shape)).astype(np.int32),)
+    (found,) = run(image, inputs).outputs
+    (expected,) = reference_outputs(graph, inputs, SilentProgress())
+    np.testing.assert_array_equal(expected, found.reshape(expected.shape))
+
+
+def test_constants_are_declared_with_the_alignment_they_are_defined_with() -> None:
+    files = generate(plan(small(), load_device("host"), Objective()), "net").files
+    pattern = re.compile(r"^(?:extern )?const \w+ (\w+)\[\d+\] NET_ALIGNED\((\d+)\)", re.MULTILINE)
+    declared, defined = (pattern.findall(files[name]) for name in ("net_weights.h", "net_weights.c"))
+    assert declared == defined != []
 
 
 def test_functions_of_equal_text_are_shared_and_others_numbered() -> None:
