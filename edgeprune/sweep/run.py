@@ -94,7 +94,8 @@ def sweep(
         wanted = [job for job, point in zip(wanted, kept, strict=True) if point is None]
         progress.say(f"{points - len(wanted)} of {points} points are finished already")
     _make(wanted, jobs, over, record, points, progress)
-    return Sweep(record.values(), place, record.draw())
+    pictures = record.draw()
+    return Sweep(record.values(), place, pictures)
 
 
 def default_place(settings: Settings) -> Path:

@@ -137,7 +137,7 @@ def test_every_point_is_in_the_record_and_in_the_picture(
     assert (made.directory / "sweep.png").read_bytes()[:4] == b"\x89PNG"
     assert b"latency (ms)" in (made.directory / "sweep.svg").read_bytes()
     again = run(recipe, Fake(least=5000), monkeypatch)
-    assert again.values == made.values
+    assert again.values == made.values == json.loads((made.directory / "sweep.json").read_text())
 
 
 def test_a_point_that_fails_does_not_take_the_others_with_it(
