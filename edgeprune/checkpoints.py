@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -37,6 +37,14 @@ class Checkpoints:
     def path(self, stage: str) -> Path:
         """The file of a stage, whether it exists or not."""
         return self.folder / f"{stage}.pt"
+
+    def once(self, stage: str, make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """What `make` gives, kept: where an earlier run came so far, what it gave then."""
+        found = self.load(stage)
+        if found is None:
+            found = make()
+            self.save(stage, found)
+        return found
 
     def load(self, stage: str) -> Mapping[str, Any] | None:
         """What `save` was given for `stage`, or None when the run has not come so far.

@@ -10,7 +10,8 @@ from edgeprune.checkpoints import checkpoints
 from edgeprune.compile import Build
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device
-from edgeprune.fit import over_budget
+from edgeprune.fit import Fitted, over_budget
+from edgeprune.job import Job
 from edgeprune.model import Model
 from edgeprune.progress import Progress
 from edgeprune.report import PruningSummary
@@ -60,20 +61,36 @@ def compress(
     builder = Builder(device, settings.optimize, calibration_data(model, settings), scratch, progress)
     whole = builder.fit(model, budget, "unpruned")
     budget = _with_ceilings(budget, settings, whole.cost)
-    if whole.fits and whole.cost.fits(budget) and not settings.asks_for_less:
-        return Network(whole.build, whole.cost, budget, None, PruningSummary())
-    if model.module is None:
-        raise over_budget(
-            whole, budget, "an ONNX model is deployed as it is: give a recipe to have it pruned"
+    fits = whole.fits and whole.cost.fits(budget)
+    if model.module is None or model.training is None:
+        if fits:
+            return Network(whole.build, whole.cost, budget, None, PruningSummary())
+        lacking = (
+            "an ONNX model is deployed as it is" if model.module is None else "there is no training data"
         )
-    if model.training is None:
-        raise over_budget(whole, budget, "without training data it cannot be pruned: give a recipe")
-
-    from edgeprune.shrink import shrink
-
+        raise over_budget(whole, budget, f"{lacking}: give a recipe to have it pruned")
     with checkpoints(settings, place, progress) as kept:
-        shrunk = shrink(model, whole, budget, builder, settings, kept, progress)
-    return Network(shrunk.fitted.build, shrunk.fitted.cost, budget, shrunk.model, shrunk.summary)
+        return _made_to_fit(model, whole, fits, budget, Job(settings, builder, kept, progress))
+
+
+def _made_to_fit(model: Model, whole: Fitted, fits: bool, budget: Budget, job: Job) -> Network:
+    """A network with training data: as it is where it fits, perhaps trained for int8; else pruned."""
+    from edgeprune.recover import recover_whole
+    from edgeprune.shrink import shrink
+    from edgeprune.summarize import summarize, summarize_whole
+
+    if fits and job.settings.accuracy_drop is None:
+        recovered = recover_whole(model, job)
+        if recovered is None:
+            return Network(whole.build, whole.cost, budget, None, PruningSummary())
+        fitted = job.builder.fit(recovered.model, budget, "trained_whole")
+        if fitted.fits:
+            summary = summarize_whole(model, recovered, job.settings)
+            return Network(fitted.build, fitted.cost, budget, recovered.model, summary)
+        model, whole = recovered.model, fitted
+    shrunk = shrink(model, whole, budget, job)
+    summary = summarize(shrunk, whole, job.settings)
+    return Network(shrunk.fitted.build, shrunk.fitted.cost, budget, shrunk.recovered.model, summary)
 
 
 def _with_ceilings(budget: Budget, settings: Settings, whole: Cost) -> Budget:

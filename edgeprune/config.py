@@ -153,11 +153,6 @@ class Settings:
         if not 0 <= self.seed < 1 << 32:
             raise UsageError(f"--seed {self.seed} must be between 0 and {(1 << 32) - 1}")
 
-    @property
-    def asks_for_less(self) -> bool:
-        """Whether a network that fits is to be made smaller all the same."""
-        return self.accuracy_drop is not None or self.density() is not None
-
     def density(self) -> float | None:
         """The share of single weights to keep, or None where all may stay: `--sparsity unstructured:0.2`."""
         if self.sparsity == "none":

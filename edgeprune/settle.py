@@ -7,33 +7,19 @@ for nearest is built, then the smallest there is, and only if that one misses th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edgeprune.config import Budget
-from edgeprune.costs import CostTable
 from edgeprune.errors import OverBudget
 from edgeprune.fit import Fitted
 from edgeprune.forecast import Forecast
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
-from edgeprune.prune import (
-    Calibration,
-    Choice,
-    Coupling,
-    Curves,
-    NothingFits,
-    best,
-    choice_at,
-    choose,
-    narrowest,
-    prune,
-    recalibrate,
-)
-from edgeprune.prune.importance import Scores
-from edgeprune.verdict import missed, spent, worst_excess
+from edgeprune.prune import Choice, Coupling, NothingFits, choice_at, choose, narrowest
+from edgeprune.subject import Subject, carve
+from edgeprune.verdict import missed, single_limits, spent, worst_excess
 
-__all__ = ["Settled", "Subject", "Trial", "settle"]
+__all__ = ["Settled", "settle"]
 
 _ROUNDS = 8
 _ROUNDS_WITHOUT_ANY_FIT = 5
@@ -46,23 +32,7 @@ _WORTHWHILE = 0.97
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """A network to be cut, and all that is known about its channels.
-
-    `build` fits a cut to a budget; its last argument names the folder that is built in.
-    """
-
-    model: Model
-    coupling: Coupling
-    table: CostTable
-    scores: Scores
-    curves: Curves
-    data: Calibration
-    build: Callable[[Model, Budget, str], Fitted]
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
+class _Trial:
     """A cut, untrained, and what its build takes."""
 
     choice: Choice
@@ -72,9 +42,9 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """The cut that fits, how many were built, and what they taught."""
+    """The widths that fit, how many were built, and what they taught."""
 
-    trial: Trial
+    choice: Choice
     rounds: int
     forecast: Forecast
 
@@ -85,7 +55,7 @@ def settle(subject: Subject, forecast: Forecast, progress: Progress) -> Settled:
     Raises:
         OverBudget: the smallest network misses it, as measured; `nearest` is what the nearest build takes.
     """
-    trials: list[Trial] = []
+    trials: list[_Trial] = []
     while len(trials) < _ROUNDS:
         fitting = [trial for trial in trials if trial.fitted.fits]
         if len(fitting) > _REFINEMENTS or _hopeless(subject, trials, forecast.budget):
@@ -102,10 +72,11 @@ def settle(subject: Subject, forecast: Forecast, progress: Progress) -> Settled:
     fitting = [trial for trial in trials if trial.fitted.fits]
     if not fitting:
         raise _refusal(subject, trials, forecast.budget)
-    return Settled(min(fitting, key=lambda trial: _rank(trial.choice)), len(trials), forecast)
+    best = min((trial.choice for trial in fitting), key=_rank)
+    return Settled(best, len(trials), forecast)
 
 
-def _next(subject: Subject, forecast: Forecast, trials: list[Trial]) -> Choice | None:
+def _next(subject: Subject, forecast: Forecast, trials: list[_Trial]) -> Choice | None:
     """What to build next; None where nothing is left that could fit, or that could be better than what does."""
     fitting = min((trial.choice for trial in trials if trial.fitted.fits), key=_rank, default=None)
     tried = [dict(trial.choice.widths) for trial in trials]
@@ -122,7 +93,7 @@ def _next(subject: Subject, forecast: Forecast, trials: list[Trial]) -> Choice |
     return left[0] if left else None
 
 
-def _hopeless(subject: Subject, trials: list[Trial], budget: Budget) -> bool:
+def _hopeless(subject: Subject, trials: list[_Trial], budget: Budget) -> bool:
     """Whether the smallest network was built and missed the budget, by more than what layers happen to share."""
     smallest = dict(narrowest(subject.curves, subject.table).widths)
     return any(
@@ -144,19 +115,16 @@ def _is_better(choice: Choice, other: Choice) -> bool:
     return choice.predicted_loss <= other.predicted_loss and _WORTHWHILE * kept > other_kept
 
 
-def _build(subject: Subject, choice: Choice, budget: Budget, folder: str) -> Trial:
-    assert subject.model.module is not None
-    module = prune(subject.model.module, subject.coupling, best(subject.scores, choice.widths))
-    recalibrate(module, subject.data.batches)
-    cut = replace(subject.model, module=module)
-    return Trial(choice, cut, subject.build(cut, budget, folder))
+def _build(subject: Subject, choice: Choice, budget: Budget, folder: str) -> _Trial:
+    cut = carve(subject, choice, correct=False)
+    return _Trial(choice, cut, subject.build(cut, budget, folder))
 
 
-def _refusal(subject: Subject, trials: list[Trial], budget: Budget) -> OverBudget:
+def _refusal(subject: Subject, trials: list[_Trial], budget: Budget) -> OverBudget:
     """Which limits even the smallest network misses, each tried alone, and the nearest build of all."""
     smallest = min(trials, key=lambda trial: sum(trial.choice.widths.values()))
     alone: list[str] = []
-    for word, limit in _single_limits(budget).items():
+    for word, limit in single_limits(budget).items():
         if word in missed(smallest.fitted.cost, budget):
             found = subject.build(smallest.model, limit, f"smallest_{word}")
             alone += [f"{phrase}{_where(found)}" for phrase in missed(found.cost, limit).values()]
@@ -174,16 +142,6 @@ def _where(found: Fitted) -> str:
     """Which step binds the memory, in the planner's words: "<how much>: <where>; <advice>"."""
     _, _, where = (found.binds or "").partition(": ")
     return f" ({where.partition('; ')[0]})" if where else ""
-
-
-def _single_limits(budget: Budget) -> Mapping[str, Budget]:
-    """Each limit of `budget` as a budget of its own, by the report's words."""
-    single = {
-        "flash": Budget(flash_bytes=budget.flash_bytes),
-        "ram": Budget(ram_bytes=budget.ram_bytes),
-        "latency_ms": Budget(latency_ms=budget.latency_ms),
-    }
-    return {word: limit for word, limit in single.items() if limit != Budget()}
 
 
 def _held_back(coupling: Coupling) -> str:

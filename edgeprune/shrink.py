@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, replace
+from typing import Any
 
 from edgeprune.best_case import best_case_costs
-from edgeprune.builder import Builder
-from edgeprune.checkpoints import Checkpoints
 from edgeprune.config import Budget, Settings
+from edgeprune.errors import UsageError
 from edgeprune.fit import Fitted, over_budget
 from edgeprune.forecast import Forecast
 from edgeprune.graph.skeleton import Skeleton
+from edgeprune.job import Job
 from edgeprune.model.model import Model
-from edgeprune.progress import Progress
-from edgeprune.prune import Coupling, analyse, best, criteria, gather, group_widths, measure, weighted_layers
-from edgeprune.report import PruningSummary
-from edgeprune.settle import Settled, Subject, settle
-from edgeprune.train import DEFAULT_STEPS, fine_tune
-from edgeprune.verdict import spent
+from edgeprune.prune import (
+    Choice,
+    Coupling,
+    Criterion,
+    Resources,
+    analyse,
+    choice_at,
+    criteria,
+    gather,
+    group_widths,
+    measure,
+    weighted_layers,
+)
+from edgeprune.quantize import int8_score
+from edgeprune.recover import JUDGED_SAMPLES, Recovered, recover, training_steps
+from edgeprune.settle import Settled, settle
+from edgeprune.subject import Subject, carve
+from edgeprune.train import evaluate
+from edgeprune.train.points import points_lost
+from edgeprune.verdict import Cost
+from edgeprune.within_drop import TRIALS, Within, smallest_within
 
 __all__ = ["Shrunk", "shrink"]
 
@@ -28,103 +45,118 @@ _TRAININGS = 3
 
 @dataclass(frozen=True, eq=False)
 class Shrunk:
-    """The pruned, trained network that fits, and what was done to it."""
+    """The pruned, trained network that fits, what it was cut from, and what was done to it."""
 
-    model: Model
+    subject: Subject
+    criterion: str
+    choice: Choice
+    recovered: Recovered
     fitted: Fitted
-    summary: PruningSummary
+    rounds: int
 
 
-def shrink(
-    model: Model,
-    whole: Fitted,
-    budget: Budget,
-    builder: Builder,
-    settings: Settings,
-    kept: Checkpoints,
-    progress: Progress,
-) -> Shrunk:
+def shrink(model: Model, whole: Fitted, budget: Budget, job: Job) -> Shrunk:
     """Cut channels of `model` until the budget holds as measured, and train what is left.
 
     Args:
         model: The network, from a recipe.
-        whole: What it takes whole; more than the budget.
+        whole: What it takes whole.
         budget: The limits.
-        builder: Builds networks.
-        settings: How to prune and train.
-        kept: What an earlier run of the same settings finished.
-        progress: Told of every round.
+        job: How to prune and train.
 
     Raises:
         OverBudget: no widths fit; the sentence names what binds, `nearest` what would fit.
+        UsageError: the settings name an importance that there is not.
     """
-    with progress.task("finding coupled channels"):
+    criterion = _criterion(job.settings)
+    with job.progress.task("finding coupled channels"):
         assert model.module is not None
-        coupling = analyse(model.module, model.example_inputs, settings.ignore)
+        coupling = analyse(model.module, model.example_inputs, job.settings.ignore)
     if not coupling.groups:
         raise over_budget(whole, budget, "none of its channels can be pruned")
-    subject = _subject(model, coupling, whole, builder, settings, progress)
+    subject = _subject(model, coupling, whole, criterion, job)
     limits = budget if whole.cost.latency_ms is not None else replace(budget, latency_ms=None)
-    forecast, rounds = Forecast(limits, subject.table.cycles_per_ms), 0
+    forecast = Forecast(limits, subject.table.cycles_per_ms)
+    if job.settings.accuracy_drop is not None:
+        return _within_drop(subject, criterion.name, job.settings.accuracy_drop, budget, forecast, job)
+    return _to_budget(subject, criterion.name, budget, forecast, job)
+
+
+def _criterion(settings: Settings) -> Criterion:
+    name = settings.importance or _CRITERION
+    if name not in criteria():
+        raise UsageError(f"there is no importance {name!r}; choose one of {', '.join(sorted(criteria()))}")
+    return criteria()[name]
+
+
+def _subject(model: Model, coupling: Coupling, whole: Fitted, criterion: Criterion, job: Job) -> Subject:
+    """The network with what its channels cost and are worth."""
+    assert model.module is not None
+    widths = group_widths(coupling, minimum=job.settings.minimum)
+    with job.progress.task("pricing widths"):
+        skeleton = Skeleton(whole.build.whole, weighted_layers(coupling), widths)
+        table = best_case_costs(skeleton, job.builder.device, whole)
+    data = gather(model, seed=job.settings.seed)
+    with job.progress.task("ranking channels"):
+        scores = criterion.score(model.module, coupling, data)
+    curves = measure(model.module, coupling, scores, table.widths, data, job.progress)
+    return Subject(model, coupling, table, scores, curves, data, job.builder.draft)
+
+
+def _to_budget(subject: Subject, criterion: str, budget: Budget, forecast: Forecast, job: Job) -> Shrunk:
+    """The widths that fit, trained; where training moves them over the budget, narrower ones."""
+    whole, rounds = subject.model.module, 0
+    assert whole is not None
     for number in range(_TRAININGS):
-        settled = settle(subject, forecast, progress)
+        settled = _settled(subject, forecast, job, f"settled_{number}")
         rounds += settled.rounds
-        tuned, steps = _trained(settled, model, settings, progress)
-        fitted = builder.fit(tuned, budget, f"trained_{number}")
-        if fitted.fits and fitted.cost.fits(budget):
-            return Shrunk(tuned, fitted, _summary(subject, settled, rounds, steps, whole, settings))
-        progress.say("training moved the network over the budget again; cutting more")
-        forecast = settled.forecast.after(settled.trial.choice.resources, fitted.cost)
+        cut = carve(subject, settled.choice, correct=True)
+        recovered = recover(cut, whole, training_steps(job.settings), job, f"trained_{number}")
+        fitted = job.builder.fit(recovered.model, budget, f"trained_{number}")
+        if fitted.fits:
+            return Shrunk(subject, criterion, settled.choice, recovered, fitted, rounds)
+        job.progress.say("training moved the network over the budget again; cutting more")
+        forecast = settled.forecast.after(settled.choice.resources, fitted.cost)
     raise over_budget(
         fitted, budget, f"training moved it over the budget {_TRAININGS} times: leave it more room"
     )
 
 
-def _subject(
-    model: Model,
-    coupling: Coupling,
-    whole: Fitted,
-    builder: Builder,
-    settings: Settings,
-    progress: Progress,
-) -> Subject:
-    """The network with what its channels cost and are worth."""
+def _settled(subject: Subject, forecast: Forecast, job: Job, stage: str) -> Settled:
+    """As `settle`; what an earlier run settled on is taken up."""
+
+    def find() -> Mapping[str, Any]:
+        found = settle(subject, forecast, job.progress)
+        seen = [(astuple(believed), astuple(cost)) for believed, cost in found.forecast.seen]
+        return {"widths": dict(found.choice.widths), "rounds": found.rounds, "seen": seen}
+
+    kept = job.kept.once(stage, find)
+    choice = choice_at(subject.curves, subject.table, kept["widths"])
+    seen = tuple((Resources(*believed), Cost(*cost)) for believed, cost in kept["seen"])
+    return Settled(choice, kept["rounds"], replace(forecast, seen=seen))
+
+
+def _within_drop(
+    subject: Subject, criterion: str, points: float, budget: Budget, forecast: Forecast, job: Job
+) -> Shrunk:
+    """The smallest network that loses at most `points` as int8, trained; it must keep the budget as well."""
+    model = subject.model
     assert model.module is not None
-    widths = group_widths(coupling, minimum=settings.minimum)
-    with progress.task("pricing widths"):
-        skeleton = Skeleton(whole.build.whole, weighted_layers(coupling), widths)
-        table = best_case_costs(skeleton, builder.device, whole)
-    data = gather(model, seed=settings.seed)
-    with progress.task("ranking channels"):
-        scores = criteria()[_CRITERION].score(model.module, coupling, data)
-    curves = measure(model.module, coupling, scores, table.widths, data, progress)
-    return Subject(model, coupling, table, scores, curves, data, builder.draft)
+    assert model.training is not None
+    training, whole = model.training, model.module
+    original = evaluate(model, whole, JUDGED_SAMPLES)
+    steps = training_steps(job.settings)
+    if job.settings.effort is None:
+        steps = steps * 2 // TRIALS
 
+    def attempt(choice: Choice, number: int) -> Within:
+        cut = carve(subject, choice, correct=True)
+        recovered = recover(cut, whole, steps, job, f"drop_{number}")
+        reached = int8_score(recovered.model, job.builder.int8(recovered.model), JUDGED_SAMPLES)
+        return Within(choice, recovered, points_lost(training, original, reached))
 
-def _trained(settled: Settled, model: Model, settings: Settings, progress: Progress) -> tuple[Model, int]:
-    """The settled cut after training, and how many steps that took."""
-    cut = settled.trial.model
-    if not settings.train:
-        return cut, 0
-    steps = DEFAULT_STEPS if settings.effort is None else settings.effort
-    assert cut.module is not None
-    module = fine_tune(cut, cut.module, steps, seed=settings.seed, teacher=model.module, progress=progress)
-    return replace(cut, module=module), steps
-
-
-def _summary(
-    subject: Subject, settled: Settled, rounds: int, steps: int, whole: Fitted, settings: Settings
-) -> PruningSummary:
-    coupling, widths = subject.coupling, settled.trial.choice.widths
-    return PruningSummary(
-        groups=tuple(
-            (group.name, group.size, widths.get(group.name, group.size)) for group in coupling.groups
-        ),
-        frozen=coupling.frozen,
-        rounds=rounds,
-        steps=steps,
-        criterion=_CRITERION,
-        unpruned=spent(whole.cost),
-        kept=best(subject.scores, widths).keep,
-        ignored=settings.ignore,
-    )
+    found = smallest_within(subject, points, job.settings.optimize, forecast.limits(), attempt, job.progress)
+    fitted = job.builder.fit(found.recovered.model, budget, "within_drop")
+    if not fitted.fits:
+        raise over_budget(fitted, budget, f"it is the smallest network found within {points:g} points")
+    return Shrunk(subject, criterion, found.choice, found.recovered, fitted, 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from edgeprune.config import Budget
 
-__all__ = ["Cost", "missed", "spent", "worst_excess"]
+__all__ = ["Cost", "missed", "single_limits", "spent", "worst_excess"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,12 @@ def spent(cost: Cost) -> dict[str, float]:
     """A cost in the report's words."""
     amounts = {word: getattr(cost, name) for name, (word, _, _) in _WORDS.items()}
     return {word: amount for word, amount in amounts.items() if amount is not None}
+
+
+def single_limits(budget: Budget) -> Mapping[str, Budget]:
+    """Each limit of `budget` as a budget of its own, by the report's words."""
+    limits = {name: getattr(budget, name) for name in _WORDS}
+    return {_WORDS[name][0]: Budget(**{name: limit}) for name, limit in limits.items() if limit is not None}
 
 
 def _pairs(cost: Cost, budget: Budget) -> Mapping[str, tuple[float, float]]:

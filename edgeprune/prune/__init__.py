@@ -10,8 +10,9 @@ from edgeprune.prune.calibration import Calibration, gather
 from edgeprune.prune.choose import Choice, choice_at, choose, narrowest, smallest
 from edgeprune.prune.compose import compose
 from edgeprune.prune.coupling import Coupling, Group, PruningPlan, group_widths, weighted_layers
-from edgeprune.prune.importance import best, criteria
+from edgeprune.prune.importance import Criterion, Scores, best, criteria
 from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, resources
+from edgeprune.prune.reconstruct import reconstruct
 from edgeprune.prune.refusal import least_budgets
 from edgeprune.prune.sensitivity import Curves, measure
 from edgeprune.prune.surgery import CutRefused, prune
@@ -20,6 +21,7 @@ __all__ = [
     "Calibration",
     "Choice",
     "Coupling",
+    "Criterion",
     "Curves",
     "CutRefused",
     "Group",
@@ -28,6 +30,7 @@ __all__ = [
     "NothingFits",
     "PruningPlan",
     "Resources",
+    "Scores",
     "analyse",
     "best",
     "choice_at",
@@ -41,6 +44,7 @@ __all__ = [
     "narrowest",
     "prune",
     "recalibrate",
+    "reconstruct",
     "resources",
     "smallest",
     "weighted_layers",

@@ -13,8 +13,9 @@ from edgeprune.fit import Fitted
 from edgeprune.forecast import Forecast
 from edgeprune.model.model import Model
 from edgeprune.progress import SilentProgress
-from edgeprune.prune import Calibration, Resources, analyse, criteria, group_widths, resources
-from edgeprune.settle import Subject, settle
+from edgeprune.prune import Calibration, Choice, Resources, analyse, criteria, group_widths, resources
+from edgeprune.settle import settle
+from edgeprune.subject import Subject
 from edgeprune.verdict import Cost
 from tests.support.cost_tables import counted
 from tests.support.zoo import build
@@ -45,6 +46,7 @@ class Bench:
         self.sizes = {group.name: group.slices[0] for group in coupling.groups}
         self.pessimism = pessimism
         self.builds: list[Cost] = []
+        self.by_widths: dict[tuple[tuple[str, int], ...], Fitted] = {}
         model = Model("m", tmp_path / "m.py", "torch", module=module, example_inputs=inputs)
         self.subject = Subject(model, coupling, self.table, scores, curves, data, self.build)
 
@@ -62,7 +64,12 @@ class Bench:
             cost.parameters,
         )
         self.builds.append(cost)
-        return Fitted(None, cost, cost.fits(budget))  # type: ignore[arg-type]
+        fitted = Fitted(None, cost, cost.fits(budget))  # type: ignore[arg-type]
+        self.by_widths[tuple(sorted(widths.items()))] = fitted
+        return fitted
+
+    def built(self, choice: Choice) -> Fitted:
+        return self.by_widths[tuple(sorted(choice.widths.items()))]
 
     def settle(self, budget: Budget):
         return settle(self.subject, Forecast(budget, CYCLES_PER_MS), SilentProgress())
@@ -78,23 +85,23 @@ def test_settles_just_under_a_limit_in_a_few_builds(tmp_path, share: float, limi
     bench = Bench(tmp_path)
     limit = getattr(whole(bench.table), limited) * share
     settled = bench.settle(Budget(**{limited: type(getattr(whole(bench.table), limited))(limit)}))
-    assert settled.trial.fitted.fits
+    assert bench.built(settled.choice).fits
     assert settled.rounds == len(bench.builds) <= 5
-    assert getattr(settled.trial.fitted.cost, limited) >= 0.85 * limit
+    assert getattr(bench.built(settled.choice).cost, limited) >= 0.85 * limit
 
 
 def test_a_pessimistic_table_does_not_cost_channels(tmp_path) -> None:
     bench = Bench(tmp_path, pessimism=0.5)
     limit = int(whole(bench.table).flash_bytes * 0.4)
     settled = bench.settle(Budget(flash_bytes=limit))
-    assert settled.trial.fitted.cost.flash_bytes >= 0.85 * limit
+    assert bench.built(settled.choice).cost.flash_bytes >= 0.85 * limit
 
 
 def test_what_the_table_holds_for_impossible_is_built_before_it_is_refused(tmp_path) -> None:
     bench = Bench(tmp_path, pessimism=0.1)
     limit = int(whole(bench.table).flash_bytes * 0.03)
     settled = bench.settle(Budget(flash_bytes=limit))
-    assert settled.trial.fitted.fits
+    assert bench.built(settled.choice).fits
 
 
 def test_a_refusal_says_what_the_smallest_network_takes(tmp_path) -> None:
@@ -106,4 +113,4 @@ def test_a_refusal_says_what_the_smallest_network_takes(tmp_path) -> None:
     nearest = caught.value.nearest
     assert nearest is not None
     assert nearest["flash"] == min(cost.flash_bytes for cost in bench.builds)
-    assert bench.settle(Budget(flash_bytes=int(nearest["flash"]))).trial.fitted.fits
+    assert bench.built(bench.settle(Budget(flash_bytes=int(nearest["flash"]))).choice).fits

@@ -1,0 +1,148 @@
+"""Winning back what a cut took: training, with fewer weights where asked for, and for int8 where that loses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from edgeprune.config import Settings
+from edgeprune.job import Job
+from edgeprune.model.model import Model
+from edgeprune.quantize import int8_score
+from edgeprune.train import DEFAULT_STEPS, evaluate, fine_tune, quantization_aware, sparsify
+from edgeprune.train.points import points_lost
+
+__all__ = [
+    "INT8_LOSS_POINTS",
+    "JUDGED_SAMPLES",
+    "Int8Training",
+    "Recovered",
+    "recover",
+    "recover_whole",
+    "training_steps",
+]
+
+INT8_LOSS_POINTS = 1.0
+"""When int8 loses more than so many points of the metric against float, the network is trained for it."""
+JUDGED_SAMPLES = 1000
+"""About how many test samples such questions are decided on."""
+_INT8_SHARE = 0.25
+"""Steps of quantisation-aware training, as a share of the others."""
+
+
+@dataclass(frozen=True)
+class Int8Training:
+    """The int8 network's metric before and after it was trained for int8."""
+
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, eq=False)
+class Recovered:
+    """A trained network, the optimizer steps that took, and its training for int8, if it needed any."""
+
+    model: Model
+    steps: int
+    int8: Int8Training | None
+
+
+def training_steps(settings: Settings) -> int:
+    """The optimizer steps that a deployment takes before those for int8."""
+    if not settings.train:
+        return 0
+    return DEFAULT_STEPS if settings.effort is None else settings.effort
+
+
+def recover(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: str) -> Recovered:
+    """Train `cut`, with the whole network as its teacher; then for int8, where int8 loses more than a point.
+
+    Args:
+        cut: The network, pruned or whole.
+        teacher: The network whose answers it imitates.
+        steps: Optimizer steps; 0 leaves it as it is.
+        job: How to train.
+        stage: What part of the run this is: its state is kept under names that begin so.
+
+    Raises:
+        TrainingDiverged: the loss is not a finite number.
+    """
+    if steps < 1:
+        return Recovered(cut, 0, None)
+    trained = replace(cut, module=_trained(cut, teacher, steps, job, stage))
+    aware = _for_int8(trained, steps, job, stage)
+    return aware or Recovered(trained, steps, None)
+
+
+def recover_whole(model: Model, job: Job) -> Recovered | None:
+    """A network that fits as it is, with fewer weights where asked for, or trained for int8 where that loses.
+
+    None where neither is called for, or there is nothing to train it by.
+    """
+    steps = training_steps(job.settings)
+    if model.module is None or model.training is None or steps < 1:
+        return None
+    if job.settings.density() is not None:
+        return recover(model, model.module, steps, job, "whole")
+    return _for_int8(model, steps, job, "whole")
+
+
+def _trained(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: str) -> torch.nn.Module:
+    """`cut` after training; where weights are to go, half of the steps come before they go "after" training."""
+    assert cut.module is not None
+    settings, module = job.settings, cut.module
+    density = settings.density()
+    dense = steps if density is None else steps // 2 if settings.sparsify == "after" else 0
+    if dense:
+        module = fine_tune(
+            cut,
+            module,
+            dense,
+            seed=settings.seed,
+            teacher=teacher,
+            progress=job.progress,
+            resume_from=job.kept.path(f"{stage}_tuned"),
+        )
+    if density is None:
+        return module
+    return sparsify(
+        cut,
+        module,
+        density,
+        settings.sparsify,
+        steps - dense,
+        ignore=settings.ignore,
+        seed=settings.seed,
+        teacher=teacher,
+        progress=job.progress,
+        resume_from=job.kept.path(f"{stage}_sparse"),
+    )
+
+
+def _for_int8(trained: Model, steps: int, job: Job, stage: str) -> Recovered | None:
+    """The network trained for int8, after `steps` of training; None where it needs none or gains nothing by it."""
+    assert trained.module is not None
+    assert trained.training is not None
+    in_float = evaluate(trained, trained.module, JUDGED_SAMPLES)
+    before = int8_score(trained, job.builder.int8(trained), JUDGED_SAMPLES)
+    lost = points_lost(trained.training, in_float, before)
+    if lost <= INT8_LOSS_POINTS:
+        return None
+    job.progress.say(f"int8 loses {lost:.1f} points: training for it")
+    more = max(1, round(steps * _INT8_SHARE))
+    module = quantization_aware(
+        trained,
+        trained.module,
+        more,
+        seed=job.settings.seed,
+        progress=job.progress,
+        resume_from=job.kept.path(f"{stage}_int8"),
+        hold_zeros=job.settings.density() is not None,
+    )
+    aware = replace(trained, module=module)
+    after = int8_score(aware, job.builder.int8(aware), JUDGED_SAMPLES)
+    if points_lost(trained.training, before, after) >= 0:
+        job.progress.say("training for int8 gained nothing: the network stays as it was")
+        return None
+    return Recovered(aware, steps + more, Int8Training(before, after))

@@ -1,0 +1,68 @@
+"""What pruning and training did, as the report says it."""
+
+from __future__ import annotations
+
+from edgeprune.config import Settings
+from edgeprune.fit import Fitted
+from edgeprune.model.model import Model
+from edgeprune.recover import Recovered
+from edgeprune.report import PruningSummary
+from edgeprune.report.pruning import Change, Generalization, QuantizationAware, Sparsity
+from edgeprune.shrink import Shrunk
+from edgeprune.subject import plan_of
+from edgeprune.train import generalisation
+from edgeprune.verdict import spent
+
+__all__ = ["summarize", "summarize_whole"]
+
+_JUDGED_SAMPLES = 1000
+
+
+def summarize(shrunk: Shrunk, whole: Fitted, settings: Settings) -> PruningSummary:
+    """What was cut from a network that took what `whole` takes, and how it was trained."""
+    coupling, widths = shrunk.subject.coupling, shrunk.choice.widths
+    return PruningSummary(
+        groups=tuple(
+            (group.name, group.size, widths.get(group.name, group.size)) for group in coupling.groups
+        ),
+        frozen=coupling.frozen,
+        rounds=shrunk.rounds,
+        steps=shrunk.recovered.steps,
+        criterion=shrunk.criterion,
+        unpruned=spent(whole.cost),
+        kept=plan_of(shrunk.subject, shrunk.choice).keep,
+        ignored=settings.ignore,
+        quantization_aware=_quantization_aware(shrunk.recovered),
+        generalization=_generalization(shrunk.subject.model, shrunk.recovered.model, settings.seed),
+        sparsity=_sparsity(settings),
+    )
+
+
+def summarize_whole(model: Model, recovered: Recovered, settings: Settings) -> PruningSummary:
+    """How a network that kept its channels was trained."""
+    return PruningSummary(
+        steps=recovered.steps,
+        quantization_aware=_quantization_aware(recovered),
+        generalization=_generalization(model, recovered.model, settings.seed),
+        sparsity=_sparsity(settings),
+    )
+
+
+def _quantization_aware(recovered: Recovered) -> QuantizationAware:
+    done = recovered.int8
+    return QuantizationAware(done is not None, None if done is None else Change(done.before, done.after))
+
+
+def _generalization(original: Model, trained: Model, seed: int) -> Generalization:
+    assert original.module is not None
+    assert trained.module is not None
+    before = generalisation(original, original.module, _JUDGED_SAMPLES, seed=seed)
+    after = generalisation(trained, trained.module, _JUDGED_SAMPLES, seed=seed)
+    return Generalization(
+        Change(before.train_loss, after.train_loss), Change(before.test_loss, after.test_loss)
+    )
+
+
+def _sparsity(settings: Settings) -> Sparsity | None:
+    density = settings.density()
+    return None if density is None else Sparsity("unstructured", density, settings.sparsify)
