@@ -41,11 +41,15 @@ class Int8Training:
 
 @dataclass(frozen=True, eq=False)
 class Recovered:
-    """A trained network, the optimizer steps that took, and its training for int8, if it needed any."""
+    """A trained network, the optimizer steps that took, and its training for int8, if it needed any.
+
+    `int8_score` is the metric of its int8 form on about `JUDGED_SAMPLES` test samples, where that was measured.
+    """
 
     model: Model
     steps: int
-    int8: Int8Training | None
+    int8_score: float | None = None
+    int8: Int8Training | None = None
 
 
 def training_steps(settings: Settings) -> int:
@@ -69,10 +73,9 @@ def recover(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: s
         TrainingDiverged: the loss is not a finite number.
     """
     if steps < 1:
-        return Recovered(cut, 0, None)
+        return Recovered(cut, 0)
     trained = replace(cut, module=_trained(cut, teacher, steps, job, stage))
-    aware = _for_int8(trained, steps, job, stage)
-    return aware or Recovered(trained, steps, None)
+    return _for_int8(Recovered(trained, steps), steps, job, stage)
 
 
 def recover_whole(model: Model, job: Job) -> Recovered | None:
@@ -85,7 +88,8 @@ def recover_whole(model: Model, job: Job) -> Recovered | None:
         return None
     if job.settings.density() is not None:
         return recover(model, model.module, steps, job, "whole")
-    return _for_int8(model, steps, job, "whole")
+    trained = _for_int8(Recovered(model, 0), steps, job, "whole")
+    return None if trained.int8 is None else trained
 
 
 def _trained(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: str) -> torch.nn.Module:
@@ -120,29 +124,30 @@ def _trained(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: 
     )
 
 
-def _for_int8(trained: Model, steps: int, job: Job, stage: str) -> Recovered | None:
-    """The network trained for int8, after `steps` of training; None where it needs none or gains nothing by it."""
-    assert trained.module is not None
-    assert trained.training is not None
-    in_float = evaluate(trained, trained.module, JUDGED_SAMPLES)
-    before = int8_score(trained, job.builder.int8(trained), JUDGED_SAMPLES)
-    lost = points_lost(trained.training, in_float, before)
+def _for_int8(done: Recovered, steps: int, job: Job, stage: str) -> Recovered:
+    """The network judged as int8; trained for it, by a share of `steps`, where it loses by it and gains by that."""
+    model = done.model
+    assert model.module is not None
+    assert model.training is not None
+    in_float = evaluate(model, model.module, JUDGED_SAMPLES)
+    before = int8_score(model, job.builder.int8(model), JUDGED_SAMPLES)
+    lost = points_lost(model.training, in_float, before)
     if lost <= INT8_LOSS_POINTS:
-        return None
+        return replace(done, int8_score=before)
     job.progress.say(f"int8 loses {lost:.1f} points: training for it")
     more = max(1, round(steps * _INT8_SHARE))
     module = quantization_aware(
-        trained,
-        trained.module,
+        model,
+        model.module,
         more,
         seed=job.settings.seed,
         progress=job.progress,
         resume_from=job.kept.path(f"{stage}_int8"),
         hold_zeros=job.settings.density() is not None,
     )
-    aware = replace(trained, module=module)
+    aware = replace(model, module=module)
     after = int8_score(aware, job.builder.int8(aware), JUDGED_SAMPLES)
-    if points_lost(trained.training, before, after) >= 0:
+    if points_lost(model.training, before, after) >= 0:
         job.progress.say("training for int8 gained nothing: the network stays as it was")
-        return None
-    return Recovered(aware, steps + more, Int8Training(before, after))
+        return replace(done, int8_score=before)
+    return Recovered(aware, done.steps + more, after, Int8Training(before, after))

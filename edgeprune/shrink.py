@@ -152,7 +152,9 @@ def _within_drop(
     def attempt(choice: Choice, number: int) -> Within:
         cut = carve(subject, choice, correct=True)
         recovered = recover(cut, whole, steps, job, f"drop_{number}")
-        reached = int8_score(recovered.model, job.builder.int8(recovered.model), JUDGED_SAMPLES)
+        reached = recovered.int8_score
+        if reached is None:
+            reached = int8_score(recovered.model, job.builder.int8(recovered.model), JUDGED_SAMPLES)
         return Within(choice, recovered, points_lost(training, original, reached))
 
     found = smallest_within(subject, points, job.settings.optimize, forecast.limits(), attempt, job.progress)
