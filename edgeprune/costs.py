@@ -47,7 +47,7 @@ class MemoryRow:
     bytes_per_channel: Mapping[str, float]
     layer: str | None
     alive: tuple[str, ...] = ()
-    """What is alive, as "name NNN B" phrases, for the sentence that explains an infeasible budget."""
+    """What is alive, for the sentence that explains an infeasible budget; with its size where no width changes it."""
 
 
 @dataclass(frozen=True)

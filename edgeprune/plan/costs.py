@@ -217,9 +217,10 @@ def _row(
     table: Schedule,
 ) -> MemoryRow:
     itemsizes = {tensor.name: DTYPES[tensor.dtype].itemsize for tensor in table.graph.tensors()}
-    fixed, per_channel = 0, Counter[str]()
+    fixed, per_channel, phrases = 0, Counter[str](), list[str]()
     for storage in alive:
         counts = _group_sizes(labels[storage.name], skeleton)
+        phrases.append(storage.name if counts else f"{storage.name} {storage.size_bytes:,} B")
         for group, count in counts.items():
             per_channel[group] += count * itemsizes[storage.name]
         fixed += storage.size_bytes - sum(counts.values()) * itemsizes[storage.name]
@@ -228,7 +229,7 @@ def _row(
         fixed_bytes=fixed,
         bytes_per_channel={group: count / skeleton.widths[group][-1] for group, count in per_channel.items()},
         layer=name,
-        alive=tuple(f"{storage.name} {storage.size_bytes:,} B" for storage in alive),
+        alive=tuple(phrases),
     )
 
 

@@ -105,7 +105,8 @@ class Elimination:
             # Above a bucket lies the rest of the network; at a root it is the other parts, each at its least.
             rest_of_all = outside.get(at)
             if rest_of_all is None:
-                rest_of_all = np.asarray(total - messages[at])
+                own_part = messages[at]
+                rest_of_all = np.asarray(total - own_part if np.isfinite(own_part) else 0.0)
             belief = joined[at] + rest_of_all[..., None]
             singles[bucket.group] = _least_over(belief, scope, (bucket.group,))
             for pair in bucket.pairs:

@@ -15,6 +15,7 @@ import highspy
 import numpy as np
 import numpy.typing as npt
 
+from edgeprune.errors import EnvironmentFailure
 from edgeprune.prune.pairwise import Array, Pair, Positions
 from edgeprune.prune.relaxation import Relaxation
 
@@ -62,6 +63,9 @@ def solve(
         good_enough: An objective at which to stop.
         gap: A relative gap at which to stop.
         time_limit_s: When to stop anyway.
+
+    Raises:
+        EnvironmentFailure: HiGHS refuses the programme, which is a defect.
     """
     columns = _Columns(relaxation, remaining)
     solver = highspy.Highs()  # type: ignore[no-untyped-call]
@@ -78,7 +82,8 @@ def solve(
     }
     for option, value in options.items():
         solver.setOptionValue(option, value)
-    solver.passModel(_model(relaxation, columns))
+    if solver.passModel(_model(relaxation, columns)) == highspy.HighsStatus.kError:
+        raise EnvironmentFailure("HiGHS does not accept the programme over widths; report this network")
     if start is not None:
         solution = highspy.HighsSolution()
         solution.col_value = columns.values(start).tolist()
@@ -101,7 +106,8 @@ class _Columns:
         self.pairs: dict[Pair, tuple[Indices, Indices, int]] = {}
         self.count = int(self.ends[-1])
         for pair in relaxation.pairs:
-            first, second = np.nonzero(remaining.pairs[pair])
+            i, j = (remaining.singles[group] for group in pair)
+            first, second = np.nonzero(remaining.pairs[pair] & i[:, None] & j[None, :])
             self.pairs[pair] = first, second, self.count
             self.count += len(first)
 

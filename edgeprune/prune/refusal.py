@@ -84,7 +84,10 @@ def _with_others_kept(search: Search, limits: Limits, alone: Mapping[str, Widths
 
 
 def _nearest(search: Search, limits: Limits) -> Widths:
-    """The widths of least loss among those whose worst excess over the limits is about the least there is."""
+    """The widths of least loss among those whose worst excess over the limits is about the least there is.
+
+    Limits that need not give for it are kept.
+    """
     table = search.table
     widths: Widths = search.space.widths_at([0] * len(search.space.sizes))
     low, high = 1.0, _worst(resources(table, widths), limits)
@@ -95,7 +98,11 @@ def _nearest(search: Search, limits: Limits) -> Widths:
             low = middle
         else:
             widths, high = found, _worst(resources(table, found), limits)
-    best = search.least_loss(_stretched(limits, high))
+    allowed = dict(_stretched(limits, high).given())
+    for name, limit in limits.given().items():
+        if search.holds(Limits(**{**allowed, name: limit})) is not None:
+            allowed[name] = limit
+    best = search.least_loss(Limits(**allowed))
     return widths if best.positions is None else search.space.widths_at(best.positions)
 
 
@@ -128,10 +135,10 @@ def _sentence(limits: Limits, needs: Mapping[str, int], where: str, infeasible: 
 def _advice(limits: Limits, infeasible: Infeasible) -> str:
     nearest = {name: getattr(infeasible.nearest, name) for name in limits.given()}
     advice = "allow " + _and(_amounts(nearest))
-    if len(nearest) == 1 or not infeasible.least:
-        return advice
     beyond = {name: least for name, least in infeasible.least.items() if least > limits.given()[name]}
-    return f"{advice}, or with the other limits kept {_or(_amounts(beyond))}" if beyond else advice
+    if len(infeasible.binding) > 1 or all(nearest[name] == least for name, least in beyond.items()):
+        return advice
+    return f"{advice}, or with the other limits kept {_or(_amounts(beyond))}"
 
 
 def _amounts(values: Mapping[str, int]) -> tuple[str, ...]:
