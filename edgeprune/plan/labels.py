@@ -24,8 +24,8 @@ __all__ = ["FROZEN", "WEIGHTED", "group_numbers", "label_activations"]
 FROZEN = 0
 """The number of elements that belong to no group."""
 
-WEIGHTED = ("Conv", "ConvTranspose", "FullyConnected", "Gru", "Lstm", "Rnn")
-"""Operators with weights, and channels on the last axis of input and outputs."""
+WEIGHTED = ("Conv", "ConvTranspose", "FullyConnected", "Gather", "Gru", "Lstm", "Rnn")
+"""Operators with weights, and channels on the last axis of input and outputs; a Gather's input is its table."""
 
 MOVES = ("DepthToSpace", "SpaceToDepth")
 ELEMENTWISE = (
@@ -77,6 +77,10 @@ def _through(node: Node, known: Mapping[str, Labels]) -> Sequence[Labels]:
         return [_agreed(arriving, node.output)]
     if node.op in POOLS:
         return [_on_last_axis(_common(inputs[0], tuple(range(inputs[0].ndim - 1))), node.output)]
+    if node.op == "MatMul" and not inputs[0].any():
+        # Values mixed by scores keep their channels; what sums over channels has none.
+        columns = _common(inputs[1], (-1 if node.int("transpose_b") else -2,))
+        return [_on_last_axis(np.expand_dims(columns, -2), node.output)]
     if node.op == "ReduceMean":
         return [_common(inputs[0], node.ints("axes")).reshape(node.output.shape)]
     return [_frozen(tensor) for tensor in node.outputs]

@@ -35,7 +35,7 @@ class Equivalence:
             except Exception as error:  # noqa: BLE001 - the user's forward may raise anything
                 problem = _line(error)
                 continue
-            return first_difference(actual, self._outputs(precision), precision)
+            return first_difference(actual, self._outputs(precision, inputs), precision)
         return f"the network's forward does not follow the cut ({problem})"
 
     def is_the_traced_network(self) -> bool:
@@ -43,10 +43,9 @@ class Equivalence:
         whole = Equivalence(self.module, self.coupling, PruningPlan())
         return whole.refusal(self.module) is None
 
-    def _outputs(self, precision: torch.dtype) -> list[torch.Tensor]:
+    def _outputs(self, precision: torch.dtype, inputs: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
         if precision not in self._expected:
             anatomy = self.coupling.anatomy
-            inputs = random_inputs(anatomy.trace, self.coupling.example_inputs, precision)
             gone = anatomy.gone(self.coupling.groups, self.plan)
             self._expected[precision] = masked_outputs(
                 self.module, anatomy.trace, anatomy.channels, gone, self._unread(), inputs

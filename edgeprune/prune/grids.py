@@ -67,7 +67,7 @@ class Grids:
             lasting: Labels of channels that must stay.
             placed: Labels of channels that parameters hold.
         """
-        while any([self._tie_if_bound(found, lasting, placed) for found in self._found]):
+        while any(self._tie_if_bound(found, lasting, placed) for found in self._found):
             pass
         grids: dict[frozenset[int], Grid] = {}
         for found in self._found:

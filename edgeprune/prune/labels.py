@@ -211,8 +211,16 @@ class Labels:
 
     def grids(self) -> list[Grid]:
         """Attention's grids whose heads can go one by one; the heads of others are tied. After `settle`."""
-        placed = torch.cat([piece.labels for piece in self.pieces]) if self.pieces else torch.zeros(0)
-        return self._grids.settle(self._reasons.keys(), torch.unique(placed).tolist())
+        placed = [label for piece in self.pieces for label in torch.unique(piece.labels).tolist()]
+        grids = self._grids.settle(self._reasons.keys(), placed)
+        held = self._grids.rows().keys() & set(
+            self._sets.roots(torch.tensor(placed, dtype=torch.int64)).tolist()
+        )
+        for head in held:
+            self._reasons.setdefault(
+                head, "there is one for each head of attention, which keeps its heads for that"
+            )
+        return grids
 
     def channels(self) -> Channels:
         """All activations' channels, for good. After `grids`."""

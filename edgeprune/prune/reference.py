@@ -94,10 +94,12 @@ class _Masked(Interpreter):
         special = _OVER_CHANNELS.get(str(n.target))
         lost_input = self._lost.get(n.all_input_nodes[0].name) if special and n.all_input_nodes else None
         if special is not None and isinstance(lost_input, torch.Tensor) and bool(lost_input.any()):
-            arguments: dict[str, Any] = torch.fx.node.map_arg(bind(n), lambda item: self.env[item])  # type: ignore[assignment]
+            arguments: dict[str, Any] = torch.fx.node.map_arg(bind(n), lambda item: self.env[item])
             return self._silenced(n, special(arguments, next(iter(arguments.values())), ~lost_input))
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         args, kwargs = torch.utils._pytree.tree_map_only(torch.dtype, self._cast, (args, kwargs))
+        if str(n.target) in _FILLED and kwargs.get("dtype") is None:
+            kwargs = {**kwargs, "dtype": self._precision}
         return self._silenced(n, getattr(self, n.op)(n.target, args, kwargs))
 
     def _cast(self, dtype: torch.dtype) -> torch.dtype:
@@ -182,7 +184,7 @@ def _rms_norm(arguments: Mapping[str, Any], value: torch.Tensor, kept: torch.Ten
     _, square, _ = _moments(value.square(), kept, dims)
     eps = arguments["eps"]
     return _scaled(
-        arguments, value * (square + (torch.finfo(torch.float32).eps if eps is None else eps)).rsqrt()
+        arguments, value * (square + (torch.finfo(value.dtype).eps if eps is None else eps)).rsqrt()
     )
 
 
@@ -193,6 +195,9 @@ def _group_norm(arguments: Mapping[str, Any], value: torch.Tensor, kept: torch.T
     normal = (value.reshape(grouped) - mean) * (spread + arguments["eps"]).rsqrt()
     return _scaled(arguments, normal.reshape(value.shape), (-1, *[1] * (value.dim() - 2)))
 
+
+_FILLED = ("aten.zeros.default", "aten.ones.default", "aten.rand.default", "aten.randn.default")
+"""What makes real numbers of torch's default precision where none is named."""
 
 _OVER_CHANNELS: Mapping[str, Callable[[Mapping[str, Any], torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "aten.mean.default": _mean,

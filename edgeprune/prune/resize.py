@@ -198,9 +198,30 @@ def _normalized(node: Node, arguments: Mapping[str, Any], sizes: Sizes) -> None:
 
 
 def _attention(node: Node, arguments: Mapping[str, Any], sizes: Sizes) -> None:
-    """The scale of the original: torch's default follows the number of columns."""
+    """The scale of the original, for torch's default follows the number of columns; a mask of the heads that stay."""
+    query, mask = sizes.of(arguments["query"]), arguments.get("attn_mask")
     if arguments.get("scale") is None:
-        _set(node, "scale", sizes.of(arguments["query"]).shape[-1] ** -0.5)
+        _set(node, "scale", query.shape[-1] ** -0.5)
+    if not isinstance(mask, Node):
+        return
+    offset = query.dim() - sizes.of(mask).dim()
+    for dim in range(offset, query.dim() - 2):
+        line = sizes.line(query, dim)
+        if sizes.of(mask).shape[dim - offset] == len(line) and not bool(line.all()):
+            with node.graph.inserting_before(node):
+                mask = _picked(node.graph, mask, dim - offset, line.tolist())
+            _set(node, "attn_mask", mask)
+
+
+def _picked(graph: torch.fx.Graph, value: Node, dim: int, line: list[bool]) -> Node:
+    """The indices of `value` that stay along `dim`, run by run."""
+    starts = [at for at, stays in enumerate(line) if stays and not (at and line[at - 1])]
+    ends = [at + 1 for at, stays in enumerate(line) if stays and not (at + 1 < len(line) and line[at + 1])]
+    runs = [
+        graph.call_function(torch.ops.aten.slice.Tensor, (value, dim, start, end))
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    return runs[0] if len(runs) == 1 else graph.call_function(torch.ops.aten.cat.default, (runs, dim))
 
 
 _CHANGES: Mapping[str, Callable[[Node, Mapping[str, Any], Sizes], None]] = {

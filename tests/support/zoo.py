@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["IMAGE", "NETWORKS", "build"]
+__all__ = ["IMAGE", "NETWORKS", "SEQUENCE", "TOKENS", "Head", "build", "build_from"]
 
 IMAGE = (torch.zeros(1, 3, 8, 8),)
 SIGNAL = (torch.zeros(1, 4, 16),)
@@ -349,7 +349,14 @@ NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]]
 
 def build(name: str, seed: int = 0) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """A network with seeded weights and batch-norm statistics, and its example inputs."""
-    kind, inputs = NETWORKS[name]
+    return build_from(NETWORKS, name, seed)
+
+
+def build_from(
+    networks: Mapping[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]], name: str, seed: int = 0
+) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """As `build`, of another zoo."""
+    kind, inputs = networks[name]
     torch.set_num_threads(1)  # such small work only waits for other threads
     torch.manual_seed(seed)
     network = kind()

@@ -27,7 +27,8 @@ def _matmul(call: Call, labels: Labels) -> Output:
     lead = call.output[:-2]
     left, right = (side.expand(*lead, *side.shape[-2:]) for side in (left, right))
     rows, columns = labels.varies(left, -2), labels.varies(right, -1)
-    if labels.varies(left, -1) or labels.varies(right, -2):
+    one_column = left.shape[-1] == 1 and not (rows or columns)
+    if one_column or labels.varies(left, -1) or labels.varies(right, -2):
         if rows or columns:
             raise Uncoupled("it pairs channels of one value with those of another")
         summed = left[..., 0, :]
@@ -76,7 +77,9 @@ def _heads(labels: Labels, summed: torch.Tensor) -> torch.Tensor:
     """What labels the sums over the columns of [..., columns]: [...], by head where there are several."""
     if any(labels.varies(summed, dim) for dim in range(summed.dim() - 1)):
         return labels.heads(summed)
-    return labels.fresh(1).expand(summed.shape[:-1])
+    score = labels.fresh(1)
+    labels.freeze(score, "attention's scores are made of several channels")
+    return score.expand(summed.shape[:-1])
 
 
 def _mixed(labels: Labels, weights: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

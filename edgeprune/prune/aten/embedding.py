@@ -14,6 +14,7 @@ def _embedding(call: Call, labels: Labels) -> Output:
     weight = call.operand("weight")
     channels = labels.fresh(weight.shape[1])
     labels.piece(weight, 1, channels, "produces")
+    labels.layer(weight, channels[:0], channels)
     return spread(channels, -1, call.output)
 
 

@@ -127,7 +127,7 @@ _MOVES = (
     "permute.default transpose.int t.default numpy_T.default movedim.int swapaxes.default select.int "
     "expand.default unsqueeze.default squeeze.default squeeze.dim squeeze.dims narrow.default flip.default "
     "roll.default repeat.default pixel_shuffle.default pixel_unshuffle.default channel_shuffle.default "
-    "adjoint.default expand_as.default"
+    "adjoint.default expand_as.default mT.default mH.default"
 )
 _PARTS = "chunk.default split.Tensor split_with_sizes.default split.sizes unbind.int tensor_split.sections"
 

@@ -30,7 +30,9 @@ def _reduced(call: Call, labels: Labels) -> Output:
         if any(labels.varies(value, dim) for dim in range(value.dim()) if dim not in dims):
             raise Uncoupled("it combines some of the channels, others it keeps")
         labels.count(value)
-        return labels.fresh(1).expand(call.output).clone()
+        statistic = labels.fresh(1)
+        labels.freeze(statistic, f"{call.target} {call.name!r} makes it of several channels")
+        return statistic.expand(call.output).clone()
     for dim in dims:
         value = value.narrow(dim, 0, 1)
     return value.reshape(call.output).clone()
