@@ -224,10 +224,10 @@ def check_against(inputs: Sequence[torch.Tensor], examples: Sequence[torch.Tenso
 def _tensor(item: Any, number: int, name: str) -> torch.Tensor:
     import torch
 
-    if isinstance(item, torch.Tensor):
+    if isinstance(item, torch.Tensor) and item.layout is torch.strided and not item.is_meta:
         return item.detach().cpu()
-    if isinstance(item, np.ndarray) and item.dtype != object:
-        return torch.from_numpy(np.ascontiguousarray(item))
+    if isinstance(item, np.ndarray) and item.dtype.kind in "biuf":
+        return torch.from_numpy(np.ascontiguousarray(item.astype(item.dtype.newbyteorder("="), copy=False)))
     if (
         name == "y"
         and isinstance(item, tuple | list)
@@ -235,11 +235,17 @@ def _tensor(item: Any, number: int, name: str) -> torch.Tensor:
     ):
         return torch.tensor(item)
     raise UsageError(
-        f"batch {number} of the recipe's data: {name} is {_kind(item)}: a tensor or an array is expected"
+        f"batch {number} of the recipe's data: {name} is {_kind(item)}: a tensor or an array of numbers is expected"
     )
 
 
 def _kind(item: Any) -> str:
+    import torch
+
+    if isinstance(item, torch.Tensor) and (item.is_meta or item.layout is not torch.strided):
+        return f"a tensor that is {'on the meta device' if item.is_meta else str(item.layout)}"
+    if isinstance(item, np.ndarray):
+        return f"an array of {item.dtype}"
     length = f" of {len(item)}" if isinstance(item, tuple | list) else ""
     return f"a {type(item).__name__}{length}"
 

@@ -13,16 +13,24 @@ if TYPE_CHECKING:
 
 __all__ = ["cross_entropy", "top1_accuracy"]
 
+_NO_LABEL = -100
+
 
 def cross_entropy(output: Any, labels: Any) -> torch.Tensor:
-    """Mean cross-entropy of logits [N, C] or [N, C, ...] and integer labels [N] or [N, ...].
+    """Mean cross-entropy of logits [N, C] or [N, C, ...] and integer labels [N] or [N, ...]; -100 is no label.
 
     Raises:
-        UsageError: output and labels do not have those shapes and types.
+        UsageError: output and labels do not have those shapes and types, or a label is none of the classes.
     """
     import torch
 
     _check_classification(output, labels, "loss")
+    outside = ((labels < 0) & (labels != _NO_LABEL)) | (labels >= output.shape[1])
+    if bool(outside.any()):
+        raise UsageError(
+            f"label {int(labels[outside][0])} names no class: the network's {output.shape[1]} outputs are the"
+            f" classes 0 to {output.shape[1] - 1}"
+        )
     return torch.nn.functional.cross_entropy(output, labels.long())
 
 
@@ -38,7 +46,8 @@ def top1_accuracy(model: torch.nn.Module, data: Iterable[Any]) -> float:
     hits = samples = 0
     with torch.no_grad():
         for inputs, labels in training_batches(data):
-            output = model(*(tensor.to(device) for tensor in inputs)).cpu()
+            placed = (tensor.to(device) for tensor in inputs)
+            output = model(*(value.float() if value.is_floating_point() else value for value in placed)).cpu()
             _check_classification(output, labels, "metric")
             hits += int((output.argmax(1) == labels).sum())
             samples += labels.numel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from edgeprune.errors import UsageError
 from edgeprune.model.defaults import cross_entropy, top1_accuracy
 from edgeprune.model.model import Model, Training
-from edgeprune.model.torch_checks import batch_of_one, check_outputs, check_weights
+from edgeprune.model.torch_checks import batch_of_one, check_outputs, check_values, check_weights
 from edgeprune.model.user_code import GuardedIterable, guarded, running_user_code
 
 __all__ = ["load_recipe"]
@@ -34,6 +35,7 @@ def load_recipe(path: Path, *, needs_data: bool) -> Model:
     module = build()
     if not isinstance(module, torch.nn.Module):
         raise UsageError(f"{path}: model() returns a {type(module).__name__}: a torch.nn.Module is needed")
+    check_values(module, f"{path}: model()")
     module = module.cpu().float().eval()
     check_weights(module, f"{path}: model()")
     inputs = batch_of_one(example(), f"{path}: example_input()")
@@ -79,7 +81,7 @@ def _training(recipe: ModuleType, path: Path, needs_data: bool) -> Training | No
         raise UsageError(f"{path} lacks {' and '.join(lacking)}, needed to calibrate, fine-tune and verify")
     if lacking:
         return None
-    metric = _optional(recipe, path, "metric")
+    metric = _metric(recipe, path)
     higher_is_better = getattr(recipe, "higher_is_better", True)
     if not isinstance(higher_is_better, bool):
         raise UsageError(f"{path}: higher_is_better is {higher_is_better!r}; it must be True or False")
@@ -110,6 +112,27 @@ def _loss(recipe: ModuleType, path: Path) -> Callable[..., Any]:
         raise UsageError(f"{path}: loss() returns {found}; a tensor of one number is needed")
 
     return loss
+
+
+def _metric(recipe: ModuleType, path: Path) -> Callable[..., float] | None:
+    """The recipe's metric, held to a finite number."""
+    function = _optional(recipe, path, "metric")
+    if function is None:
+        return None
+
+    def metric(*args: Any) -> float:
+        found = function(*args)
+        try:
+            value = float(found)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UsageError(
+                f"{path}: metric() returns {type(found).__name__}; a number is needed"
+            ) from error
+        if not math.isfinite(value):
+            raise UsageError(f"{path}: metric() returns {value}; a finite number is needed")
+        return value
+
+    return metric
 
 
 def _data(recipe: ModuleType, path: Path, name: str) -> Callable[[], GuardedIterable]:

@@ -10,7 +10,20 @@ from edgeprune.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["batch_of_one", "check_outputs", "check_weights", "flat_tensors"]
+__all__ = ["batch_of_one", "check_outputs", "check_values", "check_weights", "flat_tensors"]
+
+
+def check_values(module: torch.nn.Module, where: str) -> None:
+    """Refuse weights that are nothing but shapes.
+
+    Raises:
+        UsageError: a parameter or buffer is on the meta device.
+    """
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if tensor.is_meta:
+            raise UsageError(
+                f"weight {name!r} of {where} is on the meta device and has no values: load them into the network"
+            )
 
 
 def check_weights(module: torch.nn.Module, where: str) -> None:

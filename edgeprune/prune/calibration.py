@@ -35,7 +35,7 @@ def gather(model: Model, samples: int = 512, batch_size: int = 128, seed: int = 
     those of the data (see `edgeprune.prune.batch_norm`).
 
     Raises:
-        UsageError: there is no training data, or it is malformed.
+        UsageError: there is no training data, a single sample, or it is malformed.
     """
     if model.training is None:
         raise UsageError(f"{model.name} has no training data; give a recipe with train_data() to prune it")
@@ -43,6 +43,8 @@ def gather(model: Model, samples: int = 512, batch_size: int = 128, seed: int = 
         torch.manual_seed(seed)
         data = dataset_from_batches(model.training.train_data(), samples, model.example_inputs or None)
     assert data.labels is not None
+    if data.samples < 2:
+        raise UsageError(f"train_data() of {model.name} holds a single sample: statistics need two or more")
     whole = [torch.from_numpy(array) for array in (*data.inputs, data.labels)]
     count = math.ceil(data.samples / batch_size)
     rows = zip(*(value.tensor_split(count) for value in whole), strict=True)

@@ -1,7 +1,7 @@
 """Fine-tuning, distillation, quantisation-aware training, and training with single weights set to zero."""
 
 from edgeprune.train.descend import TrainingDiverged
-from edgeprune.train.evaluate import evaluate, worse_by
+from edgeprune.train.evaluate import evaluate
 from edgeprune.train.fine_tune import DEFAULT_STEPS, fine_tune
 from edgeprune.train.generalisation import Gap, generalisation
 from edgeprune.train.quantization_aware import quantization_aware
@@ -21,5 +21,4 @@ __all__ = [
     "generalisation",
     "quantization_aware",
     "sparsify",
-    "worse_by",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from edgeprune.errors import UsageError
 from edgeprune.model.model import Model
@@ -136,8 +136,21 @@ def _loss(
     assert model.training is not None
     inputs, target = batch
     with running_user_code(model.path, "training the network"):
-        output = subject(*inputs)
+        try:
+            output = subject(*inputs)
+        except ValueError as error:
+            if len(target) > 1 or not any(isinstance(part, _BatchNorm) for part in subject.modules()):
+                raise
+            raise UsageError(
+                f"a batch of train_data() of {model.name} holds one sample, of which batch normalisation cannot"
+                " learn: make batches larger, and give a DataLoader drop_last=True"
+            ) from error
         loss = model.training.loss(output, target)
+    if not loss.requires_grad:
+        raise UsageError(
+            f"the loss of {model.name} does not depend on the network's weights: compute it from the output that"
+            " loss() is given, without detach(), item() or argmax()"
+        )
     if guide is None:
         return loss
     with torch.no_grad():

@@ -11,7 +11,7 @@ from edgeprune.model.model import Model
 from edgeprune.model.user_code import running_user_code
 from edgeprune.train.data import first_samples
 
-__all__ = ["evaluate", "worse_by"]
+__all__ = ["evaluate"]
 
 
 def evaluate(model: Model, module: torch.nn.Module, limit: int | None = None) -> float:
@@ -38,9 +38,3 @@ def evaluate(model: Model, module: torch.nn.Module, limit: int | None = None) ->
             f"the metric {model.training.metric_name!r} of {model.name} is {value}; return a number"
         )
     return value
-
-
-def worse_by(model: Model, before: float, after: float) -> float:
-    """By how much the score `after` is worse than `before`, by what the recipe calls better; below 0 if better."""
-    higher_is_better = model.training is None or model.training.higher_is_better
-    return before - after if higher_is_better else after - before

@@ -12,7 +12,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from edgeprune.errors import UsageError
 from edgeprune.model.model import Model
-from edgeprune.model.torch_checks import check_weights
+from edgeprune.model.torch_checks import check_outputs, check_values, check_weights
+from edgeprune.model.user_code import running_user_code
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.seeding import seeded
 from edgeprune.train.checkpoint import CheckpointFile, fingerprint
@@ -94,7 +95,7 @@ def accompanied(
         raise UsageError(
             f"{model.name} has no training data; give a recipe with train_data() to fine-tune it"
         )
-    _check_device(model, module)
+    check_values(module, f"the network of {model.name}")
     subject = copy.deepcopy(module)
     for companion in companions:
         companion.attach(subject)
@@ -164,6 +165,9 @@ def _the_recipes_way(
         raise UsageError(f"the recipe's fine_tune returns {type(trained).__name__}; return the module")
     check_weights(trained, f"{model.path}: fine_tune()")
     trained = trained.cpu().eval()
+    if model.example_inputs:
+        with running_user_code(model.path, "calling the network that fine_tune() returns"):
+            check_outputs(trained, model.example_inputs, f"{model.path}: fine_tune()'s network")
     if not _same_shape(trained, module):
         return trained
     for companion in companions:
@@ -182,11 +186,3 @@ def _same_shape(left: torch.nn.Module, right: torch.nn.Module) -> bool:
     """Whether the values of one fit into the other."""
     shapes = [{name: value.shape for name, value in one.state_dict().items()} for one in (left, right)]
     return type(left) is type(right) and shapes[0] == shapes[1]
-
-
-def _check_device(model: Model, module: torch.nn.Module) -> None:
-    places = {value.device.type for value in (*module.parameters(), *module.buffers())}
-    if "meta" in places:
-        raise UsageError(
-            f"the network of {model.name} has weights on the meta device, which holds no values: load them first"
-        )
