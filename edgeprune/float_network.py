@@ -31,7 +31,7 @@ FLOAT_FILES = (_ONNX, _PROGRAM, _STATE)
 
 @dataclass(frozen=True, eq=False)
 class FloatNetwork:
-    """The files of a network by name, and how much faster than the original it is where it was pruned."""
+    """The files of a network by name, and how much faster than the original it is where channels were taken."""
 
     files: Mapping[str, bytes]
     host: HostLatency | None
@@ -48,7 +48,7 @@ def float_network(original: Model, pruned: Model | None, progress: Progress) -> 
     assert original.module is not None
     with progress.task("exporting the float network"):
         files = _files(deployed)
-    if pruned is None:
+    if pruned is None or _size(deployed) == _size(original):
         return FloatNetwork(files, None)
     with progress.task("timing it on this machine"):
         whole = _onnx(_program(original), original.name)
@@ -56,6 +56,11 @@ def float_network(original: Model, pruned: Model | None, progress: Progress) -> 
             (original.module, whole), (deployed.module, files[_ONNX]), deployed.example_inputs
         )
     return FloatNetwork(files, timed)
+
+
+def _size(model: Model) -> int:
+    assert model.module is not None
+    return sum(parameter.numel() for parameter in model.module.parameters())
 
 
 def load_pruned(recipe_path: str | Path, bundle_directory: str | Path) -> torch.nn.Module:
@@ -141,7 +146,17 @@ def _program(model: Model) -> torch.export.ExportedProgram:
 
 
 def _onnx(program: torch.export.ExportedProgram, name: str) -> bytes:
+    """The program as ONNX, its nodes called after the layers of the network, without the exporter's notes."""
     from edgeprune.quantize.export import export_program
+    from edgeprune.quantize.names import name_nodes
     from edgeprune.quantize.run import serialize
 
-    return serialize(export_program(program, name))
+    network = export_program(program, name)
+    name_nodes(network.graph)
+    for node in network.graph:
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*network.graph.inputs, *network.graph.initializers.values()):
+        value.metadata_props.clear()
+    return serialize(network)

@@ -73,8 +73,9 @@ class Record:
         bundles = {point["bundle"] for point in kept}
         try:
             self._place.mkdir(parents=True, exist_ok=True)
-            for folder in self._place.glob("point_*"):
-                if folder.is_dir() and folder.name not in bundles:
+            for folder in [*self._place.glob("point_*"), *self._place.glob(".point_*")]:
+                half_way = folder.suffix == ".checkpoint"
+                if folder.is_dir() and folder.name not in bundles and not half_way:
                     shutil.rmtree(folder)
         except OSError as error:
             raise EnvironmentFailure(f"cannot write to {self._place}: {error.strerror}") from error

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -52,6 +53,12 @@ def test_the_users_class_onnx_and_torch_program_are_one_network(directory: Path)
     torch.testing.assert_close(answers(program), expected, atol=1e-5, rtol=1e-5)
     (in_onnx,) = run_onnx((directory / "float.onnx").read_bytes(), (inputs().numpy(),))
     np.testing.assert_allclose(in_onnx, expected.numpy(), atol=1e-5, rtol=1e-5)
+
+
+def test_layers_keep_their_names_in_onnx(directory: Path) -> None:
+    nodes = onnx.load(directory / "float.onnx").graph.node
+    assert {"stem.0", "body.1.shortcut", "head"} <= {node.name for node in nodes}
+    assert str(RECIPES).encode() not in (directory / "float.onnx").read_bytes()
 
 
 def test_weights_are_plain_tensors_of_the_widths_in_the_report(directory: Path) -> None:
