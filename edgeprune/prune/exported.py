@@ -52,7 +52,7 @@ def cut_graph(cut: torch.nn.Module, anatomy: Anatomy, gone: Collection[int]) -> 
     with quiet_libraries():
         unlifted = program.module(check_guards=False)
     graph = unlifted.graph
-    graph.owning_module = root  # what calls of modules are checked against
+    graph.owning_module = None  # or its calls would be checked against a module that lacks those added here
     _take_plain_arguments(graph, program)
     sizes = Sizes(_kept(anatomy, gone))
     for name, value in unlifted.named_buffers():
