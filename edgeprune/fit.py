@@ -11,16 +11,19 @@ from edgeprune.device import Device
 from edgeprune.errors import OverBudget
 from edgeprune.graph.ir import Array
 from edgeprune.plan import Objective
+from edgeprune.plan.objective import GOALS
 from edgeprune.progress import Progress
 from edgeprune.verdict import Cost, missed, spent, worst_excess
 
 __all__ = ["Fitted", "fit_program", "over_budget"]
 
-_ATTEMPTS = 7
+_ATTEMPTS = 10
 _FIRST_GUESS_OF_STACK_BYTES = 256
 _NOTICEABLE = 1.01
 _WORTH_SHARING = 0.8
 """From this share of the flash budget on, what layers share of their code may decide."""
+_NEAR = 1.25
+"""Up to this excess over a limit, what no estimate knows may decide: plans of every goal are then tried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +65,9 @@ def fit_program(
     The plan limits the arena and the kernels' estimated flash, the budget the linked image with its stack; the
     difference is learnt from each measurement, and what layers share of their code, which no estimate knows, by
     halving between a flash limit that was held and an estimate that was not. Where time is missed, the fastest kernels
-    that the memory allows are tried, whatever is optimized. `sample` is one stored inference, or None for zeros. A
-    network that does not fit comes with the program whose worst excess over a limit is least.
+    that the memory allows are tried, whatever is optimized. Where that nearly fits, each goal's plan without a limit
+    on estimates is tried too: it may share most code. `sample` is one stored inference, or None for zeros. A network
+    that does not fit comes with the program whose worst excess over a limit is least.
     """
 
     def attempt(limits: Objective, place: Path) -> _Attempt:
@@ -87,8 +91,10 @@ def fit_program(
         done.append(attempt(limits, directory / f"attempt_{len(done)}"))
         limits = None if done[-1].fitted.fits else _next(done, budget, optimize)
     best = min((one.fitted for one in done), key=lambda one: (not one.fits, worst_excess(one.cost, budget)))
+    if "ram" not in missed(best.cost, budget):
+        return replace(best, binds=None)  # A plan may have been refused for a limit that was guessed.
     refusals = [one.fitted.binds for one in done if one.fitted.binds]
-    return best if best.fits or best.binds or not refusals else replace(best, binds=refusals[0])
+    return best if best.binds or not refusals else replace(best, binds=refusals[-1])
 
 
 def _measure(built: Build, sample: tuple[Array, ...] | None, progress: Progress) -> Cost:
@@ -99,26 +105,41 @@ def _measure(built: Build, sample: tuple[Array, ...] | None, progress: Progress)
 
 
 def _next(done: list[_Attempt], budget: Budget, optimize: str) -> Objective | None:
-    """The limits to plan within next; None where they would be some that have been planned within."""
+    """The limits to plan within next; None where nothing is left that has not been planned within."""
+    tried = [one.limits for one in done]
+    learnt = _learnt(done, budget, optimize)
+    if learnt is not None and learnt not in tried:
+        return learnt
+    if min(worst_excess(one.fitted.cost, budget) for one in done) > _NEAR:
+        return None
+    room = max((_room(one, done, budget) or 0 for one in done), default=0) or None
+    plain = (Objective(goal, None, room) for goal in (optimize, *GOALS))
+    return next((one for one in plain if one not in tried), None)
+
+
+def _learnt(done: list[_Attempt], budget: Budget, optimize: str) -> Objective | None:
+    """The limits that the last measurements suggest."""
     last = done[-1]
-    cost, arena = last.fitted.cost, last.fitted.build.program.arena_bytes
-    ram = last.limits.ram_bytes
-    if budget.ram_bytes is not None:
-        # Where no plan is as small as the budget, the others are sought in the smallest there is.
-        room = max(
-            1, budget.ram_bytes - (cost.ram_bytes - arena), *(one.least_arena_bytes or 0 for one in done)
-        )
-        ram = _loosened(ram, room)
-    goal = "latency" if _late(last, budget) else optimize
+    goal = "latency" if any(_late(one, budget) for one in done) else optimize
+    ram = _room(last, done, budget)
     if budget.flash_bytes is None:
-        found: Objective | None = Objective(goal, None, ram)
-    elif len(done) == 1 and cost.flash_bytes > _WORTH_SHARING * budget.flash_bytes:
+        return Objective(goal, None, ram)
+    if len(done) == 1 and last.fitted.cost.flash_bytes > _WORTH_SHARING * budget.flash_bytes:
         # Estimates count shared code once for each layer: a plan that they would refuse may link smallest.
-        found = Objective(goal, None, ram)
-    else:
-        flash = _next_flash([one for one in done if one.limits.flash_bytes is not None], budget)
-        found = None if flash is None else Objective(goal, flash, ram)
-    return None if any(found == one.limits for one in done) else found
+        return Objective(goal, None, ram)
+    flash = _next_flash([one for one in done if one.limits.flash_bytes is not None], budget)
+    return None if flash is None else Objective(goal, flash, ram)
+
+
+def _room(attempt: _Attempt, done: list[_Attempt], budget: Budget) -> int | None:
+    """The arena that the budget leaves beside what `attempt` took outside of it.
+
+    Where no plan is as small as that, the others are sought in the smallest there is.
+    """
+    if budget.ram_bytes is None:
+        return None
+    outside = attempt.fitted.cost.ram_bytes - attempt.fitted.build.program.arena_bytes
+    return max(1, budget.ram_bytes - outside, *(one.least_arena_bytes or 0 for one in done))
 
 
 def _next_flash(done: list[_Attempt], budget: Budget) -> int | None:

@@ -1,0 +1,87 @@
+"""Fitting a fixed network: plans stand in for builds, each with an estimate and what it takes once linked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import edgeprune.fit as fit
+from edgeprune.config import Budget
+from edgeprune.device import load_device
+from edgeprune.errors import OverBudget
+from edgeprune.plan import Objective
+from edgeprune.progress import SilentProgress
+from edgeprune.verdict import Cost
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the planner knows of a plan (`arena`, `estimate`, `cycles`), and what it takes (`linked`, `stack`)."""
+
+    arena: int
+    estimate: int
+    cycles: int
+    linked: int
+    stack: int = 190
+
+    @property
+    def cost(self) -> Cost:
+        return Cost(self.linked, self.arena + self.stack, self.cycles / 1000, 1, 1)
+
+
+FAST = Plan(arena=9_616, estimate=23_964, cycles=30_600, linked=25_972)
+THRIFTY = Plan(arena=9_344, estimate=23_805, cycles=49_000, linked=25_656)
+SHARED = Plan(arena=8_476, estimate=24_028, cycles=81_000, linked=25_376)
+PLANS = (FAST, THRIFTY, SHARED)
+
+
+@pytest.fixture(autouse=True)
+def _planner(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plan(_onnx: bytes, _name: str, _device: Any, limits: Objective, _place: Path, _progress: Any) -> Any:
+        by = {"latency": "cycles", "ram": "arena", "flash": "estimate"}[limits.optimize]
+        ordered = sorted(PLANS, key=lambda one: getattr(one, by))
+        small = [one for one in ordered if limits.ram_bytes is None or one.arena <= limits.ram_bytes]
+        if not small:
+            raise OverBudget("no arena: at step 'x'")
+        allowed = [one for one in small if limits.flash_bytes is None or one.estimate <= limits.flash_bytes]
+        chosen = allowed[0] if allowed else min(small, key=lambda one: one.estimate)
+        steps = (SimpleNamespace(candidate=SimpleNamespace(flash_bytes=chosen.estimate)),)
+        return SimpleNamespace(
+            plan=chosen, program=SimpleNamespace(arena_bytes=chosen.arena, steps=steps), graph=None
+        )
+
+    monkeypatch.setattr(fit, "compile_network", plan)
+    monkeypatch.setattr(fit, "_measure", lambda built, _sample, _progress: built.plan.cost)
+
+
+def fitted(budget: Budget, optimize: str = "latency") -> fit.Fitted:
+    device = load_device("nucleo-l4r5zi")
+    return fit.fit_program(b"", "m", device, budget, optimize, None, Path("unused"), SilentProgress())
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("optimize", ["latency", "ram", "flash"])
+def test_a_budget_that_a_plan_keeps_exactly_is_kept(plan: Plan, optimize: str) -> None:
+    cost = plan.cost
+    assert fitted(Budget(cost.flash_bytes, cost.ram_bytes, cost.latency_ms), optimize).fits
+    assert fitted(Budget(flash_bytes=cost.flash_bytes), optimize).fits
+    assert fitted(Budget(ram_bytes=cost.ram_bytes), optimize).fits
+    assert fitted(Budget(latency_ms=cost.latency_ms), optimize).fits
+
+
+def test_a_miss_of_flash_alone_is_not_blamed_on_memory() -> None:
+    found = fitted(Budget(flash_bytes=24_000, ram_bytes=SHARED.cost.ram_bytes))
+    assert not found.fits
+    assert found.cost == SHARED.cost
+    assert found.binds is None
+
+
+def test_a_miss_of_memory_comes_with_the_planners_sentence() -> None:
+    found = fitted(Budget(ram_bytes=8_000))
+    assert not found.fits
+    assert found.binds == "no arena: at step 'x'"
+    assert found.cost == SHARED.cost
