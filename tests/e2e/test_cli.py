@@ -16,7 +16,7 @@ from edgeprune.cli import app
 from edgeprune.device import device_names
 from tests.support.onnx_models import flatten_net
 
-VERBS = ("deploy", "analyze", "verify", "profile", "report", "devices", "doctor", "demo")
+VERBS = ("deploy", "sweep", "analyze", "verify", "profile", "report", "devices", "doctor", "demo")
 
 
 def run(*arguments: str | Path) -> Result:
@@ -124,7 +124,9 @@ def test_settings_file_gives_defaults_that_options_override(
     monkeypatch.chdir(tmp_path)
     refused = run("deploy", "--json")
     assert refused.exit_code == 3, refused.stderr
-    assert json.loads(refused.stdout)["budget"] == {"flash": 300, "ram": 6144, "latency_ms": None}
+    assert json.loads(refused.stdout)["budget"] == {
+        "flash": 300, "ram": 6144, "latency_ms": None, "macs": None, "parameters": None,
+    }  # fmt: skip
     assert "Nearest: --flash" in refused.stderr
     assert run("deploy", "--flash", "64K").exit_code == 0
     assert (tmp_path / "out" / "report.json").is_file()
