@@ -104,7 +104,7 @@ class ImitatedInt8(TorchFunctionMode):
         super().__init__()
         self._ranges = ranges
         self._calls = 0
-        self._stored: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._stored: dict[int, tuple[torch.Tensor, int, torch.Tensor]] = {}
 
     def __torch_function__(
         self,
@@ -114,7 +114,8 @@ class ImitatedInt8(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """`func` on rounded operands."""
-        name = getattr(func, "__name__", "").partition(".")[0].strip("_")
+        spelled = getattr(func, "__name__", "").partition(".")[0]
+        name = spelled.strip("_")
         named = dict(kwargs or {})
         if name == "batch_norm":
             if func is torch.nn.functional.batch_norm:
@@ -134,7 +135,10 @@ class ImitatedInt8(TorchFunctionMode):
             )
         if name in _READERS:
             self._calls += 1
-            return func(*self._operands(name, args), **self._keywords(name, named))
+            operands = self._operands(name, args)
+            if _changes_its_first(spelled):
+                operands[0] = args[0]
+            return func(*operands, **self._keywords(name, named))
         return func(*args, **named)
 
     def output(self, value: Any) -> Any:
@@ -169,13 +173,24 @@ class ImitatedInt8(TorchFunctionMode):
     def _operand(self, value: Any, key: str) -> Any:
         if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.numel() < 2:
             return value
+        version = 0 if value.is_inference() else value._version
         known = self._stored.get(id(value))
-        if known is not None:
-            return known[1]
+        if known is not None and known[1] == version:
+            return known[2]
         rounded = self._ranges.round(key, value)
-        self._stored[id(value)] = value, rounded  # holding the value keeps its id from being given anew
-        self._stored[id(rounded)] = rounded, rounded
+        self._stored[id(value)] = (
+            value,
+            version,
+            rounded,
+        )  # holding the value keeps its id from being given anew
         return rounded
+
+
+def _changes_its_first(spelled: str) -> bool:
+    """Whether a function of this name changes its first operand in place: that one must be the network's own."""
+    return spelled in ("__iadd__", "__isub__", "__imul__", "__itruediv__") or (
+        spelled.endswith("_") and not spelled.endswith("__")
+    )
 
 
 def round_weight(weight: torch.Tensor, channels: int | None) -> torch.Tensor:

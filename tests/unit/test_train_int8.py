@@ -33,7 +33,7 @@ def digits() -> Model:
 
 def in_int8(model: Model, module: nn.Module) -> float:
     quantised = dataclasses.replace(model, module=module)
-    calibration = dataset_from_batches(model.training.train_data(), 128, model.example_inputs)
+    calibration = dataset_from_batches(model.training.train_data(), 64, model.example_inputs)
     return int8_score(model, quantize(quantised, calibration))
 
 
@@ -141,6 +141,35 @@ def test_any_operator_and_any_result_is_imitated() -> None:
         close = again.output(module(x))
     for key, value in module(x).items():
         assert 0 < float((close[key] - value).abs().max()) < 0.15 * float(value.abs().max()) + 0.05
+
+
+class InPlace(nn.Module):
+    """Changes values after and before they are read."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.tanh(x)
+        z = torch.sigmoid(y)
+        if self.in_place:
+            y.mul_(-3).relu_()
+            y += z
+        else:
+            y = F.relu(y * -3) + z
+        return y.softmax(-1) + y
+
+
+def test_values_changed_in_place() -> None:
+    x = torch.randn(4, 50)
+    outputs = []
+    for in_place in (False, True):
+        with ImitatedInt8(ActivationRanges()) as mode:
+            output = InPlace(in_place)(x)
+        outputs.append(mode.output(output))
+    torch.testing.assert_close(outputs[0], outputs[1], atol=0.1, rtol=0)
+    torch.testing.assert_close(outputs[1], InPlace(True)(x), atol=0.1, rtol=0)
 
 
 def test_an_exported_graph_is_imitated_too() -> None:
