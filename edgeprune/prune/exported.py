@@ -66,9 +66,10 @@ def cut_graph(cut: torch.nn.Module, anatomy: Anatomy, gone: Collection[int]) -> 
         if str(node.target) == "aten._assert_tensor_metadata.default":
             graph.erase_node(node)
     _use_own_device(graph, root)
-    graph.eliminate_dead_code()
-    graph.lint()
     pruned = GraphModule(root, graph, type(cut).__name__)
+    pruned.graph.eliminate_dead_code()
+    pruned.graph.lint()
+    pruned.recompile()
     pruned.train(cut.training)
     return pruned
 

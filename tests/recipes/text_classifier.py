@@ -6,7 +6,7 @@ Sentences are made up: each topic has words of its own, which are mixed with wor
 import torch
 from torch import nn
 
-WORDS, LENGTH, TOPICS, OWN_WORDS = 96, 16, 4, 12
+WORDS, LENGTH, TOPICS, OWN_WORDS = 96, 12, 4, 12
 
 
 class Network(nn.Module):
@@ -28,24 +28,24 @@ class Network(nn.Module):
 
 
 def _sentences(count, generator):
-    """Tokens [count, LENGTH] and topics [count]; a third of the words are the topic's own."""
+    """Tokens [count, LENGTH] and topics [count]; half of the words are the topic's own."""
     topics = torch.randint(0, TOPICS, (count,), generator=generator)
     own = topics[:, None] * OWN_WORDS + torch.randint(0, OWN_WORDS, (count, LENGTH), generator=generator)
     any_word = torch.randint(0, WORDS, (count, LENGTH), generator=generator)
-    is_own = torch.rand(count, LENGTH, generator=generator) < 1 / 3
+    is_own = torch.rand(count, LENGTH, generator=generator) < 1 / 2
     return torch.where(is_own, own, any_word), topics
 
 
 def _batches(count, seed):
     generator = torch.Generator().manual_seed(seed)
-    return [_sentences(64, generator) for _ in range(count)]
+    return [_sentences(32, generator) for _ in range(count)]
 
 
 def model():
     torch.manual_seed(0)
     network = Network()
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
-    for tokens, topics in _batches(150, seed=3):
+    for tokens, topics in _batches(80, seed=3):
         optimizer.zero_grad()
         nn.functional.cross_entropy(network(tokens), topics).backward()
         optimizer.step()
@@ -57,8 +57,8 @@ def example_input():
 
 
 def train_data():
-    return _batches(8, seed=1)
+    return _batches(16, seed=1)
 
 
 def test_data():
-    return _batches(8, seed=2)
+    return _batches(16, seed=2)
