@@ -216,5 +216,10 @@ def _told(point: Point) -> str:
     time = "" if point["latency_ms"] is None else f", {point['latency_ms']:.2f} ms"
     accuracy = point["accuracy"] or {}
     found = accuracy.get("emulated")
-    score = "" if found is None else f", {accuracy['metric']} {found:.4g}"
+    if found is None:
+        score = ""
+    elif "accuracy" in accuracy["metric"]:
+        score = f", {accuracy['metric']} {100 * found:.1f} %"
+    else:
+        score = f", {accuracy['metric']} {found:.4g}"
     return f"{point['flash']:,} B flash, {point['ram']:,} B RAM{time}{score}"
