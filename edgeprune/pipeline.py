@@ -36,6 +36,7 @@ from edgeprune.prove import Proof, prove
 from edgeprune.report import Findings, make_report
 from edgeprune.runners import bundle_project, check_core, choose_runner, wants_project
 from edgeprune.seeding import seeded
+from edgeprune.unused_options import refuse_unused
 from edgeprune.verify.choose_samples import choose_samples, given_samples
 
 __all__ = ["Deployment", "deploy"]
@@ -69,6 +70,7 @@ def _deploy(settings: Settings, progress: Progress) -> Deployment:
     runner.check(device)
     with progress.task(f"reading {settings.model.name}"):
         model = load_model(settings.model)
+        refuse_unused(settings, model)
         given = given_samples(model, settings.data, settings.samples)
     place = settings.output or Path("build") / f"{model.name}-{device.name}"
     if wants_project(place, settings.board_firmware):

@@ -1,0 +1,47 @@
+"""Refusing settings that could change nothing about a run: what was asked for would be silently left out."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from edgeprune.config import Settings
+from edgeprune.errors import UsageError
+from edgeprune.model import Model
+
+__all__ = ["refuse_unused"]
+
+_PRUNING = {
+    "effort": "--effort",
+    "train": "--no-train",
+    "accuracy_drop": "--accuracy-drop",
+    "importance": "--importance",
+    "rounds": "--rounds",
+    "sparsity": "--sparsity",
+    "sparsify": "--sparsify",
+    "ignore": "--ignore",
+    "minimum": "[prune.minimum]",
+}
+
+
+def refuse_unused(settings: Settings, model: Model) -> None:
+    """Say which setting `model` leaves without effect.
+
+    Raises:
+        UsageError: there is one.
+    """
+    defaults = Settings(settings.model, settings.device)
+    given = [
+        item.name for item in fields(settings) if getattr(settings, item.name) != getattr(defaults, item.name)
+    ]
+    if model.kind == "onnx-int8" and "calibration" in given:
+        raise UsageError(f"{model.path.name} is int8 already: leave out --calibration")
+    pruning = [name for name in given if name in _PRUNING]
+    if model.training is None and pruning:
+        raise UsageError(
+            f"{model.path.name} brings no training data to prune or train it by: leave out "
+            f"{_PRUNING[pruning[0]]}, or give a recipe"
+        )
+    if "sparsify" in given and settings.density() is None:
+        raise UsageError("--sparsify says when single weights go, and none are to: give --sparsity as well")
+    if settings.density() is not None and not settings.train:
+        raise UsageError("single weights cannot go without training: leave out --no-train or --sparsity")

@@ -1,0 +1,59 @@
+"""Settings that could change nothing are refused, and those that could are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeprune.config import Settings
+from edgeprune.errors import UsageError
+from edgeprune.model import Model, load_model
+from edgeprune.unused_options import refuse_unused
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "residual.py"
+
+
+def model(kind: str) -> Model:
+    return Model("m", Path("m.onnx"), kind, onnx=b"")
+
+
+def settings(**given: Any) -> Settings:
+    return Settings(Path("m.onnx"), "host", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"effort": 5}, "--effort"),
+        ({"train": False}, "--no-train"),
+        ({"accuracy_drop": 1.0}, "--accuracy-drop"),
+        ({"importance": "taylor"}, "--importance"),
+        ({"rounds": 2}, "--rounds"),
+        ({"sparsity": "unstructured:0.5"}, "--sparsity"),
+        ({"ignore": ("a",)}, "--ignore"),
+        ({"minimum": {"a": 4}}, "minimum"),
+        ({"calibration": Path("c.npz")}, "--calibration"),
+    ],
+)
+def test_an_int8_network_refuses_what_it_cannot_use(given: dict[str, Any], option: str) -> None:
+    with pytest.raises(UsageError, match=option):
+        refuse_unused(settings(**given), model("onnx-int8"))
+
+
+def test_a_float_network_uses_calibration_but_no_training() -> None:
+    refuse_unused(settings(calibration=Path("c.npz")), model("onnx-float"))
+    with pytest.raises(UsageError, match="give a recipe"):
+        refuse_unused(settings(calibration=Path("c.npz"), effort=3), model("onnx-float"))
+
+
+@pytest.mark.parametrize("given", [{"sparsify": "during"}, {"sparsity": "unstructured:0.5", "train": False}])
+def test_halves_of_an_option_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="--sparsity"):
+        refuse_unused(settings(**given), load_model(RECIPE))
+
+
+def test_a_recipe_uses_them_all() -> None:
+    given = settings(effort=5, importance="taylor", rounds=2, sparsity="unstructured:0.5", ignore=("stem",))
+    refuse_unused(given, load_model(RECIPE))
