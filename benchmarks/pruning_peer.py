@@ -78,9 +78,7 @@ def _in_pieces(bench: Bench, method: str, target: float, seed: int) -> nn.Module
     raise RuntimeError(f"{method} does not reach the target")
 
 
-def _pruner(
-    bench: Bench, network: nn.Module, importance: Any, method: str, ratio: float, pieces: int
-) -> Any:
+def _pruner(bench: Bench, network: nn.Module, importance: Any, method: str, ratio: float, pieces: int) -> Any:
     import torch_pruning
 
     return torch_pruning.pruner.BasePruner(

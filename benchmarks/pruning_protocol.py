@@ -24,7 +24,6 @@ __all__ = ["Bench", "Descent", "Schedule", "accuracy", "augmented", "load_bench"
 _BATCH = 250
 
 
-
 @dataclass(frozen=True)
 class Schedule:
     """How all methods are trained."""

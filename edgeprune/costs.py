@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 __all__ = ["CostTable", "LayerCost", "MemoryRow"]
+
+_Table: TypeAlias = tuple[tuple[int, ...], ...]
 
 _NOISE = 1e-6
 """Parts of a byte count as one, unless they come from adding floating-point numbers."""
@@ -91,6 +94,34 @@ class CostTable:
     def ram_bytes(self, widths: Mapping[str, int]) -> int:
         """Peak RAM at `widths`."""
         return max((self.row_bytes(row, widths) for row in self.rows), default=self.fixed_ram_bytes)
+
+    def restricted(self, most: Mapping[str, int]) -> CostTable:
+        """The table for a network that was pruned to the widths `most`: wider ones are gone.
+
+        A group that `most` does not name keeps all its widths; its own width must be one of them.
+        """
+        kept = {
+            name: tuple(width for width in options if width <= most.get(name, width))
+            for name, options in self.widths.items()
+        }
+
+        def part(layer: LayerCost, table: _Table) -> _Table:
+            rows = len(kept[layer.group_in]) if layer.group_in else len(table)
+            columns = len(kept[layer.group_out]) if layer.group_out else None
+            return tuple(row[:columns] for row in table[:rows])
+
+        layers = tuple(
+            replace(
+                layer,
+                flash_bytes=part(layer, layer.flash_bytes),
+                cycles=part(layer, layer.cycles),
+                scratch_bytes=part(layer, layer.scratch_bytes),
+                macs=part(layer, layer.macs),
+                parameters=part(layer, layer.parameters),
+            )
+            for layer in self.layers
+        )
+        return replace(self, widths=kept, layers=layers)
 
     def _entry(self, layer: LayerCost, table: tuple[tuple[int, ...], ...], widths: Mapping[str, int]) -> int:
         row = self.widths[layer.group_in].index(widths[layer.group_in]) if layer.group_in else 0

@@ -18,7 +18,7 @@ from torch import nn
 
 from edgeprune.prune.calibration import Batch, Calibration
 
-__all__ = ["Answers", "Moments", "Weighted", "answers", "fittable", "loss_curvature", "moments"]
+__all__ = ["Answers", "Moments", "Weighted", "answers", "fittable", "loss_curvature", "moments", "weighted"]
 
 Weighted: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Linear
 """Layers whose output is linear in patches of their input."""
@@ -53,9 +53,17 @@ def fittable(module: nn.Module) -> Mapping[str, Weighted]:
         name: layer
         for name, layer in module.named_modules()
         if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Linear))
-        and all(value.requires_grad and uses[id(value)] == 1 for value in layer._parameters.values() if value is not None)
         and "weight" in layer._parameters
+        and all(value.requires_grad and uses[id(value)] == 1 for value in layer.parameters(recurse=False))
     }
+
+
+def weighted(module: nn.Module, name: str) -> Weighted:
+    """The layer of `module` called `name`, which must be of a kind that can be fitted."""
+    layer = module.get_submodule(name)
+    if not isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Linear)):
+        raise TypeError(f"{name} is a {type(layer).__name__}")
+    return layer
 
 
 @torch.no_grad()
@@ -91,7 +99,8 @@ def moments(module: nn.Module, wanted: Answers, batches: Sequence[Batch]) -> Map
         gram, cross = patches.mT @ patches, patches.mT @ targets
         before = found.get(name)
         found[name] = Moments(
-            gram.double() + (before.gram if before else 0.0), cross.double() + (before.cross if before else 0.0)
+            gram.double() + (before.gram if before else 0.0),
+            cross.double() + (before.cross if before else 0.0),
         )
         runs = {calls.get(other, 0) / times for other, times in in_a_run.items()}
         if len(runs) == 1 and runs.pop().is_integer():
@@ -195,7 +204,7 @@ def loss_curvature(
                 squares = _outputs(layer, gradient).double().square().sum(0)
                 found[name] = found.get(name, torch.zeros_like(squares)) + squares
 
-            output.register_hook(add)
+            output.register_hook(add)  # type: ignore[no-untyped-call]
 
         return seen
 
@@ -203,5 +212,5 @@ def loss_curvature(
         subject.get_submodule(name).register_forward_hook(hook(name))
     for inputs, target in calibration.batches:
         loss = calibration.loss(subject(*inputs), target) * len(inputs[0])
-        torch.autograd.grad(loss, [value for value in subject.parameters()], allow_unused=True)
+        torch.autograd.grad(loss, list(subject.parameters()), allow_unused=True)
     return found

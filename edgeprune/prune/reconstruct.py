@@ -10,20 +10,20 @@ al., NIPS 2017). Layers are corrected front to back, so that each sees what the 
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
 from edgeprune.progress import Progress, SilentProgress
-from edgeprune.prune.calibration import Batch, Calibration
+from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.coupling import Coupling, PruningPlan
-from edgeprune.prune.equivalence import mask
-from edgeprune.prune.moments import Moments, Weighted, answers, fittable, moments
+from edgeprune.prune.equivalence import is_maskable, mask
+from edgeprune.prune.moments import Moments, Weighted, answers, fittable, moments, weighted
 
-__all__ = ["DAMPING", "alive_inputs", "fitted", "reconstruct"]
+__all__ = ["DAMPING", "Correction", "correction", "fitted", "reconstruct"]
 
-DAMPING = 1e-3
+DAMPING = 1e-2
 """Weights are held to their old values with this share of the patches' mean square."""
 
 
@@ -39,7 +39,8 @@ def reconstruct(
 
     `surgery.prune` of the result with the same plan is the corrected, smaller network; its gate holds as ever.
     Convolutions in one and two dimensions and linear layers are corrected, weights and biases; other layers, ones
-    whose parameters need no gradient, and ones that share a weight stay as they are.
+    whose parameters need no gradient, and ones that share a weight stay as they are, and so does a network whose
+    cut only an actual cut imitates (see `equivalence.is_maskable`).
 
     Args:
         module: The network; it is not changed.
@@ -51,23 +52,23 @@ def reconstruct(
     """
     whole = copy.deepcopy(module).eval()
     corrected = copy.deepcopy(whole)
-    if not any(plan.removed(group) for group in coupling.groups):
+    if not any(plan.removed(group) for group in coupling.groups) or not is_maskable(coupling, plan):
         return corrected
     subject = mask(whole, coupling, plan)
     wanted = answers(whole, fittable(whole).keys(), calibration.batches)
     with (progress or SilentProgress()).task("correcting weights", len(wanted)) as task:
         for name in wanted:
             task.advance(note=name)
-            layer = subject.get_submodule(name)
+            layer = weighted(subject, name)
             found = moments(subject, {name: wanted[name]}, calibration.batches)[name]
-            alive = alive_inputs(coupling, plan, name, layer)
+            alive = _alive_inputs(coupling, plan, name, layer)
             weight, bias = fitted(layer, found, alive, damping)
-            for target in (layer, corrected.get_submodule(name)):
+            for target in (layer, weighted(corrected, name)):
                 _put(target, weight, bias, alive)
     return corrected
 
 
-def alive_inputs(coupling: Coupling, plan: PruningPlan, name: str, layer: Weighted) -> torch.Tensor:
+def _alive_inputs(coupling: Coupling, plan: PruningPlan, name: str, layer: Weighted) -> torch.Tensor:
     """Which entries of dimension 1 of the layer's weight are still read, as truth values."""
     alive = torch.ones(layer.weight.shape[1], dtype=torch.bool)
     for group in coupling.groups:
@@ -76,6 +77,54 @@ def alive_inputs(coupling: Coupling, plan: PruningPlan, name: str, layer: Weight
                 for channel in plan.removed(group):
                     alive[list(piece.indices[channel])] = False
     return alive
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What correcting any cut of one network takes, where the layers before the readers stay as they are.
+
+    Cheaper than `reconstruct` by the passes over the data, so that many cuts can be tried.
+    """
+
+    module: torch.nn.Module
+    coupling: Coupling
+    moments: Mapping[str, Moments]
+
+    def corrects(self, plan: PruningPlan) -> bool:
+        """Whether the cut is read by layers that can be corrected."""
+        return bool(self._readers(plan)) and is_maskable(self.coupling, plan)
+
+    def masked(self, plan: PruningPlan) -> torch.nn.Module:
+        """The network with the cut masked, and its direct readers corrected for it."""
+        subject = mask(self.module, self.coupling, plan)
+        if self.corrects(plan):
+            for name in self._readers(plan):
+                layer = weighted(subject, name)
+                alive = _alive_inputs(self.coupling, plan, name, layer)
+                whole = weighted(self.module, name)
+                _put(layer, *fitted(whole, self.moments[name], alive), alive)
+        return subject
+
+    def _readers(self, plan: PruningPlan) -> tuple[str, ...]:
+        cut = [group for group in self.coupling.groups if plan.removed(group)]
+        names = {
+            piece.parameter.removesuffix(".weight")
+            for group in cut
+            for piece in group.slices
+            if piece.role == "consumes" and piece.dim == 1
+        }
+        return tuple(name for name in self.moments if name in names)
+
+
+def correction(module: torch.nn.Module, coupling: Coupling, calibration: Calibration) -> Correction:
+    """Gather what all readers of groups read, in one pass over the data."""
+    whole = copy.deepcopy(module).eval()
+    read = {
+        piece.parameter for group in coupling.groups for piece in group.slices if piece.role == "consumes"
+    }
+    names = [name for name in fittable(whole) if f"{name}.weight" in read]
+    wanted = answers(whole, names, calibration.batches)
+    return Correction(whole, coupling, moments(whole, wanted, calibration.batches))
 
 
 @torch.no_grad()

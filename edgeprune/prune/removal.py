@@ -44,11 +44,13 @@ class _Reader:
             eye = torch.eye(blocks.shape[-1], dtype=blocks.dtype)
             scale = blocks.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1e-30)[..., None, None]
             solved = torch.linalg.solve(blocks + 1e-9 * scale * eye, own)
-            return (own * solved).sum((0, 2, 3))
+            cost: torch.Tensor = (own * solved).sum((0, 2, 3))
+            return cost
         blocks = self.gram[:, per_channel[:, :, None], per_channel[:, None, :]]
         alone = (own * (blocks @ own)).sum((0, 2, 3))
         with_lost = (own * (self.gram @ self.lost)[:, per_channel]).sum((0, 2, 3))
-        return alone + 2 * with_lost
+        added: torch.Tensor = alone + 2 * with_lost
+        return added
 
     def remove(self, channels: Sequence[int], corrected: bool) -> None:
         """Take out channels, and correct what is left for them."""

@@ -1,5 +1,7 @@
 """What each group's width costs in loss, measured: the group is cut to a few widths and the data judges it.
 
+Each cut is judged with its readers corrected for it (see `edgeprune.prune.reconstruct`), as they will be when it is
+carried out; where nothing can be corrected, with batch-norm statistics estimated anew.
 Cuts are masks, which are the same function as real cuts (see `edgeprune.prune.equivalence`). Between measured
 widths a curve is interpolated, and made monotone: fewer channels never do better.
 """
@@ -20,8 +22,8 @@ from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prune.batch_norm import use_batch_statistics
 from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.coupling import Coupling
-from edgeprune.prune.equivalence import mask
 from edgeprune.prune.importance.criterion import Scores, best
+from edgeprune.prune.reconstruct import correction
 
 __all__ = ["Curves", "measure"]
 
@@ -45,11 +47,14 @@ def measure(
     Raises:
         UsageError: the loss of the uncut network is not a finite number.
     """
-    whole = _loss(module, calibration)
-    if not math.isfinite(whole):
-        raise UsageError(f"the network's loss on its training data is {whole}; check its weights and data")
+    whole = {anew: _loss(module, calibration, anew) for anew in (False, True)}
+    if not all(map(math.isfinite, whole.values())):
+        raise UsageError(
+            f"the network's loss on its training data is {whole[False]}; check its weights and data"
+        )
     probes = max(2, min(6, _FORWARD_PASSES // max(1, len(widths))))
     planned = {name: _spread(options[:-1], probes) for name, options in widths.items()}
+    correcting = correction(module, coupling, calibration)
     curves: dict[str, dict[int, float]] = {}
     with (progress or SilentProgress()).task(
         "measuring sensitivity", sum(map(len, planned.values()))
@@ -57,17 +62,20 @@ def measure(
         for name, options in widths.items():
             measured = {options[-1]: 0.0}
             for width in planned[name]:
-                masked = mask(module, coupling, best(scores, {name: width}))
-                measured[width] = _loss(masked, calibration) - whole
+                plan = best(scores, {name: width})
+                anew = not correcting.corrects(plan)
+                measured[width] = _loss(correcting.masked(plan), calibration, anew) - whole[anew]
                 task.advance(note=f"{name} to {width}")
             curves[name] = _monotone(options, measured)
     return curves
 
 
 @torch.no_grad()
-def _loss(module: torch.nn.Module, calibration: Calibration) -> float:
-    subject = copy.deepcopy(module)
-    use_batch_statistics(subject)
+def _loss(module: torch.nn.Module, calibration: Calibration, anew: bool) -> float:
+    """The loss in evaluation mode, `anew` with each batch's own statistics in its batch norms."""
+    subject = copy.deepcopy(module).eval()
+    if anew:
+        use_batch_statistics(subject)
     losses = [
         float(calibration.loss(subject(*inputs), target)) * len(inputs[0])
         for inputs, target in calibration.batches

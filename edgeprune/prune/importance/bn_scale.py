@@ -15,8 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.coupling import Coupling, Group
-from edgeprune.prune.importance.criterion import Criterion, Scores
 from edgeprune.prune.filters import filters, rows, state
+from edgeprune.prune.importance.criterion import Criterion, Scores
 
 __all__ = ["CRITERION"]
 
@@ -28,9 +28,7 @@ class _BatchNormScale:
     def score(self, module: torch.nn.Module, coupling: Coupling, calibration: Calibration) -> Scores:
         """Every group's scores."""
         values = state(module)
-        scales = {
-            f"{name}.weight" for name, layer in module.named_modules() if isinstance(layer, _BatchNorm)
-        }
+        scales = {f"{name}.weight" for name, layer in module.named_modules() if isinstance(layer, _BatchNorm)}
         return {group.name: _scores(group, values, scales) for group in coupling.groups}
 
 

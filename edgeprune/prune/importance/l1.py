@@ -12,8 +12,8 @@ import torch
 
 from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.coupling import Coupling
-from edgeprune.prune.importance.criterion import Criterion, Scores
 from edgeprune.prune.filters import filters, state
+from edgeprune.prune.importance.criterion import Criterion, Scores
 
 __all__ = ["CRITERION"]
 

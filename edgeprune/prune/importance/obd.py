@@ -15,8 +15,8 @@ import torch
 
 from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.coupling import Coupling
-from edgeprune.prune.importance.criterion import Criterion, Scores
 from edgeprune.prune.filters import rows
+from edgeprune.prune.importance.criterion import Criterion, Scores
 
 __all__ = ["CRITERION"]
 

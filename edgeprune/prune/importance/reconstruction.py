@@ -14,8 +14,8 @@ import torch
 
 from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.coupling import Coupling
-from edgeprune.prune.removal import removal_scores
 from edgeprune.prune.importance.criterion import Criterion, Scores
+from edgeprune.prune.removal import removal_scores
 
 __all__ = ["CRITERION"]
 

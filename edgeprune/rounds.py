@@ -1,0 +1,131 @@
+"""Pruning in rounds: a little at a time, everything measured anew on what is left, and a short training after each.
+
+What a width costs in loss is known best near the network that it was measured on. So limits are approached
+geometrically: each round takes the same share of what is used, of every limited resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import torch
+
+from edgeprune.costs import CostTable
+from edgeprune.progress import Progress, SilentProgress
+from edgeprune.prune.analyse import analyse
+from edgeprune.prune.calibration import Calibration
+from edgeprune.prune.choose import choose
+from edgeprune.prune.corrected import cut_corrected
+from edgeprune.prune.coupling import Coupling
+from edgeprune.prune.importance import Criterion, best
+from edgeprune.prune.limits import Limits, resources
+from edgeprune.prune.sensitivity import measure
+
+__all__ = ["State", "Tune", "between", "in_rounds", "one_round", "start"]
+
+Tune: TypeAlias = Callable[[torch.nn.Module, int], torch.nn.Module]
+"""Trains the network that a round left, given the round's number from 1; returns it in evaluation mode."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A network on its way: what is left of it, its groups under their first names, and their widths."""
+
+    module: torch.nn.Module
+    coupling: Coupling
+    widths: Mapping[str, int]
+
+
+def start(module: torch.nn.Module, coupling: Coupling, table: CostTable) -> State:
+    """The whole network, before the first round."""
+    return State(module, coupling, {name: options[-1] for name, options in table.widths.items()})
+
+
+def in_rounds(
+    state: State,
+    table: CostTable,
+    limits: Limits,
+    rounds: int,
+    calibration: Calibration,
+    criterion: Criterion,
+    tune: Tune,
+    progress: Progress | None = None,
+) -> State:
+    """The network cut until it holds `limits` by the table, in so many rounds, each trained by `tune`.
+
+    A network that pruning returns as an exported graph is cut in one round: its parts lose their names.
+
+    Raises:
+        NothingFits: no widths of the table hold the limits.
+    """
+    count = rounds if state.coupling.form == "module" else 1
+    for number in range(1, count + 1):
+        left = count - number + 1
+        step = between(_used(table, state.widths), limits, 1 / left)
+        state = one_round(state, table, step, calibration, criterion, progress)
+        state = replace(state, module=tune(state.module, number))
+    return state
+
+
+def one_round(
+    state: State,
+    table: CostTable,
+    limits: Limits,
+    calibration: Calibration,
+    criterion: Criterion,
+    progress: Progress | None = None,
+) -> State:
+    """The network cut once, to the widths of least measured loss within `limits`, and corrected; not trained.
+
+    Args:
+        state: What is left so far.
+        table: What the whole network's widths cost.
+        limits: On the figures of the table.
+        calibration: Judges channels and widths, and corrects weights.
+        criterion: Ranks channels.
+        progress: Told of every step.
+
+    Raises:
+        NothingFits: no widths hold the limits.
+    """
+    progress = progress or SilentProgress()
+    left = table.restricted(state.widths)
+    with progress.task("ranking channels"):
+        scores = criterion.score(state.module, state.coupling, calibration)
+    options = {name: widths for name, widths in left.widths.items() if name in scores}
+    curves = measure(state.module, state.coupling, scores, options, calibration, progress)
+    choice = choose(curves, left, limits)
+    kept = {name: width for name, width in choice.widths.items() if width < state.widths[name]}
+    if not kept:
+        return state
+    module = cut_corrected(state.module, state.coupling, best(scores, kept), calibration, progress)
+    return State(module, _followed(module, state.coupling, choice.widths), choice.widths)
+
+
+def _used(table: CostTable, widths: Mapping[str, int]) -> Limits:
+    """What the network uses at `widths`, as limits."""
+    used = resources(table, widths)
+    return Limits(**{name: getattr(used, name) for name in Limits.__dataclass_fields__})
+
+
+def between(used: Limits, limits: Limits, share: float) -> Limits:
+    """Limits that lie between what is used and `limits`, geometrically: 0 is what is used, 1 is `limits`."""
+    steps = {}
+    for name, limit in limits.given().items():
+        now = used.given()[name]
+        steps[name] = limit if share >= 1 or now <= limit else int(now * (limit / now) ** share)
+    return Limits(**steps)
+
+
+def _followed(module: torch.nn.Module, before: Coupling, widths: Mapping[str, int]) -> Coupling:
+    """The groups of the pruned network that are those of the one before, found anew: its trace has other sizes."""
+    found = analyse(module, before.example_inputs)
+    names = {group.name for group in before.groups}
+    groups = tuple(
+        group
+        for group in found.groups
+        if group.name in names and group.size == widths.get(group.name, group.size)
+    )
+    return replace(found, groups=groups)
