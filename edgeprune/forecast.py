@@ -62,6 +62,26 @@ class Forecast:
             **{name: self._amount(name) for name in ("flash_bytes", "ram_bytes", "macs", "parameters")},
         )
 
+    def expects(self, name: str, believed: float) -> float:
+        """About what a build takes of a resource of `Limits` where the table says `believed`; latency in cycles.
+
+        The other way round than `limits`, from the build seen whose figure by the table is nearest.
+        """
+        points = [
+            _Point(getattr(used, name), measured)
+            for used, cost in self.seen
+            if (measured := self._measured(name, cost)) is not None
+        ]
+        if not points:
+            return believed
+        nearest = min(points, key=lambda p: abs(p.believed - believed))
+        return nearest.measured + (believed - nearest.believed) / _natural(nearest, name == "cycles")
+
+    def _measured(self, name: str, cost: Cost) -> float | None:
+        if name == "cycles":
+            return None if cost.latency_ms is None else cost.latency_ms * self.cycles_per_ms
+        return float(getattr(cost, name))
+
     def _amount(self, name: str) -> int | None:
         """The limit on a resource that the table and a build count alike."""
         limit = getattr(self.budget, name)
@@ -89,7 +109,8 @@ def _limit(budget: float, points: Sequence[_Point], *, in_proportion: bool) -> i
 
 
 def _natural(point: _Point, in_proportion: bool) -> float:
-    return point.believed / point.measured if in_proportion and point.measured > 0 else 1.0
+    usable = in_proportion and point.measured > 0 and point.believed > 0
+    return point.believed / point.measured if usable else 1.0
 
 
 def _slope(missed: Sequence[_Point], in_proportion: bool) -> float:

@@ -44,7 +44,7 @@ class Choice:
     gap: float | None = None
 
 
-def choose(curves: Curves, table: CostTable, limits: Limits, time_limit_s: float = 10.0) -> Choice:
+def choose(curves: Curves, table: CostTable, limits: Limits, time_limit_s: float = 8.0) -> Choice:
     """The widths of least predicted loss that hold `limits`; all channels where the whole network does.
 
     Args:
@@ -73,7 +73,7 @@ def smallest(
     goal: Goal,
     most_loss: float,
     limits: Limits | None = None,
-    time_limit_s: float = 10.0,
+    time_limit_s: float = 8.0,
 ) -> Choice:
     """The widths that use least of `goal` whose predicted loss is at most `most_loss`.
 

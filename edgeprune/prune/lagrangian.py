@@ -110,8 +110,15 @@ def ascend(relaxation: Relaxation, gap: float) -> Bounds:
 
 
 def search(relaxation: Relaxation) -> Bounds:
-    """Widths without a bound, by changes of one or two groups alone: for a problem that no elimination solves."""
-    bounds = Bounds(-np.inf, np.inf, None, np.zeros(relaxation.multipliers))
+    """Widths by changes of one or two groups alone, for a problem that no elimination solves.
+
+    The bound is what every table costs at its least, which is the optimum only where narrow is best.
+    """
+    least = relaxation.least_costs()
+    low = np.inf if (least[1:] > 0).any() else float(least[0])
+    bounds = Bounds(low, np.inf, None, np.zeros(relaxation.multipliers))
+    if np.isinf(low):
+        return bounds
     moves = Moves(relaxation)
     for start in (tuple(size - 1 for size in relaxation.sizes), (0,) * len(relaxation.sizes)):
         _repair(relaxation, moves, bounds, start)

@@ -23,7 +23,7 @@ _CLOSE = 1.0002
 
 
 def least_budgets(
-    curves: Curves, table: CostTable, limits: Limits, time_limit_s: float = 10.0
+    curves: Curves, table: CostTable, limits: Limits, time_limit_s: float = 8.0
 ) -> Mapping[str, int]:
     """Per limited axis, the least that any widths take of it with the other limits kept.
 
@@ -36,7 +36,7 @@ def least_budgets(
 
 def nothing_fits(search: Search, limits: Limits, proven: bool) -> NothingFits:
     """The refusal of limits for which no widths were found; `proven`: because there are none."""
-    table = search.table
+    table, search = search.table, search.hasty()
     alone = _alone(search, limits)
     least_of = _with_others_kept(search, limits, alone)
     widths = _nearest(search, limits)

@@ -102,6 +102,13 @@ class Relaxation:
             found[indices] += stack[:, positions[i], positions[j]]
         return found
 
+    def least_costs(self) -> Array:
+        """A bound on the objective and on each excess that needs no elimination: every table at its least."""
+        found = self.constant + sum(table.min(1) for table in self.singles)
+        for indices, stack in self._pairs.values():
+            found[indices] += stack.min((1, 2))
+        return np.asarray(found)
+
     def minimum(self, multipliers: Array) -> tuple[float, Positions]:
         """The bound at these multipliers, and the choice that takes it.
 

@@ -58,3 +58,14 @@ def test_what_missed_is_never_asked_for_again(builds: list[tuple[int, int]]) -> 
     assert limit is not None
     assert limit >= 500
     assert all(limit < believed for believed, measured in builds if measured > 10_000)
+
+
+def test_what_a_build_takes_is_expected_from_the_nearest_one() -> None:
+    forecast = Forecast(Budget(10_000, latency_ms=1.0), 1000)
+    assert forecast.expects("flash_bytes", 5_000) == 5_000
+    for believed, measured in ((9_000, 10_600), (2_000, 3_000)):
+        used = Resources(believed, 0, believed, 0, 0)
+        forecast = forecast.after(used, Cost(measured, 0, 2 * believed / 1000, 0, 0))
+    assert forecast.expects("flash_bytes", 2_500) == 3_500
+    assert forecast.expects("flash_bytes", 8_000) == 9_600
+    assert forecast.expects("cycles", 8_000) == 16_000
