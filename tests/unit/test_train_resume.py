@@ -209,7 +209,7 @@ from tests.unit.test_train_resume import make, network, state_bytes
 
 checkpoint._SAVE_EVERY_S = 0.0
 path = Path(sys.argv[1])
-trained = fine_tune(make(), network(), 250, seed=3, resume_from=path / "state.pt")
+trained = fine_tune(make(), network(), 150, seed=3, resume_from=path / "state.pt")
 (path / "trained.bin").write_bytes(state_bytes(trained))
 """
 
@@ -222,15 +222,15 @@ def test_sigkill_and_resume(tmp_path: Path) -> None:
     while not (tmp_path / "state.pt").exists():
         assert child.poll() is None
         time.sleep(0.01)
-    time.sleep(0.3)
+    time.sleep(0.1)
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     assert not (tmp_path / "trained.bin").exists()
-    assert 0 < torch.load(tmp_path / "state.pt", weights_only=True)["state"]["step"] < 250
+    assert 0 < torch.load(tmp_path / "state.pt", weights_only=True)["state"]["step"] < 150
     subprocess.run(command, env=environment, check=True)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    whole = fine_tune(make(), network(), 250, seed=3)
+    whole = fine_tune(make(), network(), 150, seed=3)
     torch.set_num_threads(threads)
     assert (tmp_path / "trained.bin").read_bytes() == state_bytes(whole)
 
