@@ -16,6 +16,7 @@ from edgeprune.prune.aten import rules
 from edgeprune.prune.attention import head_splits
 from edgeprune.prune.coupling import Coupling, Group, PruningPlan, Role, Slices
 from edgeprune.prune.labels import Labels, Uncoupled
+from edgeprune.prune.packed import packed_rows
 from edgeprune.prune.surgery import Cut, CutRefused, cut
 from edgeprune.prune.trace import Call, Operand, Trace, trace
 
@@ -61,7 +62,7 @@ def analyse(
 
 def propagate(network: Trace) -> Labels:
     """Run the rules over all calls."""
-    labels = Labels(head_splits(network))
+    labels = Labels(head_splits(network), packed_rows(network))
     for operand in network.inputs:
         one = labels.fresh(1)
         labels.freeze(one, "they are the network's input")

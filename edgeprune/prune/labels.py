@@ -57,9 +57,16 @@ class Channels:
 class Labels:
     """The labels of one trace while rules run over it; int64 tensors of the activations' own shapes."""
 
-    def __init__(self, splits: Collection[str] = ()) -> None:
-        """`splits` names the reshapes that lay attention's channels out as heads by columns."""
+    def __init__(self, splits: Collection[str] = (), packed: Mapping[str, Operand] | None = None) -> None:
+        """The labels of a trace before its first call.
+
+        Args:
+            splits: Names of the reshapes that lay attention's channels out as heads by columns.
+            packed: Per part of a parameter that holds the weights of several layers, that parameter.
+        """
         self._splits = frozenset(splits)
+        self._packed = packed or {}
+        self._packed_states = {operand.state for operand in self._packed.values()}
         self._sets = UnionFind()
         self._grids = Grids(self._sets)
         self._counted: list[torch.Tensor] = []
@@ -83,13 +90,22 @@ class Labels:
         if operand.state is not None:
             self._data_names[operand.name] = operand.state
             if operand.state not in self._data:
-                count = int(torch.Size(operand.shape).numel())
-                self._data[operand.state] = self.fresh(count).reshape(operand.shape)
+                self._data[operand.state] = self._of_data(operand)
             return self._data[operand.state]
         value = self._values[operand.name]
         if not isinstance(value, torch.Tensor):
             raise Uncoupled("it reads several values as one")
         return value
+
+    def _of_data(self, operand: Operand) -> torch.Tensor:
+        if operand.state in self._packed_states:
+            rows = self.fresh(operand.shape[0]).reshape(-1, *[1] * (len(operand.shape) - 1))
+            return rows.expand(operand.shape).clone()
+        return self.fresh(int(torch.Size(operand.shape).numel())).reshape(operand.shape)
+
+    def packed(self, operand: Operand) -> Operand | None:
+        """The parameter that `operand` is some of the rows of, where it holds the weights of several layers."""
+        return self._packed.get(operand.name)
 
     def several(self, operand: Operand) -> tuple[torch.Tensor, ...]:
         """The labels of an operator's several outputs."""
@@ -200,12 +216,13 @@ class Labels:
 
     def settle(self) -> None:
         """Turn parameters read as data into pieces, where their channels lie along one dimension."""
-        cut_elsewhere = {piece.parameter for piece in self.pieces}
+        cut_elsewhere = {piece.parameter for piece in self.pieces} - self._packed_states
         for name, labels in self._data.items():
             varying = [dim for dim in range(labels.dim()) if self.varies(labels, dim)]
             if len(varying) == 1 and name not in cut_elsewhere:
                 vector = self.column(labels, varying[0])
-                self.pieces.append(Piece(name, varying[0], "follows", vector))
+                role: Role = "produces" if name in self._packed_states else "follows"
+                self.pieces.append(Piece(name, varying[0], role, vector))
             else:
                 self.freeze(labels, f"parameter {name!r} holds them in a way that cannot be cut")
 

@@ -19,7 +19,7 @@ EXPECTED = {
     "SeparateLinears": {"q": (16, 2), "out": (12, 1)},
     "Causal": {"q": (16, 2), "out": (12, 1)},
     "OneHead": {"q": (12, 1), "v": (10, 1)},
-    "CrossAttention": {"attention.out_proj": (16, 1)},
+    "CrossAttention": {"right": (16, 1), "attention": (16, 4), "attention.out_proj": (16, 1)},
     "EncoderLayer": {"table": (16, 1), "layer.self_attn": (16, 2), "layer.linear1": (24, 1)},
     "RelativeBias": {"qkv": (4, 1)},
     "SharedKeys": {"q": (8, 2)},
