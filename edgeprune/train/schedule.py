@@ -19,7 +19,7 @@ class Schedule:
     """How SGD goes: Nesterov momentum and a one-cycle learning rate (Smith and Topin, 2018).
 
     The network after the last step is the result, and no earlier one: the rate ends at nothing, and the last third of
-    the cycle still wins points (ResNet-8 cut to half its widths, 200 steps: 58 % after two thirds, 63 % at the end).
+    the cycle still wins points (ResNet-8 cut to half its widths, 200 steps: 58 % after two thirds, 62 % at the end).
     """
 
     peak_rate: float = 0.05
@@ -31,8 +31,9 @@ class Schedule:
     """The teacher's share of the loss."""
     patience: int | None = None
     """Steps without progress of the training loss after which the schedule is cut short (see `Plateau`); None:
-    never, the default, since it costs accuracy where there is more to learn. Where there is not it saves time: the
-    digits of the demo, cut to half the widths, are as good to within half a point after 116 to 213 of 300 steps."""
+    never, the default, since it costs accuracy where there is more to learn: ResNet-8 as above ends at 62.1 %, with a
+    patience of 20 after 161 steps at 60.3 %, of 10 after 94 at 56.8 %. The digits of the demo, cut likewise, are as
+    good to within half a point after 116 to 213 of 300 steps."""
 
 
 class Plateau:
