@@ -7,7 +7,7 @@ geometrically: each round takes the same share of what is used, of every limited
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
@@ -17,25 +17,31 @@ from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prune.analyse import analyse
 from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.choose import choose
+from edgeprune.prune.compose import compose
 from edgeprune.prune.corrected import cut_corrected
-from edgeprune.prune.coupling import Coupling
+from edgeprune.prune.coupling import Coupling, PruningPlan
 from edgeprune.prune.importance import Criterion, best
 from edgeprune.prune.limits import Limits, resources
 from edgeprune.prune.sensitivity import measure
 
-__all__ = ["State", "Tune", "between", "in_rounds", "one_round", "start"]
-
-Tune: TypeAlias = Callable[[torch.nn.Module, int], torch.nn.Module]
-"""Trains the network that a round left, given the round's number from 1; returns it in evaluation mode."""
+__all__ = ["State", "Tune", "between", "in_rounds", "one_round", "start", "used"]
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A network on its way: what is left of it, its groups under their first names, and their widths."""
+    """A network on its way: what is left of it, its groups under their first names, and their widths.
+
+    `plan` is all that was cut so far, in the numbers of the original network's channels.
+    """
 
     module: torch.nn.Module
     coupling: Coupling
     widths: Mapping[str, int]
+    plan: PruningPlan = field(default_factory=PruningPlan)
+
+
+Tune: TypeAlias = Callable[[State, int], torch.nn.Module]
+"""Trains the network that a round left, given the round's number from 1; returns it in evaluation mode."""
 
 
 def start(module: torch.nn.Module, coupling: Coupling, table: CostTable) -> State:
@@ -63,9 +69,9 @@ def in_rounds(
     count = rounds if state.coupling.form == "module" else 1
     for number in range(1, count + 1):
         left = count - number + 1
-        step = between(_used(table, state.widths), limits, 1 / left)
+        step = between(used(table, state.widths), limits, 1 / left)
         state = one_round(state, table, step, calibration, criterion, progress)
-        state = replace(state, module=tune(state.module, number))
+        state = replace(state, module=tune(state, number))
     return state
 
 
@@ -100,11 +106,13 @@ def one_round(
     kept = {name: width for name, width in choice.widths.items() if width < state.widths[name]}
     if not kept:
         return state
-    module = cut_corrected(state.module, state.coupling, best(scores, kept), calibration, progress)
-    return State(module, _followed(module, state.coupling, choice.widths), choice.widths)
+    plan = best(scores, kept)
+    module = cut_corrected(state.module, state.coupling, plan, calibration, progress)
+    coupling = _followed(module, state.coupling, choice.widths)
+    return State(module, coupling, choice.widths, compose(state.plan, plan))
 
 
-def _used(table: CostTable, widths: Mapping[str, int]) -> Limits:
+def used(table: CostTable, widths: Mapping[str, int]) -> Limits:
     """What the network uses at `widths`, as limits."""
     used = resources(table, widths)
     return Limits(**{name: getattr(used, name) for name in Limits.__dataclass_fields__})

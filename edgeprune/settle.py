@@ -42,10 +42,9 @@ class _Trial:
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """The widths that fit, how many were built, and what they taught."""
+    """The widths that fit, and what the builds on the way taught."""
 
     choice: Choice
-    rounds: int
     forecast: Forecast
 
 
@@ -73,7 +72,7 @@ def settle(subject: Subject, forecast: Forecast, progress: Progress) -> Settled:
     if not fitting:
         raise _refusal(subject, trials, forecast.budget)
     best = min((trial.choice for trial in fitting), key=_rank)
-    return Settled(best, len(trials), forecast)
+    return Settled(best, forecast)
 
 
 def _next(subject: Subject, forecast: Forecast, trials: list[_Trial]) -> Choice | None:
@@ -116,7 +115,7 @@ def _is_better(choice: Choice, other: Choice) -> bool:
 
 
 def _build(subject: Subject, choice: Choice, budget: Budget, folder: str) -> _Trial:
-    cut = carve(subject, choice, correct=False)
+    cut = carve(subject, choice)
     return _Trial(choice, cut, subject.build(cut, budget, folder))
 
 

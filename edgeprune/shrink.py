@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
+from edgeprune.approach import approach
 from edgeprune.best_case import best_case_costs
 from edgeprune.config import Budget, Settings
 from edgeprune.errors import UsageError
@@ -18,6 +19,7 @@ from edgeprune.prune import (
     Choice,
     Coupling,
     Criterion,
+    Limits,
     Resources,
     analyse,
     choice_at,
@@ -29,8 +31,9 @@ from edgeprune.prune import (
 )
 from edgeprune.quantize import int8_score
 from edgeprune.recover import JUDGED_SAMPLES, Recovered, recover, training_steps
+from edgeprune.report.pruning import RoundSummary
 from edgeprune.settle import Settled, settle
-from edgeprune.subject import Subject, carve
+from edgeprune.subject import Subject, carve_well
 from edgeprune.train import evaluate
 from edgeprune.train.points import points_lost
 from edgeprune.verdict import Cost
@@ -39,20 +42,24 @@ from edgeprune.within_drop import TRIALS, Within, smallest_within
 __all__ = ["Shrunk", "shrink"]
 
 _CRITERION = "magnitude"
+_ROUNDS = 3
+_ROUND_SHARE = 0.1
+"""Of the training steps, what each round but the last is given."""
 _TRAININGS = 3
 """Training moves values, and with them channels that turn out constant and the weights that kernels admit."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shrunk:
-    """The pruned, trained network that fits, what it was cut from, and what was done to it."""
+    """The pruned, trained network that fits, what it was and what the last cut was made of, the rounds between."""
 
+    whole: Subject
     subject: Subject
     criterion: str
     choice: Choice
     recovered: Recovered
     fitted: Fitted
-    rounds: int
+    history: tuple[RoundSummary, ...]
 
 
 def shrink(model: Model, whole: Fitted, budget: Budget, job: Job) -> Shrunk:
@@ -79,7 +86,7 @@ def shrink(model: Model, whole: Fitted, budget: Budget, job: Job) -> Shrunk:
     forecast = Forecast(limits, subject.table.cycles_per_ms)
     if job.settings.accuracy_drop is not None:
         return _within_drop(subject, criterion.name, job.settings.accuracy_drop, budget, forecast, job)
-    return _to_budget(subject, criterion.name, budget, forecast, job)
+    return _to_budget(subject, criterion, budget, forecast, job)
 
 
 def _criterion(settings: Settings) -> Criterion:
@@ -103,23 +110,51 @@ def _subject(model: Model, coupling: Coupling, whole: Fitted, criterion: Criteri
     return Subject(model, coupling, table, scores, curves, data, job.builder.draft)
 
 
-def _to_budget(subject: Subject, criterion: str, budget: Budget, forecast: Forecast, job: Job) -> Shrunk:
-    """The widths that fit, trained; where training moves them over the budget, narrower ones."""
-    whole, rounds = subject.model.module, 0
-    assert whole is not None
-    for number in range(_TRAININGS):
-        settled = _settled(subject, forecast, job, f"settled_{number}")
-        rounds += settled.rounds
-        cut = carve(subject, settled.choice, correct=True)
-        recovered = recover(cut, whole, training_steps(job.settings), job, f"trained_{number}")
+def _to_budget(
+    whole: Subject, criterion: Criterion, budget: Budget, forecast: Forecast, job: Job
+) -> Shrunk:
+    """The widths that fit, approached in rounds and trained; where training moves them over, narrower ones."""
+    teacher, subject = whole.model.module, whole
+    assert teacher is not None
+    settled = _settled(whole, forecast, job, "feasible")
+    rounds, steps = _rounds(whole, settled, job.settings), training_steps(job.settings)
+    history: tuple[RoundSummary, ...] = ()
+    if rounds > 1:
+        each = round(steps * _ROUND_SHARE)
+        steps -= each * (rounds - 1)
+        subject, history = approach(whole, _reached(settled), rounds, each, criterion, job)
+        settled = _settled(subject, settled.forecast, job, "settled_0")
+    for number in range(1, _TRAININGS + 1):
+        cut = carve_well(subject, settled.choice, job.progress)
+        recovered = recover(cut, teacher, steps, job, f"trained_{number}")
         fitted = job.builder.fit(recovered.model, budget, f"trained_{number}")
         if fitted.fits:
-            return Shrunk(subject, criterion, settled.choice, recovered, fitted, rounds)
-        job.progress.say("training moved the network over the budget again; cutting more")
-        forecast = settled.forecast.after(settled.choice.resources, fitted.cost)
+            return Shrunk(whole, subject, criterion.name, settled.choice, recovered, fitted, history)
+        if number < _TRAININGS:
+            job.progress.say("training moved the network over the budget again; cutting more")
+            forecast = settled.forecast.after(settled.choice.resources, fitted.cost)
+            settled = _settled(subject, forecast, job, f"settled_{number}")
     raise over_budget(
         fitted, budget, f"training moved it over the budget {_TRAININGS} times: leave it more room"
     )
+
+
+def _rounds(subject: Subject, settled: Settled, settings: Settings) -> int:
+    """How many rounds lead to what was settled on; one where nothing is cut, or nothing is trained between them.
+
+    A network that pruning turns into its exported graph is cut at once: its parts lose the names they are known by.
+    """
+    table = subject.table
+    is_whole = all(width == table.widths[name][-1] for name, width in settled.choice.widths.items())
+    if is_whole or subject.coupling.form != "module" or training_steps(settings) < 1:
+        return 1
+    return settings.rounds or _ROUNDS
+
+
+def _reached(settled: Settled) -> Limits:
+    """What the widths settled on use, as limits on the resources that are limited."""
+    given = settled.forecast.limits().given()
+    return Limits(**{name: getattr(settled.choice.resources, name) for name in given})
 
 
 def _settled(subject: Subject, forecast: Forecast, job: Job, stage: str) -> Settled:
@@ -128,12 +163,12 @@ def _settled(subject: Subject, forecast: Forecast, job: Job, stage: str) -> Sett
     def find() -> Mapping[str, Any]:
         found = settle(subject, forecast, job.progress)
         seen = [(astuple(believed), astuple(cost)) for believed, cost in found.forecast.seen]
-        return {"widths": dict(found.choice.widths), "rounds": found.rounds, "seen": seen}
+        return {"widths": dict(found.choice.widths), "seen": seen}
 
     kept = job.kept.once(stage, find)
     choice = choice_at(subject.curves, subject.table, kept["widths"])
     seen = tuple((Resources(*believed), Cost(*cost)) for believed, cost in kept["seen"])
-    return Settled(choice, kept["rounds"], replace(forecast, seen=seen))
+    return Settled(choice, replace(forecast, seen=seen))
 
 
 def _within_drop(
@@ -150,7 +185,7 @@ def _within_drop(
         steps = steps * 2 // TRIALS
 
     def attempt(choice: Choice, number: int) -> Within:
-        cut = carve(subject, choice, correct=True)
+        cut = carve_well(subject, choice, job.progress)
         recovered = recover(cut, whole, steps, job, f"drop_{number}")
         reached = recovered.int8_score
         if reached is None:
@@ -161,4 +196,4 @@ def _within_drop(
     fitted = job.builder.fit(found.recovered.model, budget, "within_drop")
     if not fitted.fits:
         raise over_budget(fitted, budget, f"it is the smallest network found within {points:g} points")
-    return Shrunk(subject, criterion, found.choice, found.recovered, fitted, 1)
+    return Shrunk(subject, subject, criterion, found.choice, found.recovered, fitted, ())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from edgeprune.config import Budget
 from edgeprune.costs import CostTable
 from edgeprune.fit import Fitted
 from edgeprune.model.model import Model
+from edgeprune.progress import Progress
 from edgeprune.prune import (
     Calibration,
     Choice,
@@ -17,12 +18,13 @@ from edgeprune.prune import (
     PruningPlan,
     Scores,
     best,
+    compose,
+    cut_corrected,
     prune,
     recalibrate,
-    reconstruct,
 )
 
-__all__ = ["Subject", "carve", "plan_of"]
+__all__ = ["Subject", "carve", "carve_well", "original_plan"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,27 +41,31 @@ class Subject:
     curves: Curves
     data: Calibration
     build: Callable[[Model, Budget, str], Fitted]
+    cut_before: PruningPlan = field(default_factory=PruningPlan)
+    """What rounds have cut from the original network to make `model`."""
 
 
 def plan_of(subject: Subject, choice: Choice) -> PruningPlan:
     """The channels that stay at the widths of `choice`: of each group, those that score highest."""
-    return best(subject.scores, choice.widths)
+    return best(subject.scores, {name: choice.widths[name] for name in subject.scores})
 
 
-def carve(subject: Subject, choice: Choice, *, correct: bool) -> Model:
-    """The network cut to the widths of `choice`, its normalisations re-estimated.
-
-    Args:
-        subject: The network.
-        choice: The widths.
-        correct: Whether the weights that stay make up for those that go (see `prune.reconstruct`), which takes
-            seconds and changes nothing about what the cut costs.
-    """
-    module = subject.model.module
-    assert module is not None
-    plan = plan_of(subject, choice)
-    if correct:
-        module = reconstruct(module, subject.coupling, plan, subject.data)
-    smaller = prune(module, subject.coupling, plan)
+def carve(subject: Subject, choice: Choice) -> Model:
+    """The network cut to the widths of `choice`, in seconds: what it costs is right, what it answers need not be."""
+    assert subject.model.module is not None
+    smaller = prune(subject.model.module, subject.coupling, plan_of(subject, choice))
     recalibrate(smaller, subject.data.batches)
     return replace(subject.model, module=smaller)
+
+
+def carve_well(subject: Subject, choice: Choice, progress: Progress) -> Model:
+    """The same cut with the weights that stay made right for those that go, as training is to find it."""
+    assert subject.model.module is not None
+    plan = plan_of(subject, choice)
+    smaller = cut_corrected(subject.model.module, subject.coupling, plan, subject.data, progress)
+    return replace(subject.model, module=smaller)
+
+
+def original_plan(subject: Subject, choice: Choice) -> PruningPlan:
+    """All that is cut from the original network once `subject` is cut to `choice`, in the original's numbers."""
+    return compose(subject.cut_before, plan_of(subject, choice))

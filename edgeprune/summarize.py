@@ -9,7 +9,7 @@ from edgeprune.recover import Recovered
 from edgeprune.report import PruningSummary
 from edgeprune.report.pruning import Change, Generalization, QuantizationAware, Sparsity
 from edgeprune.shrink import Shrunk
-from edgeprune.subject import plan_of
+from edgeprune.subject import original_plan
 from edgeprune.train import generalisation
 from edgeprune.verdict import spent
 
@@ -20,20 +20,21 @@ _JUDGED_SAMPLES = 1000
 
 def summarize(shrunk: Shrunk, whole: Fitted, settings: Settings) -> PruningSummary:
     """What was cut from a network that took what `whole` takes, and how it was trained."""
-    coupling, widths = shrunk.subject.coupling, shrunk.choice.widths
+    coupling, widths = shrunk.whole.coupling, shrunk.choice.widths
     return PruningSummary(
         groups=tuple(
             (group.name, group.size, widths.get(group.name, group.size)) for group in coupling.groups
         ),
         frozen=coupling.frozen,
-        rounds=shrunk.rounds,
-        steps=shrunk.recovered.steps,
+        rounds=len(shrunk.history) + 1,
+        steps=shrunk.recovered.steps + sum(one.steps for one in shrunk.history),
+        history=shrunk.history,
         criterion=shrunk.criterion,
         unpruned=spent(whole.cost),
-        kept=plan_of(shrunk.subject, shrunk.choice).keep,
+        kept=original_plan(shrunk.subject, shrunk.choice).keep,
         ignored=settings.ignore,
         quantization_aware=_quantization_aware(shrunk.recovered),
-        generalization=_generalization(shrunk.subject.model, shrunk.recovered.model, settings.seed),
+        generalization=_generalization(shrunk.whole.model, shrunk.recovered.model, settings.seed),
         sparsity=_sparsity(settings),
     )
 

@@ -9,10 +9,10 @@ from edgeprune.prune.batch_norm import recalibrate
 from edgeprune.prune.calibration import Calibration, gather
 from edgeprune.prune.choose import Choice, choice_at, choose, narrowest, smallest
 from edgeprune.prune.compose import compose
+from edgeprune.prune.corrected import cut_corrected
 from edgeprune.prune.coupling import Coupling, Group, PruningPlan, group_widths, weighted_layers
 from edgeprune.prune.importance import Criterion, Scores, best, criteria
 from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, resources
-from edgeprune.prune.reconstruct import reconstruct
 from edgeprune.prune.refusal import least_budgets
 from edgeprune.prune.sensitivity import Curves, measure
 from edgeprune.prune.surgery import CutRefused, prune
@@ -37,6 +37,7 @@ __all__ = [
     "choose",
     "compose",
     "criteria",
+    "cut_corrected",
     "gather",
     "group_widths",
     "least_budgets",
@@ -44,7 +45,6 @@ __all__ = [
     "narrowest",
     "prune",
     "recalibrate",
-    "reconstruct",
     "resources",
     "smallest",
     "weighted_layers",

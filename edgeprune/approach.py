@@ -1,0 +1,71 @@
+"""Rounds of cutting and training on the way to a budget, before the last cut, which is settled by building."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from edgeprune.job import Job
+from edgeprune.prune import Criterion, Limits, resources
+from edgeprune.prune.sensitivity import measure
+from edgeprune.report.pruning import Change, RoundSummary
+from edgeprune.rounds import State, between, in_rounds, start, used
+from edgeprune.subject import Subject
+from edgeprune.train import fine_tune
+
+__all__ = ["approach"]
+
+
+def approach(
+    subject: Subject, limits: Limits, rounds: int, steps: int, criterion: Criterion, job: Job
+) -> tuple[Subject, tuple[RoundSummary, ...]]:
+    """The network after all `rounds` but the last, and what each of them did.
+
+    Args:
+        subject: The whole network.
+        limits: By its cost table, what the last cut will come to.
+        rounds: How many, the last one included.
+        steps: Of training, after each of these rounds.
+        criterion: Ranks channels.
+        job: How to train.
+    """
+    model, table = subject.model, subject.table
+    assert model.module is not None
+    teacher = model.module
+    history: list[RoundSummary] = []
+
+    def tune(state: State, number: int) -> torch.nn.Module:
+        tuned = fine_tune(
+            replace(model, module=state.module),
+            state.module,
+            steps,
+            seed=job.settings.seed,
+            teacher=teacher,
+            progress=job.progress,
+            resume_from=job.kept.path(f"round_{number}"),
+        )
+        loss = Change(subject.data.mean_loss(state.module), subject.data.mean_loss(tuned))
+        macs = resources(table, state.widths).macs
+        history.append(RoundSummary(dict(state.widths), loss, macs, steps))
+        return tuned
+
+    whole = start(model.module, subject.coupling, table)
+    short_of = between(used(table, whole.widths), limits, (rounds - 1) / rounds)
+    state = in_rounds(
+        whole, table, short_of, rounds - 1, subject.data, criterion, tune, progress=job.progress
+    )
+    left = table.restricted(state.widths)
+    scores = criterion.score(state.module, state.coupling, subject.data)
+    options = {name: widths for name, widths in left.widths.items() if name in scores}
+    cut = Subject(
+        replace(model, module=state.module),
+        state.coupling,
+        left,
+        scores,
+        measure(state.module, state.coupling, scores, options, subject.data, job.progress),
+        subject.data,
+        subject.build,
+        state.plan,
+    )
+    return cut, tuple(history)
