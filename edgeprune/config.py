@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -171,11 +171,12 @@ class Settings:
         return {name: parse_ceiling(text, what) for name, (text, what) in texts.items() if text is not None}
 
     def requested(self) -> Budget:
-        """The limits the user named, in bytes and milliseconds."""
+        """The limits the user named as amounts; ceilings that are shares wait for the whole network's figures."""
         return Budget(
             None if self.flash is None else parse_size(self.flash, "--flash"),
             None if self.ram is None else parse_size(self.ram, "--ram"),
             None if self.latency is None else parse_duration_ms(self.latency, "--latency"),
+            **{name: ceiling.count for name, ceiling in self.ceilings().items()},
         )
 
     def budget(self, device_flash_bytes: int | None, device_ram_bytes: int | None) -> Budget:
@@ -185,7 +186,9 @@ class Settings:
         ram_reserve = 0 if self.reserve_ram is None else parse_size(self.reserve_ram, "--reserve-ram")
         flash = _available(device_flash_bytes, flash_reserve, "--reserve-flash")
         ram = _available(device_ram_bytes, ram_reserve, "--reserve-ram")
-        return Budget(_least(asked.flash_bytes, flash), _least(asked.ram_bytes, ram), asked.latency_ms)
+        return replace(
+            asked, flash_bytes=_least(asked.flash_bytes, flash), ram_bytes=_least(asked.ram_bytes, ram)
+        )
 
 
 def _available(device_bytes: int | None, reserve: int, what: str) -> int | None:

@@ -7,7 +7,7 @@ loss, `choose` picks widths within limits, `best` turns them into a plan, `prune
 from edgeprune.prune.analyse import analyse
 from edgeprune.prune.batch_norm import recalibrate
 from edgeprune.prune.calibration import Calibration, gather
-from edgeprune.prune.choose import Choice, choice_at, choose, narrowest, smallest
+from edgeprune.prune.choose import Choice, choice_at, choose, narrowest
 from edgeprune.prune.compose import compose
 from edgeprune.prune.corrected import cut_corrected
 from edgeprune.prune.coupling import Coupling, Group, PruningPlan, group_widths, weighted_layers
@@ -46,6 +46,5 @@ __all__ = [
     "prune",
     "recalibrate",
     "resources",
-    "smallest",
     "weighted_layers",
 ]

@@ -1,33 +1,20 @@
-"""`choose` and `smallest`: how many channels each group keeps.
+"""`choose`: how many channels each group keeps, so that the least loss is predicted within limits.
 
-`choose` takes the least predicted loss within limits on what the network uses, `smallest` the least of what it uses
-within a loss. Both ask one solver (see `minimize`), and say how close to the optimum the answer is proven to be.
+The answer says how close to the optimum it is proven to be; see `minimize` for how it is found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from edgeprune.costs import CostTable
-from edgeprune.errors import UsageError
 from edgeprune.prune.limits import Limits, Resources, resources
 from edgeprune.prune.refusal import nothing_fits
 from edgeprune.prune.search import Search
 from edgeprune.prune.sensitivity import Curves
 
-__all__ = ["Choice", "Goal", "choice_at", "choose", "narrowest", "smallest"]
-
-Goal = Literal["flash", "ram", "latency", "macs", "parameters"]
-
-_AXES: Mapping[Goal, str] = {
-    "flash": "flash_bytes",
-    "ram": "ram_bytes",
-    "latency": "cycles",
-    "macs": "macs",
-    "parameters": "parameters",
-}
+__all__ = ["Choice", "choice_at", "choose", "narrowest"]
 
 
 @dataclass(frozen=True)
@@ -64,41 +51,6 @@ def choose(curves: Curves, table: CostTable, limits: Limits, time_limit_s: float
     found = search.least_loss(limits)
     if found.positions is None:
         raise nothing_fits(search, limits, proven=found.impossible)
-    return choice_at(curves, table, search.space.widths_at(found.positions), found.gap)
-
-
-def smallest(
-    curves: Curves,
-    table: CostTable,
-    goal: Goal,
-    most_loss: float,
-    limits: Limits | None = None,
-    time_limit_s: float = 8.0,
-) -> Choice:
-    """The widths that use least of `goal` whose predicted loss is at most `most_loss`.
-
-    Args:
-        curves: As for `choose`.
-        table: As for `choose`.
-        goal: What to use least of; "latency" by the table's cycles.
-        most_loss: What the groups' losses may add up to.
-        limits: What the network may use besides.
-        time_limit_s: As for `choose`, for each question to the solver; "ram" asks about a dozen.
-
-    Raises:
-        NothingFits: no widths hold the limits, whatever the loss.
-        UsageError: widths hold the limits, but none of them within the loss.
-    """
-    search, limits = Search(table, curves, time_limit_s), limits or Limits()
-    found = search.least(_AXES[goal], limits, most_loss)
-    if found.positions is None:
-        least = search.least_loss(limits)
-        if least.positions is None:
-            raise nothing_fits(search, limits, proven=least.impossible)
-        raise UsageError(
-            f"no widths are predicted to lose at most {most_loss:g}: "
-            f"allow {search.loss().at(least.positions):.3g} or loosen the limits"
-        )
     return choice_at(curves, table, search.space.widths_at(found.positions), found.gap)
 
 

@@ -19,8 +19,6 @@ Widths = Mapping[str, int]
 
 _PREFER_WIDE = 1e-6
 """Of widths whose predicted loss is equal, the wider: this much of the largest loss, over the whole range."""
-_ROUNDING = 1e-9
-"""Losses are no whole numbers: they may exceed a limit by this share."""
 _ROOM_OF_ROWS = 4e-4
 """Memory rows count parts of a byte as one; parts are multiples of one in the channels of a group."""
 
@@ -45,10 +43,6 @@ class Search:
         """The same with a tenth of the time for each question, for answers that only explain."""
         return Search(self.table, self.curves, self._time_limit_s / 10, self._gap)
 
-    def loss(self) -> PairwiseSum:
-        """The predicted loss."""
-        return self.space.of_groups(self.curves)
-
     def least_loss(self, limits: Limits) -> Optimum:
         """The least predicted loss within `limits`; of equal ones the widest."""
         largest = max((max(curve.values()) for curve in self.curves.values()), default=0.0) or 1.0
@@ -61,17 +55,15 @@ class Search:
         }
         return self._minimum(self.space.of_groups(preferring_wide), limits)
 
-    def least(self, axis: str, limits: Limits, most_loss: float | None = None) -> Optimum:
-        """The least of a resource, by its name in `Limits`, within `limits` and a predicted loss.
+    def least(self, axis: str, limits: Limits) -> Optimum:
+        """The least of a resource, by its name in `Limits`, within `limits`.
 
         Peak memory is no sum: the least limit on it that can be held is found by halving.
         """
         if axis != "ram_bytes":
-            return self._minimum(self._sums[axis], limits, most_loss)
+            return self._minimum(self._sums[axis], limits)
         return self._least_limit(
-            lambda ram: self._minimum(
-                PairwiseSum(), Limits(**{**limits.given(), "ram_bytes": ram}), most_loss
-            )
+            lambda ram: self._minimum(PairwiseSum(), Limits(**{**limits.given(), "ram_bytes": ram}))
         )
 
     def holds(self, limits: Limits) -> Widths | None:
@@ -97,12 +89,10 @@ class Search:
         assert found.positions is not None
         return self.table.ram_bytes(self.space.widths_at(found.positions))
 
-    def _minimum(self, objective: PairwiseSum, limits: Limits, most_loss: float | None = None) -> Optimum:
+    def _minimum(self, objective: PairwiseSum, limits: Limits) -> Optimum:
         given = dict(limits.given())
         ram = given.pop("ram_bytes", None)
         limited = [_whole(self._sums[name], limit) for name, limit in given.items()]
-        if most_loss is not None:
-            limited.append(_at_most(self.loss(), most_loss))
         rows = () if ram is None else tuple(_whole(row, ram, _ROOM_OF_ROWS) for row in self._memory)
         problem = Problem(self.space.sizes, objective, tuple(limited), rows)
         found = minimize(problem, self._time_limit_s, self._gap)
@@ -115,8 +105,3 @@ class Search:
 def _whole(cost: PairwiseSum, limit: int, room: float = 0.49) -> Limited:
     """A limit on a whole number has room for nearly half of one more, which keeps it clear of rounding."""
     return Limited(cost, limit + room, max(limit, 1))
-
-
-def _at_most(loss: PairwiseSum, limit: float) -> Limited:
-    scale = max(abs(limit), _ROUNDING * max(loss.largest(), np.finfo(float).tiny))
-    return Limited(loss, limit + _ROUNDING * scale, scale)

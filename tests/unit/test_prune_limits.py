@@ -9,18 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeprune.costs import CostTable, LayerCost
-from edgeprune.errors import UsageError
-from edgeprune.prune import Limits, NothingFits, choose, least_budgets, resources, smallest
+from edgeprune.prune import Limits, NothingFits, choose, least_budgets, resources
 from tests.support.width_problems import SHAPES, chain, every_choice, random_table
 
 AXES = ("flash_bytes", "ram_bytes", "cycles", "macs", "parameters")
-GOALS = {
-    "flash": "flash_bytes",
-    "ram": "ram_bytes",
-    "latency": "cycles",
-    "macs": "macs",
-    "parameters": "parameters",
-}
 SEEDS = st.integers(0, 1 << 20)
 
 
@@ -88,25 +80,6 @@ def test_of_equal_losses_the_wider() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(sorted(SHAPES)), SEEDS, st.sampled_from(sorted(GOALS)), st.booleans())
-def test_the_smallest_within_a_loss(shape: str, seed: int, goal: str, limited: bool) -> None:
-    curves, table = random_table(shape, seed)
-    limits = drawn_limits(curves, table, seed, ("flash_bytes", "macs")) if limited else Limits()
-    dice = random.Random(seed)
-    most_loss = dice.choice(every_choice(curves, table, Limits()))[0]
-    possible = [used for loss, used, _ in every_choice(curves, table, limits) if loss <= most_loss]
-    if not possible:
-        with pytest.raises((NothingFits, UsageError)):
-            smallest(curves, table, goal, most_loss, limits)
-        return
-    choice = smallest(curves, table, goal, most_loss, limits)
-    least, axis = min(getattr(used, GOALS[goal]) for used in possible), GOALS[goal]
-    assert choice.predicted_loss <= most_loss * (1 + 1e-6) + 1e-12
-    assert limits.hold(choice.resources)
-    assert getattr(choice.resources, axis) <= least * 1.002 + 1e-9
-
-
-@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(SHAPES)), SEEDS)
 def test_the_least_of_each_axis_keeps_the_other_limits(shape: str, seed: int) -> None:
     curves, table = random_table(shape, seed)
@@ -170,13 +143,6 @@ def test_parameters_are_named_where_they_bind() -> None:
     curves, table = chain(2)
     with pytest.raises(NothingFits, match=r"needs [\d,]+ parameters of 1; allow [\d,]+ parameters$"):
         choose(curves, table, Limits(parameters=1))
-
-
-def test_a_loss_no_widths_keep_is_refused() -> None:
-    curves, table = chain(3)
-    tight = Limits(flash_bytes=resources(table, {"a": 4, "b": 4, "c": 2}).flash_bytes + 60)
-    with pytest.raises(UsageError, match="predicted to lose at most 0: allow 0"):
-        smallest(curves, table, "ram", 0.0, tight)
 
 
 def test_layers_of_one_name_with_several_input_groups_are_priced_apart() -> None:
