@@ -44,7 +44,7 @@ def masked_outputs(
         **dict(module.named_buffers(remove_duplicate=False)),
     }
     for name, dim, indices in unread:
-        state[name] = state[name].detach().index_fill(dim, torch.tensor(indices), 0.0)
+        state[name] = state[name].detach().cpu().index_fill(dim, torch.tensor(indices), 0.0)
     result = runner.run(*_arguments(state, trace, inputs, precision), enable_io_processing=False)
     return [leaf for leaf in torch.utils._pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
 
@@ -67,8 +67,9 @@ def _arguments(
             value = trace.program.constants[signature.inputs_to_lifted_tensor_constants[node.name]]
         else:
             value = next(given)
-        if isinstance(value, torch.Tensor) and value.is_floating_point():
-            value = value.detach().to(precision)
+        value = value.detach().cpu()
+        if value.is_floating_point():
+            value = value.to(precision)
         values.append(value)
     return values
 

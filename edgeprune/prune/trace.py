@@ -78,7 +78,7 @@ def trace(module: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...]) -> 
     Raises:
         UsageError: torch.export cannot follow the network.
     """
-    subject = copy.deepcopy(module).eval()
+    subject = copy.deepcopy(module).cpu().eval()
     program = _exported_for_any_batch(subject, example_inputs)
     any_batch = program is not None
     if program is None:

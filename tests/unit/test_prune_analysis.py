@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
 
 from edgeprune.errors import UsageError
-from edgeprune.prune import CutRefused, Group, PruningPlan, analyse, group_widths, prune, weighted_layers
+from edgeprune.prune import CutRefused, PruningPlan, analyse, group_widths, prune, weighted_layers
 from edgeprune.prune.aten import rules
 from edgeprune.prune.gate import Equivalence
+from tests.support.pruning import assert_cuts
 from tests.support.zoo import NETWORKS, Residual, build
 
 EXPECTED = {
@@ -41,34 +40,15 @@ EXPECTED = {
 }
 
 
+GRAPHS = {"PaddedShortcut", "HardSlice", "HardFlatten", "Attention", "Values"}
+"""Networks whose own code cannot follow."""
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_groups_and_exact_cuts(name: str) -> None:
-    network, inputs = build(name)
-    before = [parameter.clone() for parameter in network.parameters()]
-    coupling = analyse(network, inputs)
+    coupling = assert_cuts(*build(name), seed=name)
     assert {group.name: group.size for group in coupling.groups} == EXPECTED[name]
-    assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
-    shapes = {n: p.dim() for n, p in network.named_parameters()}
-    pick = random.Random(name)
-    for _ in range(2):
-        keep = {group.name: some_of(group, pick) for group in coupling.groups}
-        smaller = prune(network, coupling, PruningPlan(keep))  # its own gate compares it to the mask
-        assert type(smaller) is type(network) or coupling.form == "graph"
-        assert {n: p.dim() for n, p in smaller.named_parameters()}.items() <= shapes.items()
-        for samples in (1, 3):
-            assert len(smaller(torch.cat([inputs[0]] * samples))) == samples
-        assert count(smaller) < count(network) or all(len(keep[g.name]) == g.size for g in coupling.groups)
-
-
-def some_of(group: Group, pick: random.Random) -> tuple[int, ...]:
-    """A random cut; of attention's channels a box."""
-    columns = group.size // group.heads
-    heads, lines = (pick.sample(range(size), pick.randint(1, size)) for size in (group.heads, columns))
-    return tuple(sorted(head * columns + line for head in heads for line in lines))
-
-
-def count(network: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
+    assert coupling.form == ("graph" if name in GRAPHS else "module")
 
 
 def test_frozen_layers_say_why() -> None:
