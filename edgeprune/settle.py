@@ -15,7 +15,7 @@ from edgeprune.fit import Fitted
 from edgeprune.forecast import Forecast
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
-from edgeprune.prune import Choice, Coupling, NothingFits, choice_at, choose, narrowest
+from edgeprune.prune import Choice, Coupling, NothingFits, choice_at, choose, least_budgets, narrowest
 from edgeprune.subject import Subject, carve
 from edgeprune.verdict import missed, single_limits, spent, worst_excess
 
@@ -70,7 +70,7 @@ def settle(subject: Subject, forecast: Forecast, progress: Progress) -> Settled:
             progress.say(f"round {len(trials)} misses the budget: {phrases}")
     fitting = [trial for trial in trials if trial.fitted.fits]
     if not fitting:
-        raise _refusal(subject, trials, forecast.budget)
+        raise _refusal(subject, trials, forecast)
     best = min((trial.choice for trial in fitting), key=_rank)
     return Settled(best, forecast)
 
@@ -119,8 +119,9 @@ def _build(subject: Subject, choice: Choice, budget: Budget, folder: str) -> _Tr
     return _Trial(choice, cut, subject.build(cut, budget, folder))
 
 
-def _refusal(subject: Subject, trials: list[_Trial], budget: Budget) -> OverBudget:
-    """Which limits even the smallest network misses, each tried alone, and the nearest build of all."""
+def _refusal(subject: Subject, trials: list[_Trial], forecast: Forecast) -> OverBudget:
+    """Which limits even the smallest network misses, each tried alone, the nearest build of all, and what would do."""
+    budget = forecast.budget
     smallest = min(trials, key=lambda trial: sum(trial.choice.widths.values()))
     alone: list[str] = []
     for word, limit in single_limits(budget).items():
@@ -129,12 +130,32 @@ def _refusal(subject: Subject, trials: list[_Trial], budget: Budget) -> OverBudg
             alone += [f"{phrase}{_where(found)}" for phrase in missed(found.cost, limit).values()]
     nearest = min((trial.fitted.cost for trial in trials), key=lambda cost: worst_excess(cost, budget))
     takes = ", ".join(missed(nearest, budget).values())
-    reason = (
-        f"even the smallest network that pruning leaves needs {', '.join(alone)}"
-        if alone
-        else f"the smallest network that pruning leaves keeps each limit, but not all at once: at best {takes}"
-    )
+    if alone:
+        reason = f"even the smallest network that pruning leaves needs {', '.join(alone)}"
+    else:
+        reason = (
+            f"the smallest network that pruning leaves keeps each limit, but not all at once: at best {takes}"
+        )
+        reason += _would_do(subject, forecast)
     return OverBudget(f"over budget: {reason}{_held_back(subject.coupling)}", spent(nearest))
+
+
+def _would_do(subject: Subject, forecast: Forecast) -> str:
+    """The least limit of each kind with the others kept, as far as builds so far let one expect it."""
+    limits = forecast.limits().given()
+    phrases = {
+        "flash_bytes": "{:,.0f} B of flash",
+        "ram_bytes": "{:,.0f} B of RAM",
+        "cycles": "{:.3g} ms",
+        "macs": "{:,.0f} multiply-accumulates",
+        "parameters": "{:,.0f} parameters",
+    }
+    words = []
+    for axis, least in least_budgets(subject.curves, subject.table, forecast.limits()).items():
+        if least > limits[axis]:
+            scale = forecast.cycles_per_ms if axis == "cycles" else 1.0
+            words.append(phrases[axis].format(forecast.expects(axis, least) / scale))
+    return f"; with the other limits kept, about {' or '.join(words)} would do" if words else ""
 
 
 def _where(found: Fitted) -> str:
