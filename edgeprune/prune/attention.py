@@ -8,7 +8,12 @@ from edgeprune.prune.trace import Call, Trace
 
 __all__ = ["head_splits"]
 
-_PRODUCTS = ("aten.matmul.default", "aten.bmm.default", "aten.scaled_dot_product_attention.default")
+_PRODUCTS = (
+    "aten.matmul.default",
+    "aten.bmm.default",
+    "aten.einsum.default",
+    "aten.scaled_dot_product_attention.default",
+)
 
 
 def head_splits(network: Trace) -> frozenset[str]:

@@ -60,8 +60,8 @@ def cut(module: torch.nn.Module, coupling: Coupling, plan: PruningPlan) -> Cut:
         return Cut(copy.deepcopy(module))
     equivalence = Equivalence(module, coupling, plan)
     problem = ""
-    for pruned in _own_forms(module, coupling, plan, kept):
-        refusal = equivalence.refusal(pruned)
+    for exact, pruned in _own_forms(module, coupling, plan, kept):
+        refusal = equivalence.refusal(exact)
         if refusal is None:
             return Cut(pruned)
         problem = problem or refusal
@@ -83,12 +83,17 @@ def _own_forms(
     coupling: Coupling,
     plan: PruningPlan,
     kept: Mapping[str, Mapping[int, torch.Tensor]],
-) -> Iterator[torch.nn.Module]:
-    """The cut network in its own class: as it is, and with queries that make up for another scale of scores."""
-    yield _cut(module, kept)
+) -> Iterator[tuple[torch.nn.Module, torch.nn.Module]]:
+    """The cut network in its own class: as it is, and with queries that make up for another scale of scores.
+
+    Each comes twice: first one to compare, in which no product is rounded to the network's own precision.
+    """
+    pruned = _cut(module, kept)
+    yield pruned, pruned
     factors = coupling.anatomy.query_factors(coupling.groups, plan)
     if factors:
-        yield _cut(_scaled(module, factors), kept)
+        doubled = copy.deepcopy(module).double()
+        yield _cut(_scaled(doubled, factors), kept), _cut(_scaled(module, factors), kept)
 
 
 def _scaled(module: torch.nn.Module, factors: Mapping[str, Mapping[int, float]]) -> torch.nn.Module:

@@ -160,6 +160,39 @@ class NormedQuery(nn.Module):
         return self.fc(y.transpose(1, 2).reshape(n, tokens, 8).mean(1))
 
 
+class Einsum(nn.Module):
+    """Scores and values by einsum, heads never before tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.fc = (
+            nn.Linear(8, 16),
+            nn.Linear(8, 16),
+            nn.Linear(8, 16),
+            nn.Linear(16, 5),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (f(x).reshape(x.shape[0], x.shape[1], 4, 4) for f in (self.q, self.k, self.v))
+        scores = (torch.einsum("bqhd,bkhd->bhqk", q, k) / 2).softmax(-1)
+        return self.fc(torch.einsum("bhqk,bkhd->bqhd", scores, v).flatten(2).mean(1))
+
+
+class Mixer(nn.Module):
+    """Tokens mixed for each channel, then channels for each token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.norm1, self.norm2 = nn.Conv2d(3, 12, 4, 4), nn.LayerNorm(12), nn.LayerNorm(12)
+        self.token1, self.token2 = nn.Linear(4, 10), nn.Linear(10, 4)
+        self.up, self.down, self.fc = nn.Linear(12, 20), nn.Linear(20, 12), nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = x + self.token2(F.gelu(self.token1(self.norm1(x).mT))).mT
+        return self.fc((x + self.down(F.gelu(self.up(self.norm2(x))))).mean(1))
+
+
 def _causal() -> nn.Module:
     return SeparateLinears(is_causal=True)
 
@@ -174,4 +207,6 @@ ATTENTION: Mapping[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]
     "RelativeBias": (RelativeBias, SEQUENCE),
     "SharedKeys": (SharedKeys, SEQUENCE),
     "NormedQuery": (NormedQuery, SEQUENCE),
+    "Einsum": (Einsum, SEQUENCE),
+    "Mixer": (Mixer, IMAGE),
 }

@@ -24,6 +24,8 @@ EXPECTED = {
     "RelativeBias": {"qkv": (4, 1)},
     "SharedKeys": {"q": (8, 2)},
     "NormedQuery": {"qkv": (4, 1)},
+    "Einsum": {"q": (16, 4)},
+    "Mixer": {"patches": (12, 1), "up": (20, 1)},
 }
 """Per group its channels and its heads."""
 

@@ -7,6 +7,9 @@ loses the same heads and columns. A value of another width loses columns only, i
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import torch
 
 from edgeprune.prune.aten.rule import Output, spread
@@ -25,7 +28,47 @@ def _matmul(call: Call, labels: Labels) -> Output:
     if min(left.dim(), right.dim()) < 2:
         raise Uncoupled("it multiplies vectors")
     lead = call.output[:-2]
-    left, right = (side.expand(*lead, *side.shape[-2:]) for side in (left, right))
+    return _product(labels, *(side.expand(*lead, *side.shape[-2:]) for side in (left, right)))
+
+
+def _einsum(call: Call, labels: Labels) -> Output:
+    """Two operands, any letters: brought into the form of a product of matrices."""
+    equation = str(call.arguments["equation"]).replace(" ", "")
+    operands = call.operands()
+    if len(operands) != 2 or "->" not in equation or "." in equation:
+        raise Uncoupled(f"its equation is {equation!r}")
+    terms, result = equation.split("->")
+    left, right = terms.split(",")
+    if any(len(set(term)) < len(term) for term in (left, right)):
+        raise Uncoupled(f"its equation is {equation!r}")
+    lead = [letter for letter in result if letter in left and letter in right]
+    inner = [letter for letter in left if letter in right and letter not in result]
+    rows = [letter for letter in left if letter not in right]
+    columns = [letter for letter in right if letter not in left]
+    order = lead + rows + columns
+    if sorted(order) != sorted(result):
+        raise Uncoupled(f"its equation is {equation!r}")
+    first, second = (labels.of(operand) for operand in operands)
+    sizes = dict(zip(left + right, (*first.shape, *second.shape), strict=True))
+    shape = [sizes[letter] for letter in lead]
+    first = first.permute([left.index(letter) for letter in lead + rows + inner])
+    second = second.permute([right.index(letter) for letter in lead + inner + columns])
+    product = _product(
+        labels,
+        first.reshape(*shape, _count(rows, sizes), -1),
+        second.reshape(*shape, _count(inner, sizes), -1),
+    )
+    apart = product.reshape([sizes[letter] for letter in order])
+    return apart.permute([order.index(letter) for letter in result]).clone()
+
+
+def _count(letters: list[str], sizes: Mapping[str, int]) -> int:
+    return math.prod(sizes[letter] for letter in letters)
+
+
+def _product(labels: Labels, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Labels of [..., rows, inner] times [..., inner, columns], whose first dimensions are the same."""
+    shape = (*left.shape[:-1], right.shape[-1])
     rows, columns = labels.varies(left, -2), labels.varies(right, -1)
     one_column = left.shape[-1] == 1 and not (rows or columns)
     if one_column or labels.varies(left, -1) or labels.varies(right, -2):
@@ -35,14 +78,14 @@ def _matmul(call: Call, labels: Labels) -> Output:
         labels.tie(summed, right[..., :, 0])
         labels.count(summed)
         labels.query(summed)
-        return _heads(labels, summed)[..., None, None].expand(call.output).clone()
+        return _heads(labels, summed)[..., None, None].expand(shape).clone()
     if rows and columns:
         raise Uncoupled("it pairs channels of one value with those of another")
     if rows:
         mixed = _mixed(labels, right[..., 0, 0], left[..., 0])
-        return mixed[..., :, None].expand(call.output).clone()
+        return mixed[..., :, None].expand(shape).clone()
     mixed = _mixed(labels, left[..., 0, 0], right[..., 0, :])
-    return mixed[..., None, :].expand(call.output).clone()
+    return mixed[..., None, :].expand(shape).clone()
 
 
 def _by_parameter(call: Call, labels: Labels) -> Output:
@@ -105,5 +148,6 @@ def _mixed(labels: Labels, weights: torch.Tensor, value: torch.Tensor) -> torch.
 RULES = {
     "aten.matmul.default": _matmul,
     "aten.bmm.default": _matmul,
+    "aten.einsum.default": _einsum,
     "aten.scaled_dot_product_attention.default": _attention,
 }

@@ -13,8 +13,10 @@ __all__ = ["RULES"]
 
 def _linear(call: Call, labels: Labels) -> Output:
     """Weights are [out, in]; channels are the last dimension."""
-    weight = call.operand("weight")
-    inputs = labels.column(labels.of(call.operand("input")), -1)
+    weight, value = call.operand("weight"), labels.of(call.operand("input"))
+    if not labels.varies(value, -1) and any(labels.varies(value, dim) for dim in range(value.dim())):
+        return _for_each_channel(call, labels, value)
+    inputs = labels.column(value, -1)
     packed = labels.packed(weight)
     if packed is not None:
         return _some_rows(call, labels, packed, inputs)
@@ -24,6 +26,16 @@ def _linear(call: Call, labels: Labels) -> Output:
     labels.piece(call.optional("bias"), 0, outputs, "produces")
     labels.layer(weight, inputs, outputs)
     return spread(outputs, -1, call.output)
+
+
+def _for_each_channel(call: Call, labels: Labels, value: torch.Tensor) -> Output:
+    """A layer that mixes tokens, once for each channel: channels pass through, its own outputs stay."""
+    outputs = labels.fresh(call.operand("weight").shape[0])
+    labels.freeze(
+        outputs, f"{call.target} in {call.layer or 'forward'!r} is applied to each of several channels"
+    )
+    labels.piece(call.operand("weight"), 0, outputs, "produces")
+    return value[..., :1].expand(call.output).clone()
 
 
 def _some_rows(call: Call, labels: Labels, packed: Operand, inputs: torch.Tensor) -> Output:
