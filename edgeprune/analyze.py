@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeprune.builder import int8_onnx
 from edgeprune.compile import lower
+from edgeprune.compress.builder import int8_onnx
 from edgeprune.config import Settings
 from edgeprune.device import Device, device_names, load_device
 from edgeprune.graph.ir import Graph

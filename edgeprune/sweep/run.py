@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgeprune.checkpoints import fingerprint
+from edgeprune.compress.checkpoints import fingerprint
 from edgeprune.config import Settings
 from edgeprune.errors import EdgepruneError, OverBudget, UsageError
 from edgeprune.parallel import Lost, Map, available_cores, in_turn, local_processes

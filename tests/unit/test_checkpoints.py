@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgeprune.checkpoints import checkpoints
+from edgeprune.compress.checkpoints import checkpoints
 from edgeprune.config import Settings
 from edgeprune.errors import OverBudget, UsageError
 from edgeprune.progress import SilentProgress

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from edgeprune.builder import int8_onnx
 from edgeprune.codegen import generate
 from edgeprune.codegen.functions import share_functions
+from edgeprune.compress.builder import int8_onnx
 from edgeprune.config import Settings
 from edgeprune.device import Device, load_device
 from edgeprune.emulate import run

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import edgeprune.fit as fit
+import edgeprune.compress.fit as fit
 from edgeprune.config import Budget
 from edgeprune.device import load_device
 from edgeprune.errors import OverBudget

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeprune.compress.forecast import Forecast
 from edgeprune.config import Budget
-from edgeprune.forecast import Forecast
 from edgeprune.prune import Resources
 from edgeprune.verdict import Cost
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from edgeprune.compress.fit import Fitted
+from edgeprune.compress.forecast import Forecast
+from edgeprune.compress.settle import settle
+from edgeprune.compress.subject import Subject
 from edgeprune.config import Budget
 from edgeprune.costs import CostTable
 from edgeprune.errors import OverBudget
-from edgeprune.fit import Fitted
-from edgeprune.forecast import Forecast
 from edgeprune.model.model import Model
 from edgeprune.progress import SilentProgress
 from edgeprune.prune import Calibration, Choice, Resources, analyse, criteria, group_widths, resources
-from edgeprune.settle import settle
-from edgeprune.subject import Subject
 from edgeprune.verdict import Cost
 from tests.support.cost_tables import counted
 from tests.support.zoo import build

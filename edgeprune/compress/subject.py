@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from edgeprune.compress.fit import Fitted
 from edgeprune.config import Budget
 from edgeprune.costs import CostTable
-from edgeprune.fit import Fitted
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
 from edgeprune.prune import (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from edgeprune.compress.fit import Fitted
+from edgeprune.compress.recover import Recovered
+from edgeprune.compress.shrink import Shrunk
+from edgeprune.compress.subject import original_plan
 from edgeprune.config import Settings
-from edgeprune.fit import Fitted
 from edgeprune.model.model import Model
-from edgeprune.recover import Recovered
 from edgeprune.report import PruningSummary
 from edgeprune.report.pruning import Change, Generalization, QuantizationAware, Sparsity
-from edgeprune.shrink import Shrunk
-from edgeprune.subject import original_plan
 from edgeprune.train import generalisation
 from edgeprune.verdict import spent
 

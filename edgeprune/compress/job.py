@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeprune.builder import Builder
-from edgeprune.checkpoints import Checkpoints
+from edgeprune.compress.builder import Builder
+from edgeprune.compress.checkpoints import Checkpoints
 from edgeprune.config import Settings
 from edgeprune.progress import Progress
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeprune.compress.fit import Fitted
+from edgeprune.compress.forecast import Forecast
+from edgeprune.compress.subject import Subject, carve
 from edgeprune.config import Budget
 from edgeprune.errors import OverBudget
-from edgeprune.fit import Fitted
-from edgeprune.forecast import Forecast
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
 from edgeprune.prune import Choice, Coupling, NothingFits, choice_at, choose, least_budgets, narrowest
-from edgeprune.subject import Subject, carve
 from edgeprune.verdict import missed, single_limits, spent, worst_excess
 
 __all__ = ["Settled", "settle"]

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edgeprune.compress.fit import Fitted
 from edgeprune.costs import CostTable, LayerCost
 from edgeprune.device import Device
-from edgeprune.fit import Fitted
 from edgeprune.graph.skeleton import Skeleton
 from edgeprune.plan import KernelCosts, Objective, costs
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from edgeprune.compress.recover import Recovered
+from edgeprune.compress.subject import Subject
 from edgeprune.config import Objective
 from edgeprune.errors import OverBudget
 from edgeprune.progress import Progress
 from edgeprune.prune import Choice, Limits, choose, narrowest
-from edgeprune.recover import Recovered
-from edgeprune.subject import Subject
 
 __all__ = ["TRIALS", "Within", "smallest_within"]
 

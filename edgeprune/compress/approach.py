@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import torch
 
-from edgeprune.job import Job
+from edgeprune.compress.job import Job
+from edgeprune.compress.subject import Subject
 from edgeprune.prune import Criterion, Limits, resources
 from edgeprune.prune.sensitivity import measure
 from edgeprune.report.pruning import Change, RoundSummary
 from edgeprune.rounds import State, between, in_rounds, start, used
-from edgeprune.subject import Subject
 from edgeprune.train import fine_tune
 
 __all__ = ["approach"]

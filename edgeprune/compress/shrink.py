@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from edgeprune.approach import approach
-from edgeprune.best_case import best_case_costs
+from edgeprune.compress.approach import approach
+from edgeprune.compress.best_case import best_case_costs
+from edgeprune.compress.fit import Fitted, over_budget
+from edgeprune.compress.forecast import Forecast
+from edgeprune.compress.job import Job
+from edgeprune.compress.recover import JUDGED_SAMPLES, Recovered, recover, training_steps
+from edgeprune.compress.settle import Settled, settle
+from edgeprune.compress.subject import Subject, carve_well
+from edgeprune.compress.within_drop import TRIALS, Within, smallest_within
 from edgeprune.config import Budget, Settings
 from edgeprune.errors import UsageError
-from edgeprune.fit import Fitted, over_budget
-from edgeprune.forecast import Forecast
 from edgeprune.graph.skeleton import Skeleton
-from edgeprune.job import Job
 from edgeprune.model.model import Model
 from edgeprune.prune import (
     Choice,
@@ -30,14 +34,10 @@ from edgeprune.prune import (
     weighted_layers,
 )
 from edgeprune.quantize import int8_score
-from edgeprune.recover import JUDGED_SAMPLES, Recovered, recover, training_steps
 from edgeprune.report.pruning import RoundSummary
-from edgeprune.settle import Settled, settle
-from edgeprune.subject import Subject, carve_well
 from edgeprune.train import evaluate
 from edgeprune.train.points import points_lost
 from edgeprune.verdict import Cost
-from edgeprune.within_drop import TRIALS, Within, smallest_within
 
 __all__ = ["Shrunk", "shrink"]
 
@@ -110,9 +110,7 @@ def _subject(model: Model, coupling: Coupling, whole: Fitted, criterion: Criteri
     return Subject(model, coupling, table, scores, curves, data, job.builder.draft)
 
 
-def _to_budget(
-    whole: Subject, criterion: Criterion, budget: Budget, forecast: Forecast, job: Job
-) -> Shrunk:
+def _to_budget(whole: Subject, criterion: Criterion, budget: Budget, forecast: Forecast, job: Job) -> Shrunk:
     """The widths that fit, approached in rounds and trained; where training moves them over, narrower ones."""
     teacher, subject = whole.model.module, whole
     assert teacher is not None

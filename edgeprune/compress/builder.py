@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeprune.compress.fit import Fitted, fit_program
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device
 from edgeprune.errors import UsageError
-from edgeprune.fit import Fitted, fit_program
 from edgeprune.model import Model
 from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset, random_dataset
 from edgeprune.model.model import Dataset

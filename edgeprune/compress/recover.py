@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from edgeprune.compress.job import Job
 from edgeprune.config import Settings
-from edgeprune.job import Job
 from edgeprune.model.model import Model
 from edgeprune.quantize import int8_score
 from edgeprune.train import DEFAULT_STEPS, evaluate, fine_tune, quantization_aware, sparsify

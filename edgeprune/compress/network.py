@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeprune.builder import Builder, calibration_data
-from edgeprune.checkpoints import checkpoints
 from edgeprune.compile import Build
+from edgeprune.compress.builder import Builder, calibration_data
+from edgeprune.compress.checkpoints import checkpoints
+from edgeprune.compress.fit import Fitted, over_budget
+from edgeprune.compress.job import Job
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device
-from edgeprune.fit import Fitted, over_budget
-from edgeprune.job import Job
 from edgeprune.model import Model
 from edgeprune.progress import Progress
 from edgeprune.report import PruningSummary
@@ -75,9 +75,9 @@ def compress(
 
 def _made_to_fit(model: Model, whole: Fitted, fits: bool, budget: Budget, job: Job) -> Network:
     """A network with training data: as it is where it fits, perhaps trained for int8; else pruned."""
-    from edgeprune.recover import recover_whole
-    from edgeprune.shrink import shrink
-    from edgeprune.summarize import summarize, summarize_whole
+    from edgeprune.compress.recover import recover_whole
+    from edgeprune.compress.shrink import shrink
+    from edgeprune.compress.summarize import summarize, summarize_whole
 
     if fits and job.settings.accuracy_drop is None:
         recovered = recover_whole(model, job)
