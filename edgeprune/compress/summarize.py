@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from edgeprune.compress.fit import Fitted
 from edgeprune.compress.recover import Recovered
 from edgeprune.compress.shrink import Shrunk
@@ -21,6 +23,7 @@ _JUDGED_SAMPLES = 1000
 def summarize(shrunk: Shrunk, whole: Fitted, settings: Settings) -> PruningSummary:
     """What was cut from a network that took what `whole` takes, and how it was trained."""
     coupling, widths = shrunk.whole.coupling, shrunk.choice.widths
+    is_graph = isinstance(shrunk.recovered.model.module, torch.fx.GraphModule)
     return PruningSummary(
         groups=tuple(
             (group.name, group.size, widths.get(group.name, group.size)) for group in coupling.groups
@@ -33,6 +36,8 @@ def summarize(shrunk: Shrunk, whole: Fitted, settings: Settings) -> PruningSumma
         unpruned=spent(whole.cost),
         kept=original_plan(shrunk.subject, shrunk.choice).keep,
         ignored=settings.ignore,
+        form="graph" if is_graph else "module",
+        form_reason=coupling.reason if is_graph else None,
         quantization_aware=_quantization_aware(shrunk.recovered),
         generalization=_generalization(shrunk.whole.model, shrunk.recovered.model, settings.seed),
         sparsity=_sparsity(settings),

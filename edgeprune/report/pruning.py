@@ -85,6 +85,10 @@ class PruningSummary:
     """Per group that lost channels, those that stay, by their numbers in the original network."""
     ignored: tuple[str, ...] = ()
     """Layers that the user named to be left alone."""
+    form: str | None = None
+    """What the pruned float network is: "module", of the user's own class, or "graph", its exported graph."""
+    form_reason: str | None = None
+    """Why it is a graph."""
     history: tuple[RoundSummary, ...] | None = None
     quantization_aware: QuantizationAware | None = None
     generalization: Generalization | None = None
@@ -104,6 +108,8 @@ def pruning_values(pruning: PruningSummary) -> dict[str, Any]:
         "rounds": pruning.rounds,
         "steps": pruning.steps,
         "criterion": pruning.criterion,
+        "form": pruning.form,
+        "form_reason": pruning.form_reason,
         "unpruned": None if pruning.unpruned is None else dict(pruning.unpruned),
         "history": None if pruning.history is None else [_round(record) for record in pruning.history],
         "quantization_aware": _quantization_aware(pruning.quantization_aware),
