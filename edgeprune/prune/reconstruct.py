@@ -25,6 +25,8 @@ __all__ = ["DAMPING", "Correction", "correction", "fitted", "reconstruct"]
 
 DAMPING = 1e-2
 """Weights are held to their old values with this share of the patches' mean square."""
+_LEAST_DAMPING = 1e-10
+"""So much there is always: a channel that is never active leaves its weights open."""
 
 
 def reconstruct(
@@ -138,7 +140,7 @@ def fitted(
         old = torch.cat([old, layer.bias.detach().double().reshape(groups, 1, outputs)], 1)
     columns = _columns(layer, alive, patch)
     gram = found.gram[:, columns][:, :, columns]
-    ridge = damping * gram.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-30)
+    ridge = max(damping, _LEAST_DAMPING) * gram.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-30)
     damped = gram + ridge[:, None, None] * torch.eye(len(columns), dtype=gram.dtype)
     change = torch.linalg.solve(damped, found.cross[:, columns] - gram @ old[:, columns])
     new = torch.zeros_like(old)
