@@ -129,13 +129,14 @@ def _read(log: Path) -> list[Run]:
 
 
 def _run(bench: Bench, method: str, target: float, seed: int) -> Run:
-    descent = Descent(bench, Schedule(), seed)
+    teacher = bench.network if method == pruning_ours.DISTILLED else None
+    descent = Descent(bench, Schedule(), seed, teacher)
     if method == UNPRUNED:
         cut = pruning_ours.whole(bench)
     elif method.startswith(PEER):
         cut = pruning_peer.peer_prune(bench, method.removeprefix(PEER), target, seed)
     else:
-        cut = pruning_ours.our_prune(bench, method, target, seed, descent)
+        cut = pruning_ours.our_prune(bench, method, target, seed)
     before = accuracy(cut, bench.test)
     trained = descent.take(cut, descent.left)
     example = bench.model.example_inputs[0]

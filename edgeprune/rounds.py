@@ -16,11 +16,11 @@ from edgeprune.costs import CostTable
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prune.analyse import analyse
 from edgeprune.prune.calibration import Calibration
-from edgeprune.prune.choose import choose
 from edgeprune.prune.compose import compose
 from edgeprune.prune.corrected import cut_corrected
 from edgeprune.prune.coupling import Coupling, PruningPlan
 from edgeprune.prune.importance import Criterion, best
+from edgeprune.prune.joint import choose_jointly
 from edgeprune.prune.limits import Limits, resources
 from edgeprune.prune.sensitivity import measure
 
@@ -102,7 +102,9 @@ def one_round(
         scores = criterion.score(state.module, state.coupling, calibration)
     options = {name: widths for name, widths in left.widths.items() if name in scores}
     curves = measure(state.module, state.coupling, scores, options, calibration, progress)
-    choice = choose(curves, left, limits)
+    choice = choose_jointly(
+        state.module, state.coupling, scores, curves, left, limits, calibration, progress=progress
+    )
     kept = {name: width for name, width in choice.widths.items() if width < state.widths[name]}
     if not kept:
         return state

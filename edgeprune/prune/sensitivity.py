@@ -1,7 +1,8 @@
 """What each group's width costs in loss, measured: the group is cut to a few widths and the data judges it.
 
 Each cut is judged with its readers corrected for it (see `edgeprune.prune.reconstruct`), as they will be when it is
-carried out; where nothing can be corrected, with batch-norm statistics estimated anew.
+carried out, fitted to one half of the data and judged by the other; where nothing can be corrected, with batch-norm
+statistics estimated anew.
 Cuts are masks, which are the same function as real cuts (see `edgeprune.prune.equivalence`). Between measured
 widths a curve is interpolated, and made monotone: fewer channels never do better.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -20,12 +22,12 @@ import torch
 from edgeprune.errors import UsageError
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prune.batch_norm import use_batch_statistics
-from edgeprune.prune.calibration import Calibration
+from edgeprune.prune.calibration import Batch, Calibration
 from edgeprune.prune.coupling import Coupling
 from edgeprune.prune.importance.criterion import Scores, best
 from edgeprune.prune.reconstruct import correction
 
-__all__ = ["Curves", "measure"]
+__all__ = ["Curves", "halves", "loss_of", "measure"]
 
 Curves: TypeAlias = Mapping[str, Mapping[int, float]]
 """Per group and width, the loss added by keeping only that many channels; 0 at full width."""
@@ -47,14 +49,16 @@ def measure(
     Raises:
         UsageError: the loss of the uncut network is not a finite number.
     """
-    whole = {anew: _loss(module, calibration, anew) for anew in (False, True)}
+    fitting, judging = halves(calibration.batches)
+    judge = replace(calibration, batches=judging)
+    whole = {anew: loss_of(module, judge, anew) for anew in (False, True)}
     if not all(map(math.isfinite, whole.values())):
         raise UsageError(
             f"the network's loss on its training data is {whole[False]}; check its weights and data"
         )
     probes = max(2, min(6, _FORWARD_PASSES // max(1, len(widths))))
     planned = {name: _spread(options[:-1], probes) for name, options in widths.items()}
-    correcting = correction(module, coupling, calibration)
+    correcting = correction(module, coupling, replace(calibration, batches=fitting))
     curves: dict[str, dict[int, float]] = {}
     with (progress or SilentProgress()).task(
         "measuring sensitivity", sum(map(len, planned.values()))
@@ -64,14 +68,19 @@ def measure(
             for width in planned[name]:
                 plan = best(scores, {name: width})
                 anew = not correcting.corrects(plan)
-                measured[width] = _loss(correcting.masked(plan), calibration, anew) - whole[anew]
+                measured[width] = loss_of(correcting.masked(plan), judge, anew) - whole[anew]
                 task.advance(note=f"{name} to {width}")
             curves[name] = _monotone(options, measured)
     return curves
 
 
+def halves(batches: tuple[Batch, ...]) -> tuple[tuple[Batch, ...], tuple[Batch, ...]]:
+    """What corrections are fitted to and what judges them: a fit flatters itself on its own data."""
+    return (batches[::2], batches[1::2]) if len(batches) > 1 else (batches, batches)
+
+
 @torch.no_grad()
-def _loss(module: torch.nn.Module, calibration: Calibration, anew: bool) -> float:
+def loss_of(module: torch.nn.Module, calibration: Calibration, anew: bool) -> float:
     """The loss in evaluation mode, `anew` with each batch's own statistics in its batch norms."""
     subject = copy.deepcopy(module).eval()
     if anew:
