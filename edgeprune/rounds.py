@@ -20,7 +20,7 @@ from edgeprune.prune.compose import compose
 from edgeprune.prune.corrected import cut_corrected
 from edgeprune.prune.coupling import Coupling, PruningPlan
 from edgeprune.prune.importance import Criterion, best
-from edgeprune.prune.joint import choose_jointly
+from edgeprune.prune.joint import CUTS, choose_jointly
 from edgeprune.prune.limits import Limits, resources
 from edgeprune.prune.sensitivity import measure
 
@@ -58,6 +58,7 @@ def in_rounds(
     criterion: Criterion,
     tune: Tune,
     progress: Progress | None = None,
+    cuts: int = CUTS,
 ) -> State:
     """The network cut until it holds `limits` by the table, in so many rounds, each trained by `tune`.
 
@@ -70,7 +71,7 @@ def in_rounds(
     for number in range(1, count + 1):
         left = count - number + 1
         step = between(used(table, state.widths), limits, 1 / left)
-        state = one_round(state, table, step, calibration, criterion, progress)
+        state = one_round(state, table, step, calibration, criterion, progress, cuts)
         state = replace(state, module=tune(state, number))
     return state
 
@@ -82,6 +83,7 @@ def one_round(
     calibration: Calibration,
     criterion: Criterion,
     progress: Progress | None = None,
+    cuts: int = CUTS,
 ) -> State:
     """The network cut once, to the widths of least measured loss within `limits`, and corrected; not trained.
 
@@ -92,6 +94,7 @@ def one_round(
         calibration: Judges channels and widths, and corrects weights.
         criterion: Ranks channels.
         progress: Told of every step.
+        cuts: About how many cuts are judged before one is chosen; see `choose_jointly`.
 
     Raises:
         NothingFits: no widths hold the limits.
@@ -103,7 +106,7 @@ def one_round(
     options = {name: widths for name, widths in left.widths.items() if name in scores}
     curves = measure(state.module, state.coupling, scores, options, calibration, progress)
     choice = choose_jointly(
-        state.module, state.coupling, scores, curves, left, limits, calibration, progress=progress
+        state.module, state.coupling, scores, curves, left, limits, calibration, cuts, progress
     )
     kept = {name: width for name, width in choice.widths.items() if width < state.widths[name]}
     if not kept:

@@ -26,9 +26,9 @@ from edgeprune.prune.limits import Limits
 from edgeprune.prune.reconstruct import reconstruct
 from edgeprune.prune.sensitivity import Curves, halves, loss_of
 
-__all__ = ["choose_jointly", "joint_loss"]
+__all__ = ["CUTS", "choose_jointly", "joint_loss"]
 
-_CUTS = 40
+CUTS = 28
 """About how many cuts are judged."""
 _FIRST_STEP = 1 / 8
 """Of a group's widths."""
@@ -46,7 +46,7 @@ def choose_jointly(
     table: CostTable,
     limits: Limits,
     calibration: Calibration,
-    cuts: int = _CUTS,
+    cuts: int = CUTS,
     progress: Progress | None = None,
 ) -> Choice:
     """The widths of least measured loss found within `limits`.

@@ -72,7 +72,9 @@ def test_rounds_end_within_the_limits_and_are_trained_each() -> None:
         seen.append((number, sum(value.numel() for value in state.module.parameters())))
         return state.module
 
-    state = in_rounds(start(network, coupling, table), table, limits, 3, CALIBRATION, criteria()["obs"], tune)
+    state = in_rounds(
+        start(network, coupling, table), table, limits, 3, CALIBRATION, criteria()["obs"], tune, cuts=0
+    )
     assert [number for number, _ in seen] == [1, 2, 3]
     sizes = [size for _, size in seen]
     assert sizes == sorted(sizes, reverse=True) and sizes[0] > sizes[-1]
@@ -101,7 +103,7 @@ def test_widths_chosen_jointly_hold_the_limits_and_lose_no_more() -> None:
     curves = measure(network, coupling, scores, table.widths, CALIBRATION)
     limits = Limits(macs=table.macs(whole(table)) // 3)
     alone = choose(curves, table, limits)
-    together = choose_jointly(network, coupling, scores, curves, table, limits, CALIBRATION, cuts=16)
+    together = choose_jointly(network, coupling, scores, curves, table, limits, CALIBRATION, cuts=8)
     assert limits.hold(together.resources)
     before, after = (
         joint_loss(network, coupling, scores, one.widths, CALIBRATION) for one in (alone, together)
