@@ -40,6 +40,7 @@ class Run:
     before_training: float
     accuracy: float
     widths: tuple[int, ...]
+    steps: int = 200
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ def main() -> int:
         print(pruning_peer.INSTALL, file=sys.stderr)
         return 2
     if not (arguments.data / "recipes/ic_resnet8.py").is_file():
-        print(f"{arguments.data} holds no recipes/ic_resnet8.py: name the benchmark data with --data")
+        print(
+            f"no recipes/ic_resnet8.py in {arguments.data}: name the data's folder with --data",
+            file=sys.stderr,
+        )
         return 2
     targets = [float(text) / 100 for text in arguments.targets.split(",")]
     runs = _read(arguments.log)
@@ -73,19 +77,20 @@ def main() -> int:
         for name in methods
     ]
     wanted = list(dict.fromkeys(wanted))
+    runs = [one for one in runs if one.steps == arguments.steps]
     done = {(one.method, one.target, one.seed) for one in runs}
     missing = [key for key in wanted if key not in done]
     bench = load_bench(arguments.data) if missing else None
     for name, target, seed in missing:
         assert bench is not None
-        run = _run(bench, name, target, seed)
+        run = _run(bench, name, target, seed, arguments.steps)
         runs.append(run)
         with arguments.log.open("a", encoding="utf-8") as log:
             log.write(json.dumps(asdict(run)) + "\n")
         print(f"{name} {target:.0%} seed {seed}: {run.accuracy:.2f} % at {run.macs:.2%}", file=sys.stderr)
     chosen = [one for one in runs if (one.method, one.target, one.seed) in set(wanted)]
     summaries = _summaries(chosen)
-    _show(summaries)
+    _show(summaries, arguments.steps)
     if arguments.json:
         text = {"summary": [asdict(one) for one in summaries], "runs": [asdict(one) for one in chosen]}
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +108,9 @@ def _arguments() -> argparse.Namespace:
         default="all",
         help="names, or beginnings of names, separated by commas; "
         + ", ".join([UNPRUNED, *pruning_ours.METHODS, *(PEER + one for one in pruning_peer.METHODS)]),
+    )
+    parser.add_argument(
+        "--steps", type=int, default=200, help="training steps of 128 images, for all methods"
     )
     parser.add_argument("--log", type=Path, default=Path("build/pruning_quality.jsonl"), help="finished runs")
     parser.add_argument("--json", type=Path, help="write summary and runs to this file")
@@ -128,9 +136,9 @@ def _read(log: Path) -> list[Run]:
     return [Run(**{**line, "widths": tuple(line["widths"])}) for line in lines]
 
 
-def _run(bench: Bench, method: str, target: float, seed: int) -> Run:
+def _run(bench: Bench, method: str, target: float, seed: int, steps: int) -> Run:
     teacher = bench.network if method == pruning_ours.DISTILLED else None
-    descent = Descent(bench, Schedule(), seed, teacher)
+    descent = Descent(bench, Schedule(steps=steps), seed, teacher)
     if method == UNPRUNED:
         cut = pruning_ours.whole(bench)
     elif method.startswith(PEER):
@@ -152,6 +160,7 @@ def _run(bench: Bench, method: str, target: float, seed: int) -> Run:
         before,
         accuracy(trained, bench.test),
         tuple(layer.out_channels for layer in trained.modules() if isinstance(layer, torch.nn.Conv2d)),
+        steps,
     )
 
 
@@ -174,8 +183,8 @@ def _summaries(runs: Sequence[Run]) -> list[Summary]:
     return sorted(found, key=lambda one: (-one.target, -one.mean))
 
 
-def _show(summaries: Sequence[Summary]) -> None:
-    table = Table(title="ResNet-8, CIFAR-10: accuracy after pruning and 200 steps", title_justify="left")
+def _show(summaries: Sequence[Summary], steps: int) -> None:
+    table = Table(title=f"ResNet-8, CIFAR-10: accuracy after pruning and {steps} steps", title_justify="left")
     for heading in ("method", "target", "seeds", "accuracy %", "spread", "MACs at most"):
         table.add_column(heading, justify="left" if heading == "method" else "right")
     for one in summaries:
