@@ -38,23 +38,36 @@ class Build:
     image: Image
 
     @property
+    def compacted(self) -> bool:
+        """Whether `graph` is without the channels that are constant."""
+        return self.graph is not self.whole
+
+    @property
     def lossless_channels(self) -> int:
         """Output channels that were constant, and were taken out exactly."""
         return compact.removed_channels(self.whole, self.graph)
 
 
-def lower(onnx: bytes, name: str) -> Graph:
-    """The typed integer graph of an int8 ONNX model, simplified, without channels that are constant."""
-    return compact.run(simplify(import_onnx(onnx, name)))
+def lower(onnx: bytes, name: str, *, compacted: bool = True) -> Graph:
+    """The typed integer graph of an int8 ONNX model, simplified; `compacted`, without channels that are constant."""
+    whole = simplify(import_onnx(onnx, name))
+    return compact.run(whole) if compacted else whole
 
 
 def compile_network(
-    onnx: bytes, name: str, device: Device, objective: Objective, directory: Path, progress: Progress
+    onnx: bytes,
+    name: str,
+    device: Device,
+    objective: Objective,
+    directory: Path,
+    progress: Progress,
+    *,
+    compacted: bool = True,
 ) -> Build:
     """Lower, plan, generate and link; sources and images go to `directory`."""
     with progress.task("compiling", 4) as task:
         whole = simplify(import_onnx(onnx, name))
-        graph = verify(compact.run(whole))
+        graph = verify(compact.run(whole) if compacted else whole)
         task.advance(1, "planning")
         program = plan(graph, device, objective)
         task.advance(1, "generating C")

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.bundle import Contents, bundle_files, scratch_directory, staged_directory, write_files
-from edgeprune.compress import Network, compress
+from edgeprune.compress import Network, checkpoints, compress
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device, load_device
 from edgeprune.errors import OverBudget, UsageError
@@ -37,6 +37,7 @@ from edgeprune.report import Findings, make_report
 from edgeprune.runners import bundle_project, check_core, choose_runner, wants_project
 from edgeprune.seeding import seeded
 from edgeprune.unused_options import refuse_unused
+from edgeprune.verdict import OverResolvedBudget
 from edgeprune.verify.choose_samples import choose_samples, given_samples
 
 __all__ = ["Deployment", "deploy"]
@@ -76,15 +77,20 @@ def _deploy(settings: Settings, progress: Progress) -> Deployment:
     if wants_project(place, settings.board_firmware):
         check_core(device)
     try:
-        with staged_directory(place) as bundle, scratch_directory() as scratch:
-            network = compress(model, device, budget, settings, place, scratch, progress)
+        with (
+            checkpoints(settings, model, place, progress) as kept,
+            staged_directory(place) as bundle,
+            scratch_directory() as scratch,
+        ):
+            network = compress(model, device, budget, settings, kept, scratch, progress)
             samples = choose_samples(model, network.build.graph, given, settings.samples, settings.seed)
             proof = prove(network.build, model, network.pruned, samples, scratch, progress, runner)
             in_float = float_network(model, network.pruned, progress)
             report = make_report(_findings(model, device, network, proof, in_float))
             write_files(bundle, bundle_files(_contents(network, proof, in_float, report, settings, place)))
     except OverBudget as error:
-        return Deployment(make_report(_over_budget(model, device, budget, error)), None)
+        held = error.budget if isinstance(error, OverResolvedBudget) else budget
+        return Deployment(make_report(_over_budget(model, device, held, error)), None)
     return Deployment(report, place)
 
 
@@ -121,6 +127,7 @@ def _findings(
         backend="c",
         dtype="int8",
         program=network.build.program,
+        compacted=network.build.compacted,
         image=network.build.image,
         measurement=proof.measurement,
         verification=proof.verification,

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 from edgeprune.bundle import read_bundle
-from edgeprune.compile import lower
 from edgeprune.cycles import core_models, estimate_image
 from edgeprune.cycles.hottest import HotInstruction, hottest_instructions
 from edgeprune.cycles.profile import HotLine, LayerProfile, Profile
@@ -16,7 +15,7 @@ from edgeprune.emulate.counters import count
 from edgeprune.errors import EnvironmentFailure, UsageError
 from edgeprune.firmware import Image, build
 from edgeprune.progress import Progress, SilentProgress
-from edgeprune.recheck import bundle_device, bundle_sources
+from edgeprune.recheck import bundle_device, bundle_graph, bundle_sources
 
 __all__ = ["profile_bundle"]
 
@@ -39,7 +38,7 @@ def profile_bundle(directory: Path, progress: Progress | None = None) -> Profile
     """
     progress = progress or SilentProgress()
     contents = read_bundle(directory)
-    sources = bundle_sources(contents, lower(contents.onnx, str(contents.report["model"]["name"])))
+    sources = bundle_sources(contents, bundle_graph(contents))
     with tempfile.TemporaryDirectory(prefix="edgeprune-") as scratch:
         device = bundle_device(contents, Path(scratch))
         if device.emulator is None or device.core not in core_models():

@@ -58,7 +58,7 @@ def verify_bundle(
     """
     progress, runner = progress or SilentProgress(), runner or QemuRunner()
     contents = read_bundle(directory)
-    graph = lower(contents.onnx, str(contents.report["model"]["name"]))
+    graph = bundle_graph(contents)
     sources = bundle_sources(contents, graph)
     expected = reference_outputs(graph, contents.inputs, progress)
     stale = verify_outputs(graph, expected, [("the stored output", contents.outputs)])
@@ -87,6 +87,13 @@ def verify_bundle(
     latency = {**(contents.report["latency"] or {}), **measured_values(measurement)}
     rewrite_report(directory, {**contents.report, "latency": latency})
     return replace(checked, measured_ms=measurement.measured_ms, measured_note=measurement.measured_note)
+
+
+def bundle_graph(contents: Contents) -> Graph:
+    """The graph that a bundle's library computes."""
+    report = contents.report
+    compacted = bool(report["library"].get("compacted", True))
+    return lower(contents.onnx, str(report["model"]["name"]), compacted=compacted)
 
 
 def bundle_device(contents: Contents, scratch: Path) -> Device:

@@ -43,5 +43,11 @@ def refuse_unused(settings: Settings, model: Model) -> None:
         )
     if "sparsify" in given and settings.density() is None:
         raise UsageError("--sparsify says when single weights go, and none are to: give --sparsity as well")
+    if not settings.train and (idle := [name for name in ("effort", "rounds") if name in given]):
+        raise UsageError(
+            f"{_PRUNING[idle[0]]} says how to train, and --no-train not to: leave out one of them"
+        )
+    if settings.accuracy_drop is not None and settings.rounds is not None:
+        raise UsageError("--accuracy-drop cuts each network that it tries at once: leave out --rounds")
     if settings.density() is not None and not settings.train:
         raise UsageError("single weights cannot go without training: leave out --no-train or --sparsity")

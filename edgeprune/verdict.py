@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from edgeprune.config import Budget
+from edgeprune.errors import OverBudget
 
-__all__ = ["Cost", "missed", "single_limits", "spent", "worst_excess"]
+__all__ = ["Cost", "OverResolvedBudget", "missed", "single_limits", "spent", "worst_excess"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class Cost:
     def fits(self, budget: Budget) -> bool:
         """Whether every limit holds."""
         return all(taken <= limit for taken, limit in _pairs(self, budget).values())
+
+
+class OverResolvedBudget(OverBudget):
+    """A refusal with the budget it was held against, where shares of the whole network are numbers."""
+
+    def __init__(self, error: OverBudget, budget: Budget) -> None:
+        super().__init__(str(error), error.nearest)
+        self.budget = budget
 
 
 _WORDS = {

@@ -6,6 +6,7 @@ each, `approach` goes there in rounds, `recover` trains; `within_drop` searches 
 `checkpoints` keep what is finished.
 """
 
+from edgeprune.compress.checkpoints import checkpoints
 from edgeprune.compress.network import Network, compress
 
-__all__ = ["Network", "compress"]
+__all__ = ["Network", "checkpoints", "compress"]

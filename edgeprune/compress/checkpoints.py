@@ -2,7 +2,7 @@
 
 A checkpoint folder holds a fingerprint of what was asked and one file per finished stage. Files are written beside
 their place and renamed; a stage is whole or absent. The folder goes when the run ends, whether well or with a refusal:
-it stays only where a run was interrupted.
+it stays where a run was interrupted or failed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.config import Settings
-from edgeprune.errors import EdgepruneError, EnvironmentFailure, UsageError
+from edgeprune.errors import EnvironmentFailure, OverBudget, UsageError
+from edgeprune.model import Model
 from edgeprune.progress import Progress
 from edgeprune.version import __version__
 
@@ -30,12 +31,25 @@ _NOT_PART = {"resume", "output", "runner", "port", "board_firmware"}
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The folder of one run's finished stages."""
+    """The folder of one run's finished stages; it is made when something is first kept in it."""
 
     folder: Path
+    mark: str
 
     def path(self, stage: str) -> Path:
-        """The file of a stage, whether it exists or not."""
+        """The file of a stage, whether it exists or not, in a folder that does.
+
+        Raises:
+            EnvironmentFailure: the folder cannot be made.
+        """
+        if not (self.folder / _FINGERPRINT).is_file():
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                beside = self.folder / f"{_FINGERPRINT}.part"
+                beside.write_text(self.mark, encoding="utf-8")
+                beside.replace(self.folder / _FINGERPRINT)
+            except OSError as error:
+                raise EnvironmentFailure(f"cannot write checkpoints to {self.folder}: {error}") from error
         return self.folder / f"{stage}.pt"
 
     def once(self, stage: str, make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -54,7 +68,7 @@ class Checkpoints:
         """
         import torch
 
-        place = self.path(stage)
+        place = self.folder / f"{stage}.pt"
         if not place.is_file():
             return None
         try:
@@ -76,7 +90,6 @@ class Checkpoints:
         place = self.path(stage)
         beside = place.with_suffix(".part")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             torch.save(dict(values), beside)
             beside.replace(place)
         except (OSError, RuntimeError) as error:
@@ -84,41 +97,41 @@ class Checkpoints:
 
 
 @contextmanager
-def checkpoints(settings: Settings, place: Path, progress: Progress) -> Iterator[Checkpoints]:
+def checkpoints(settings: Settings, model: Model, place: Path, progress: Progress) -> Iterator[Checkpoints]:
     """The checkpoints of the run whose output is `place`; without `resume` earlier ones are forgotten.
 
+    They are gone when the block ends, or ends in a refusal; another failure, or an interruption, leaves them.
+
     Raises:
-        UsageError: `resume` is asked for and the checkpoints are of other settings or another recipe.
+        UsageError: `resume` is asked for and the checkpoints are of other settings or another network.
     """
     folder = place.parent / f".{place.name}.checkpoint"
-    mark = {"edgeprune": __version__, "run": fingerprint(settings)}
+    mark = json.dumps({"edgeprune": __version__, "run": fingerprint(settings), "network": _digest(model)})
     if not settings.resume:
         shutil.rmtree(folder, ignore_errors=True)
-    elif not folder.is_dir():
+    elif not (folder / _FINGERPRINT).is_file():
         progress.say(f"there is nothing to resume for {place}: starting anew")
-    elif _read(folder / _FINGERPRINT) != mark:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif (folder / _FINGERPRINT).read_text(encoding="utf-8") != mark:
         raise UsageError(
-            f"{folder} is of another recipe, other settings or another version: start anew without --resume"
+            f"{folder} is of another network, other settings or another version: start anew without --resume"
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _FINGERPRINT).write_text(json.dumps(mark), encoding="utf-8")
-    except OSError as error:
-        raise EnvironmentFailure(f"cannot write checkpoints to {folder}: {error}") from error
-    try:
-        yield Checkpoints(folder)
-    except EdgepruneError as error:
+        yield Checkpoints(folder, mark)
+    except (OverBudget, UsageError) as error:
         if str(folder) not in str(error):
             shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read(file: Path) -> object:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def _digest(model: Model) -> str | None:
+    """All values of the network that the run starts from."""
+    if model.module is None:
         return None
+    from edgeprune.train.checkpoint import fingerprint as of_values
+
+    return of_values(model.module)
 
 
 def fingerprint(settings: Settings) -> str:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeprune.compile import Build
 from edgeprune.compress.builder import Builder, calibration_data
-from edgeprune.compress.checkpoints import checkpoints
+from edgeprune.compress.checkpoints import Checkpoints
 from edgeprune.compress.fit import Fitted, over_budget
 from edgeprune.compress.job import Job
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device
+from edgeprune.errors import OverBudget
 from edgeprune.model import Model
 from edgeprune.progress import Progress
 from edgeprune.report import PruningSummary
-from edgeprune.verdict import Cost
+from edgeprune.verdict import Cost, OverResolvedBudget
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Network", "compress"]
 
@@ -39,7 +44,7 @@ def compress(
     device: Device,
     budget: Budget,
     settings: Settings,
-    place: Path,
+    kept: Checkpoints,
     scratch: Path,
     progress: Progress,
 ) -> Network:
@@ -50,14 +55,17 @@ def compress(
         device: What it is built for.
         budget: The limits on flash, RAM and latency; `settings` may name others.
         settings: How to prune and train.
-        place: Where the bundle will go; checkpoints are kept beside it.
+        kept: What an earlier run of the same settings finished.
         scratch: Where builds go.
         progress: Told of every stage.
 
     Raises:
         OverBudget: neither fits; the sentence names what binds.
-        UsageError: a float ONNX model without calibration data, or data that do not fit the model.
+        UsageError: a float ONNX model without calibration data, data that do not fit the model, or a setting that
+            names what there is not.
     """
+    if model.module is not None and model.training is not None:
+        _check_names(model.module, settings)
     builder = Builder(device, settings.optimize, calibration_data(model, settings), scratch, progress)
     whole = builder.fit(model, budget, "unpruned")
     budget = _with_ceilings(budget, settings, whole.cost)
@@ -69,8 +77,23 @@ def compress(
             "an ONNX model is deployed as it is" if model.module is None else "there is no training data"
         )
         raise over_budget(whole, budget, f"{lacking}: give a recipe to have it pruned")
-    with checkpoints(settings, place, progress) as kept:
+    try:
         return _made_to_fit(model, whole, fits, budget, Job(settings, builder, kept, progress))
+    except OverBudget as error:
+        raise OverResolvedBudget(error, budget) from error
+
+
+def _check_names(module: torch.nn.Module, settings: Settings) -> None:
+    """Refuse names of criteria and layers that there are not, before any work is done.
+
+    Raises:
+        UsageError: there is one.
+    """
+    from edgeprune.prune import check_ignored, criterion_named
+
+    if settings.importance is not None:
+        criterion_named(settings.importance)
+    check_ignored(module, settings.ignore)
 
 
 def _made_to_fit(model: Model, whole: Fitted, fits: bool, budget: Budget, job: Job) -> Network:

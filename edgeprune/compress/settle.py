@@ -127,6 +127,8 @@ def _refusal(subject: Subject, trials: list[_Trial], forecast: Forecast) -> Over
     for word, limit in single_limits(budget).items():
         if word in missed(smallest.fitted.cost, budget):
             found = subject.build(smallest.model, limit, f"smallest_{word}")
+            if worst_excess(smallest.fitted.cost, limit) < worst_excess(found.cost, limit):
+                found = smallest.fitted  # What the device has of other memory can save some of this one.
             alone += [f"{phrase}{_where(found)}" for phrase in missed(found.cost, limit).values()]
     nearest = min((trial.fitted.cost for trial in trials), key=lambda cost: worst_excess(cost, budget))
     takes = ", ".join(missed(nearest, budget).values())

@@ -16,7 +16,7 @@ from edgeprune.compress.settle import Settled, settle
 from edgeprune.compress.subject import Subject, carve_well
 from edgeprune.compress.within_drop import TRIALS, Within, smallest_within
 from edgeprune.config import Budget, Settings
-from edgeprune.errors import UsageError
+from edgeprune.errors import OverBudget
 from edgeprune.graph.skeleton import Skeleton
 from edgeprune.model.model import Model
 from edgeprune.prune import (
@@ -27,7 +27,7 @@ from edgeprune.prune import (
     Resources,
     analyse,
     choice_at,
-    criteria,
+    criterion_named,
     gather,
     group_widths,
     measure,
@@ -44,7 +44,7 @@ __all__ = ["Shrunk", "shrink"]
 _CRITERION = "magnitude"
 _ROUNDS = 3
 _ROUND_SHARE = 0.1
-"""Of the training steps, what each round but the last is given."""
+"""Of the training steps, what each round but the last is given; half of them at least are left for the last."""
 _TRAININGS = 3
 """Training moves values, and with them channels that turn out constant and the weights that kernels admit."""
 
@@ -75,7 +75,7 @@ def shrink(model: Model, whole: Fitted, budget: Budget, job: Job) -> Shrunk:
         OverBudget: no widths fit; the sentence names what binds, `nearest` what would fit.
         UsageError: the settings name an importance that there is not.
     """
-    criterion = _criterion(job.settings)
+    criterion = criterion_named(job.settings.importance or _CRITERION)
     with job.progress.task("finding coupled channels"):
         assert model.module is not None
         coupling = analyse(model.module, model.example_inputs, job.settings.ignore)
@@ -87,13 +87,6 @@ def shrink(model: Model, whole: Fitted, budget: Budget, job: Job) -> Shrunk:
     if job.settings.accuracy_drop is not None:
         return _within_drop(subject, criterion.name, job.settings.accuracy_drop, budget, forecast, job)
     return _to_budget(subject, criterion, budget, forecast, job)
-
-
-def _criterion(settings: Settings) -> Criterion:
-    name = settings.importance or _CRITERION
-    if name not in criteria():
-        raise UsageError(f"there is no importance {name!r}; choose one of {', '.join(sorted(criteria()))}")
-    return criteria()[name]
 
 
 def _subject(model: Model, coupling: Coupling, whole: Fitted, criterion: Criterion, job: Job) -> Subject:
@@ -118,10 +111,9 @@ def _to_budget(whole: Subject, criterion: Criterion, budget: Budget, forecast: F
     rounds, steps = _rounds(whole, settled, job.settings), training_steps(job.settings)
     history: tuple[RoundSummary, ...] = ()
     if rounds > 1:
-        each = round(steps * _ROUND_SHARE)
+        each = min(round(steps * _ROUND_SHARE), steps // (2 * (rounds - 1)))
         steps -= each * (rounds - 1)
-        subject, history = approach(whole, _reached(settled), rounds, each, criterion, job)
-        settled = _settled(subject, settled.forecast, job, "settled_0")
+        subject, history, settled = _in_rounds(whole, settled, rounds, each, criterion, job)
     for number in range(1, _TRAININGS + 1):
         cut = carve_well(subject, settled.choice, job.progress)
         recovered = recover(cut, teacher, steps, job, f"trained_{number}")
@@ -135,6 +127,18 @@ def _to_budget(whole: Subject, criterion: Criterion, budget: Budget, forecast: F
     raise over_budget(
         fitted, budget, f"training moved it over the budget {_TRAININGS} times: leave it more room"
     )
+
+
+def _in_rounds(
+    whole: Subject, feasible: Settled, rounds: int, steps: int, criterion: Criterion, job: Job
+) -> tuple[Subject, tuple[RoundSummary, ...], Settled]:
+    """The network before its last cut, its rounds, and the widths of that cut; from the whole one if rounds miss."""
+    subject, history = approach(whole, _reached(feasible), rounds, steps, criterion, job)
+    try:
+        return subject, history, _settled(subject, feasible.forecast, job, "settled_0")
+    except OverBudget:
+        job.progress.say("rounds of training ended outside the budget: cutting the whole network at once")
+        return whole, (), feasible
 
 
 def _rounds(subject: Subject, settled: Settled, settings: Settings) -> int:

@@ -4,14 +4,14 @@
 loss, `choose` picks widths within limits, `best` turns them into a plan, `prune` carries it out.
 """
 
-from edgeprune.prune.analyse import analyse
+from edgeprune.prune.analyse import analyse, check_ignored
 from edgeprune.prune.batch_norm import recalibrate
 from edgeprune.prune.calibration import Calibration, gather
 from edgeprune.prune.choose import Choice, choice_at, choose, narrowest
 from edgeprune.prune.compose import compose
 from edgeprune.prune.corrected import cut_corrected
 from edgeprune.prune.coupling import Coupling, Group, PruningPlan, group_widths, weighted_layers
-from edgeprune.prune.importance import Criterion, Scores, best, criteria
+from edgeprune.prune.importance import Criterion, Scores, best, criteria, criterion_named
 from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, resources
 from edgeprune.prune.refusal import least_budgets
 from edgeprune.prune.sensitivity import Curves, measure
@@ -33,10 +33,12 @@ __all__ = [
     "Scores",
     "analyse",
     "best",
+    "check_ignored",
     "choice_at",
     "choose",
     "compose",
     "criteria",
+    "criterion_named",
     "cut_corrected",
     "gather",
     "group_widths",

@@ -20,7 +20,7 @@ from edgeprune.prune.packed import packed_rows
 from edgeprune.prune.surgery import Cut, CutRefused, cut
 from edgeprune.prune.trace import Call, Operand, Trace, trace
 
-__all__ = ["analyse", "propagate"]
+__all__ = ["analyse", "check_ignored", "propagate"]
 
 
 def analyse(
@@ -39,12 +39,7 @@ def analyse(
     Raises:
         UsageError: torch.export cannot trace the network, or it has no layer of a name to ignore.
     """
-    known = [name for name, _ in module.named_modules() if name]
-    for name in ignore:
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, 1, 0.0)
-            advice = f"; the nearest is {nearest[0]!r}" if nearest else ""
-            raise UsageError(f"there is no layer {name!r} to ignore{advice}")
+    check_ignored(module, ignore)
     found = trace(module, example_inputs)
     coupling = _grouped(found, propagate(found), example_inputs)
     barred = {
@@ -58,6 +53,20 @@ def analyse(
         )
     }
     return _proven(module, _freeze(coupling, barred))
+
+
+def check_ignored(module: torch.nn.Module, ignore: Collection[str]) -> None:
+    """Refuse names of layers to ignore that `module` does not have.
+
+    Raises:
+        UsageError: there is one; the sentence names the nearest that there is.
+    """
+    known = [name for name, _ in module.named_modules() if name]
+    for name in ignore:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, 1, 0.0)
+            advice = f"; the nearest is {nearest[0]!r}" if nearest else ""
+            raise UsageError(f"there is no layer {name!r} to ignore{advice}")
 
 
 def propagate(network: Trace) -> Labels:

@@ -31,9 +31,11 @@ def use_batch_statistics(module: torch.nn.Module) -> None:
 
 @torch.no_grad()
 def recalibrate(module: torch.nn.Module, batches: Iterable[Batch]) -> None:
-    """Estimate the running statistics of every batch norm anew, as averages over `batches`, in place."""
+    """Estimate the running statistics anew, as averages over `batches`, in place; frozen batch norms keep theirs."""
     layers = [
-        layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats
+        layer
+        for layer in module.modules()
+        if isinstance(layer, _BatchNorm) and layer.track_running_stats and not _is_frozen(layer)
     ]
     if not layers:
         return
@@ -60,7 +62,10 @@ def absorb(module: torch.nn.Module, batches: Iterable[Batch]) -> None:
     layers = [
         layer
         for layer in module.modules()
-        if isinstance(layer, _BatchNorm) and layer.affine and layer.running_mean is not None
+        if isinstance(layer, _BatchNorm)
+        and layer.affine
+        and layer.running_mean is not None
+        and not _is_frozen(layer)
     ]
     seen = {layer: _Sums() for layer in layers}
     handles = [layer.register_forward_pre_hook(seen[layer].add) for layer in layers]
@@ -74,6 +79,12 @@ def absorb(module: torch.nn.Module, batches: Iterable[Batch]) -> None:
     for layer, sums in seen.items():
         if sums.count > 1:
             _restate(layer, *sums.statistics())
+
+
+def _is_frozen(layer: _BatchNorm) -> bool:
+    """Whether the user froze it: then its statistics stay as well."""
+    own = list(layer.parameters(recurse=False))
+    return bool(own) and not any(value.requires_grad for value in own)
 
 
 class _Sums:

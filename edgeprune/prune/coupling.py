@@ -120,9 +120,14 @@ def group_widths(
         most: About how many widths a group may have at most; wide groups step in larger multiples.
 
     Raises:
-        UsageError: `minimum` names an unknown group.
+        UsageError: `minimum` names an unknown group, or more channels than the group has.
     """
     floor = {coupling.group(name).name: width for name, width in (minimum or {}).items()}
+    for name, width in floor.items():
+        if width > coupling.group(name).size:
+            raise UsageError(
+                f"group {name!r} cannot keep {width} channels: it has {coupling.group(name).size}"
+            )
     return {group.name: _widths(group, multiple, floor.get(group.name, 1), most) for group in coupling.groups}
 
 

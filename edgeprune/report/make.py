@@ -45,6 +45,8 @@ class Findings:
     nearest: Mapping[str, float] | None = None
     reason: str | None = None
     program: Program | None = None
+    compacted: bool = True
+    """Whether the program is without the channels that are constant."""
     image: Image | None = None
     measurement: Measurement | None = None
     verification: Verification | None = None
@@ -115,6 +117,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
             "prefix": image.sources.prefix,
             "files": list(image.sources.files),
             "arena_align": image.sources.arena_align,
+            "compacted": findings.compacted,
         }
     if verification is not None:
         mismatch = verification.first_mismatch

@@ -75,6 +75,9 @@ def _refusal(report: Mapping[str, Any]) -> list[RenderableType]:
         named = [f"--flash {int(nearest['flash'])}", f"--ram {int(nearest['ram'])}"]
         if nearest.get("latency_ms") is not None:
             named.append(f"--latency {math.ceil(100 * nearest['latency_ms']) / 100:.2f}ms")
+        for option, word in (("--macs", "macs"), ("--params", "parameters")):
+            if report["budget"].get(word) is not None and nearest.get(word) is not None:
+                named.append(f"{option} {int(nearest[word])}")
         lines.append(Text(f"Nearest: {' '.join(named)}"))
     return lines
 

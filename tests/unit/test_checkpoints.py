@@ -11,9 +11,11 @@ import torch
 from edgeprune.compress.checkpoints import checkpoints
 from edgeprune.config import Settings
 from edgeprune.errors import OverBudget, UsageError
+from edgeprune.model import Model
 from edgeprune.progress import SilentProgress
 
 QUIET = SilentProgress()
+MODEL = Model("m", Path("m.onnx"), "onnx-int8", onnx=b"")
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def ends(settings: Settings, place: Path, error: BaseException) -> None:
     """A run that saves a stage and then ends with `error`."""
-    with checkpoints(settings, place, QUIET) as kept:
+    with checkpoints(settings, MODEL, place, QUIET) as kept:
         kept.save("round_1", {"weights": torch.arange(3), "widths": {"a": 4}})
         raise error
 
@@ -37,7 +39,7 @@ def interrupted(settings: Settings, place: Path) -> None:
 
 def test_an_interrupted_run_goes_on(settings: Settings, tmp_path: Path) -> None:
     interrupted(settings, tmp_path / "out")
-    with checkpoints(replace(settings, resume=True), tmp_path / "out", QUIET) as kept:
+    with checkpoints(replace(settings, resume=True), MODEL, tmp_path / "out", QUIET) as kept:
         found = kept.load("round_1")
         assert found is not None
         assert found["widths"] == {"a": 4} and found["weights"].tolist() == [0, 1, 2]
@@ -47,7 +49,7 @@ def test_an_interrupted_run_goes_on(settings: Settings, tmp_path: Path) -> None:
 
 def test_without_resume_a_run_starts_anew(settings: Settings, tmp_path: Path) -> None:
     interrupted(settings, tmp_path / "out")
-    with checkpoints(settings, tmp_path / "out", QUIET) as kept:
+    with checkpoints(settings, MODEL, tmp_path / "out", QUIET) as kept:
         assert kept.load("round_1") is None
 
 
@@ -60,7 +62,7 @@ def test_another_run_is_refused(settings: Settings, tmp_path: Path, change: str)
     else:
         settings.model.write_text("one = 2\n")
     with pytest.raises(UsageError, match="start anew without --resume"):
-        checkpoints(other, tmp_path / "out", QUIET).__enter__()
+        checkpoints(other, MODEL, tmp_path / "out", QUIET).__enter__()
 
 
 def test_a_refusal_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_a_failure_that_names_its_checkpoint_leaves_it(settings: Settings, tmp_p
 
 
 def test_a_damaged_checkpoint_is_refused(settings: Settings, tmp_path: Path) -> None:
-    with checkpoints(settings, tmp_path / "out", QUIET) as kept:
+    with checkpoints(settings, MODEL, tmp_path / "out", QUIET) as kept:
         kept.path("round_1").write_bytes(b"not a checkpoint")
         with pytest.raises(UsageError, match="damaged"):
             kept.load("round_1")

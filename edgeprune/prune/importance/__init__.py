@@ -10,12 +10,13 @@ from types import MappingProxyType
 
 import torch
 
+from edgeprune.errors import UsageError
 from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.coupling import Coupling
 from edgeprune.prune.importance.criterion import Criterion, Scores, best
 from edgeprune.prune.ladder import ranked
 
-__all__ = ["Criterion", "Scores", "best", "criteria"]
+__all__ = ["Criterion", "Scores", "best", "criteria", "criterion_named"]
 
 
 class _Laddered:
@@ -43,3 +44,14 @@ def criteria() -> Mapping[str, Criterion]:
             one: Criterion = importlib.import_module(f"edgeprune.prune.importance.{info.name}").CRITERION
             found[one.name] = _Laddered(one)
     return MappingProxyType(found)
+
+
+def criterion_named(name: str) -> Criterion:
+    """The criterion of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in criteria():
+        raise UsageError(f"there is no importance {name!r}; choose one of {', '.join(sorted(criteria()))}")
+    return criteria()[name]
