@@ -18,13 +18,13 @@ from edgeprune.prune.analyse import analyse
 from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.compose import compose
 from edgeprune.prune.corrected import cut_corrected
-from edgeprune.prune.coupling import Coupling, PruningPlan
+from edgeprune.prune.coupling import Coupling, Group, PruningPlan
 from edgeprune.prune.importance import Criterion, best
 from edgeprune.prune.joint import CUTS, choose_jointly
 from edgeprune.prune.limits import Limits, resources
 from edgeprune.prune.sensitivity import measure
 
-__all__ = ["State", "Tune", "between", "in_rounds", "one_round", "start", "used"]
+__all__ = ["State", "Tune", "between", "in_rounds", "may_take_rounds", "one_round", "start", "used"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +62,12 @@ def in_rounds(
 ) -> State:
     """The network cut until it holds `limits` by the table, in so many rounds, each trained by `tune`.
 
-    A network that pruning returns as an exported graph is cut in one round: its parts lose their names.
+    One round must do where `may_take_rounds` says no.
 
     Raises:
         NothingFits: no widths of the table hold the limits.
     """
-    count = rounds if state.coupling.form == "module" else 1
+    count = rounds if may_take_rounds(state.coupling) else 1
     for number in range(1, count + 1):
         left = count - number + 1
         step = between(used(table, state.widths), limits, 1 / left)
@@ -132,13 +132,27 @@ def between(used: Limits, limits: Limits, share: float) -> Limits:
     return Limits(**steps)
 
 
+def may_take_rounds(coupling: Coupling) -> bool:
+    """Whether what is left after a cut can be cut again by the same table.
+
+    Not a network that comes as its exported graph, whose parts lose their names; nor one with attention's grids,
+    whose widths stand for boxes of the first network.
+    """
+    return coupling.form == "module" and all(group.heads == 1 for group in coupling.groups)
+
+
 def _followed(module: torch.nn.Module, before: Coupling, widths: Mapping[str, int]) -> Coupling:
     """The groups of the pruned network that are those of the one before, found anew: its trace has other sizes."""
     found = analyse(module, before.example_inputs)
-    names = {group.name for group in before.groups}
+    places = {group.name: _places(group) for group in before.groups}
     groups = tuple(
         group
         for group in found.groups
-        if group.name in names and group.size == widths.get(group.name, group.size)
+        if places.get(group.name) == _places(group) and group.size == widths.get(group.name, group.size)
     )
     return replace(found, groups=groups)
+
+
+def _places(group: Group) -> frozenset[tuple[str, int, str]]:
+    """Where a group lives, whatever its channels' numbers are."""
+    return frozenset((piece.parameter, piece.dim, piece.role) for piece in group.slices)

@@ -22,7 +22,7 @@ from edgeprune.model import Model
 from edgeprune.progress import Progress
 from edgeprune.version import __version__
 
-__all__ = ["Checkpoints", "checkpoints", "fingerprint"]
+__all__ = ["Checkpoints", "checkpoints", "fingerprint", "may_resume"]
 
 _FINGERPRINT = "run.json"
 _NOT_PART = {"resume", "output", "runner", "port", "board_firmware"}
@@ -105,7 +105,7 @@ def checkpoints(settings: Settings, model: Model, place: Path, progress: Progres
     Raises:
         UsageError: `resume` is asked for and the checkpoints are of other settings or another network.
     """
-    folder = place.parent / f".{place.name}.checkpoint"
+    folder = _folder(place)
     mark = json.dumps({"edgeprune": __version__, "run": fingerprint(settings), "network": _digest(model)})
     if not settings.resume:
         shutil.rmtree(folder, ignore_errors=True)
@@ -123,6 +123,19 @@ def checkpoints(settings: Settings, model: Model, place: Path, progress: Progres
             shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def may_resume(settings: Settings, place: Path) -> bool:
+    """Whether checkpoints for `place` are of these settings."""
+    try:
+        mark = json.loads((_folder(place) / _FINGERPRINT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(mark, dict) and mark.get("run") == fingerprint(settings)
+
+
+def _folder(place: Path) -> Path:
+    return place.parent / f".{place.name}.checkpoint"
 
 
 def _digest(model: Model) -> str | None:

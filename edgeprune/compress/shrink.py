@@ -13,8 +13,8 @@ from edgeprune.compress.forecast import Forecast
 from edgeprune.compress.job import Job
 from edgeprune.compress.recover import JUDGED_SAMPLES, Recovered, recover, training_steps
 from edgeprune.compress.settle import Settled, settle
-from edgeprune.compress.subject import Subject, carve_well
-from edgeprune.compress.within_drop import TRIALS, Within, smallest_within
+from edgeprune.compress.subject import Subject, carve, carve_well
+from edgeprune.compress.within_drop import TRIALS, Within, within
 from edgeprune.config import Budget, Settings
 from edgeprune.errors import OverBudget
 from edgeprune.graph.skeleton import Skeleton
@@ -27,6 +27,7 @@ from edgeprune.prune import (
     Resources,
     analyse,
     choice_at,
+    choose_jointly,
     criterion_named,
     gather,
     group_widths,
@@ -35,6 +36,7 @@ from edgeprune.prune import (
 )
 from edgeprune.quantize import int8_score
 from edgeprune.report.pruning import RoundSummary
+from edgeprune.rounds import may_take_rounds
 from edgeprune.train import evaluate
 from edgeprune.train.points import points_lost
 from edgeprune.verdict import Cost
@@ -114,6 +116,7 @@ def _to_budget(whole: Subject, criterion: Criterion, budget: Budget, forecast: F
         each = min(round(steps * _ROUND_SHARE), steps // (2 * (rounds - 1)))
         steps -= each * (rounds - 1)
         subject, history, settled = _in_rounds(whole, settled, rounds, each, criterion, job)
+    settled = _refined(subject, settled, budget, job)
     for number in range(1, _TRAININGS + 1):
         cut = carve_well(subject, settled.choice, job.progress)
         recovered = recover(cut, teacher, steps, job, f"trained_{number}")
@@ -129,6 +132,33 @@ def _to_budget(whole: Subject, criterion: Criterion, budget: Budget, forecast: F
     )
 
 
+def _refined(subject: Subject, settled: Settled, budget: Budget, job: Job) -> Settled:
+    """Widths that use no more and lose less, judged by cutting them together, if their build keeps the budget too."""
+    module = subject.model.module
+    assert module is not None
+    if _is_whole(subject, settled):
+        return settled
+
+    def find() -> Mapping[str, Any]:
+        better = choose_jointly(
+            module,
+            subject.coupling,
+            subject.scores,
+            subject.curves,
+            subject.table,
+            _reached(settled),
+            subject.data,
+            progress=job.progress,
+        )
+        if dict(better.widths) == dict(settled.choice.widths):
+            return {"widths": dict(settled.choice.widths)}
+        fits = subject.build(carve(subject, better), budget, "refined").fits
+        return {"widths": dict(better.widths if fits else settled.choice.widths)}
+
+    kept = job.kept.once("refined", find)
+    return replace(settled, choice=choice_at(subject.curves, subject.table, kept["widths"]))
+
+
 def _in_rounds(
     whole: Subject, feasible: Settled, rounds: int, steps: int, criterion: Criterion, job: Job
 ) -> tuple[Subject, tuple[RoundSummary, ...], Settled]:
@@ -142,15 +172,16 @@ def _in_rounds(
 
 
 def _rounds(subject: Subject, settled: Settled, settings: Settings) -> int:
-    """How many rounds lead to what was settled on; one where nothing is cut, or nothing is trained between them.
-
-    A network that pruning turns into its exported graph is cut at once: its parts lose the names they are known by.
-    """
-    table = subject.table
-    is_whole = all(width == table.widths[name][-1] for name, width in settled.choice.widths.items())
-    if is_whole or subject.coupling.form != "module" or training_steps(settings) < 1:
+    """How many rounds lead to what was settled on; one where nothing is cut, or nothing is trained between them."""
+    if _is_whole(subject, settled) or not may_take_rounds(subject.coupling):
+        return 1
+    if training_steps(settings) < 1:
         return 1
     return settings.rounds or _ROUNDS
+
+
+def _is_whole(subject: Subject, settled: Settled) -> bool:
+    return all(width == subject.table.widths[name][-1] for name, width in settled.choice.widths.items())
 
 
 def _reached(settled: Settled) -> Limits:
@@ -176,11 +207,12 @@ def _settled(subject: Subject, forecast: Forecast, job: Job, stage: str) -> Sett
 def _within_drop(
     subject: Subject, criterion: str, points: float, budget: Budget, forecast: Forecast, job: Job
 ) -> Shrunk:
-    """The smallest network that loses at most `points` as int8, trained; it must keep the budget as well."""
+    """The smallest network that loses at most `points` as int8, trained; it keeps the budget as well."""
     model = subject.model
     assert model.module is not None
     assert model.training is not None
     training, whole = model.training, model.module
+    feasible = _settled(subject, forecast, job, "feasible")
     original = evaluate(model, whole, JUDGED_SAMPLES)
     steps = training_steps(job.settings)
     if job.settings.effort is None:
@@ -194,8 +226,12 @@ def _within_drop(
             reached = int8_score(recovered.model, job.builder.int8(recovered.model), JUDGED_SAMPLES)
         return Within(choice, recovered, points_lost(training, original, reached))
 
-    found = smallest_within(subject, points, job.settings.optimize, forecast.limits(), attempt, job.progress)
-    fitted = job.builder.fit(found.recovered.model, budget, "within_drop")
-    if not fitted.fits:
-        raise over_budget(fitted, budget, f"it is the smallest network found within {points:g} points")
-    return Shrunk(subject, subject, criterion, found.choice, found.recovered, fitted, ())
+    limits = feasible.forecast.limits()
+    held = within(subject, feasible.choice, points, job.settings.optimize, limits, attempt, job.progress)
+    for number, one in enumerate(held):
+        fitted = job.builder.fit(one.recovered.model, budget, f"within_{number}")
+        if fitted.fits:
+            return Shrunk(subject, subject, criterion, one.choice, one.recovered, fitted, ())
+    raise over_budget(
+        fitted, budget, f"{len(held)} network(s) tried that lose at most {points:g} points take more"
+    )

@@ -12,6 +12,7 @@ from edgeprune.prune.compose import compose
 from edgeprune.prune.corrected import cut_corrected
 from edgeprune.prune.coupling import Coupling, Group, PruningPlan, group_widths, weighted_layers
 from edgeprune.prune.importance import Criterion, Scores, best, criteria, criterion_named
+from edgeprune.prune.joint import choose_jointly
 from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, resources
 from edgeprune.prune.refusal import least_budgets
 from edgeprune.prune.sensitivity import Curves, measure
@@ -36,6 +37,7 @@ __all__ = [
     "check_ignored",
     "choice_at",
     "choose",
+    "choose_jointly",
     "compose",
     "criteria",
     "criterion_named",

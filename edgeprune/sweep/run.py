@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgeprune.compress.checkpoints import fingerprint
+from edgeprune.compress.checkpoints import fingerprint, may_resume
 from edgeprune.config import Settings
 from edgeprune.errors import EdgepruneError, OverBudget, UsageError
 from edgeprune.parallel import Lost, Map, available_cores, in_turn, local_processes
@@ -166,7 +166,8 @@ def _attempted(job: _Job, progress: Progress | None = None) -> Point:
 
 
 def _made(job: _Job, progress: Progress) -> Point:
-    deployment = deploy(job.settings, progress)
+    going_on = job.settings.resume and may_resume(job.settings, job.place)
+    deployment = deploy(replace(job.settings, resume=going_on), progress)
     report = deployment.report
     status = 0 if report["fits"] else OverBudget.exit_status
     return _point(job, report["fits"], report["reason"], status, _figures(report))

@@ -41,7 +41,7 @@ def test_a_ceiling_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
 
 
 def test_the_smallest_network_within_a_loss(tmp_path: Path) -> None:
-    result = deploy(tmp_path / "out", accuracy_drop=60.0, optimize="flash")
+    result = deploy(tmp_path / "out", accuracy_drop=60.0, optimize="flash", rounds=None)
     assert result.report["fits"]
     assert result.report["flash"]["total"] < 0.5 * result.report["pruning"]["unpruned"]["flash"]
 
