@@ -78,16 +78,29 @@ class CheckpointFile:
         """Put `state` in the place of what was saved before, at once."""
         if self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save({"fingerprint": self._mark, "state": dict(state)}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self._path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        _write({"fingerprint": self._mark, "state": dict(state)}, self._path)
         self._exists = True
         self._saved_at = time.monotonic()
+
+    def keep_good(self, values: Mapping[str, Any]) -> Path | None:
+        """Keep the values of a network beside the state, where there is a place: a plain state_dict."""
+        if self._path is None:
+            return None
+        beside = self._path.with_suffix(".good.pt")
+        _write(dict(values), beside)
+        return beside
+
+
+def _write(content: Mapping[str, Any], place: Path) -> None:
+    """Write `content` beside `place` and rename it."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(place)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

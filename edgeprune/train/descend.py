@@ -31,18 +31,23 @@ _SNAPSHOT_EVERY = 50
 class TrainingDiverged(UsageError):
     """The loss stopped being a number at `step`; `last_good` is the network some steps before.
 
-    `checkpoint` is the file that holds the last state saved, where there is one.
+    `checkpoint` is the file that holds the values of that network, where states are kept.
     """
 
     def __init__(
-        self, step: int, loss: float, last_good: torch.nn.Module, checkpoint: Path | None = None
+        self,
+        step: int,
+        loss: float,
+        last_good: torch.nn.Module,
+        checkpoint: Path | None = None,
+        title: str = "fine-tuning",
     ) -> None:
         self.step = step
         self.last_good = last_good
         self.checkpoint = checkpoint
-        kept = f" (the last good state is in {checkpoint})" if checkpoint is not None else ""
+        kept = f" (the last good network's values are in {checkpoint})" if checkpoint is not None else ""
         super().__init__(
-            f"fine-tuning stopped at step {step}: the loss is {loss}; check the training data and the recipe's "
+            f"{title} stopped at step {step}: the loss is {loss}; check the training data and the recipe's "
             f"loss, or give the recipe a fine_tune of its own{kept}"
         )
 
@@ -104,8 +109,7 @@ def descend(
             loss = _loss(model, subject, guide, on_device(batch, device), schedule)
             value = float(loss.detach())
             if not math.isfinite(value):
-                subject.load_state_dict(good)
-                raise TrainingDiverged(step, value, subject.cpu().eval(), file.path)
+                raise _diverged(step, value, subject, good, file, title)
             if state is not None:  # only now, when its weights are known to give a loss that is a number
                 file.save(state)
             if step % _SNAPSHOT_EVERY == 0:
@@ -114,11 +118,19 @@ def descend(
             task.advance(note=f"loss {value:.3f}")
         task.advance(steps - run.step)
     if not all(bool(parameter.isfinite().all()) for parameter in subject.parameters()):
-        subject.load_state_dict(good)
-        raise TrainingDiverged(run.step, math.nan, subject.cpu().eval(), file.path)
+        raise _diverged(run.step, math.nan, subject, good, file, title)
     if saved is None or saved["step"] < run.step:
         file.save(run.state())
     return subject
+
+
+def _diverged(
+    step: int, loss: float, subject: torch.nn.Module, good: dict[str, Any], file: CheckpointFile, title: str
+) -> TrainingDiverged:
+    """The error, with the last good network, whose values are kept beside the states of training."""
+    subject.load_state_dict(good)
+    subject.cpu().eval()
+    return TrainingDiverged(step, loss, subject, file.keep_good(subject.state_dict()), title)
 
 
 def _enter_training(subject: torch.nn.Module) -> None:

@@ -150,13 +150,14 @@ def test_after_a_loss_that_is_no_number_the_last_good_state_stays(tmp_path: Path
     def loss(output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(output, y) * (float("nan") if next(calls) == 6 else 1.0)
 
-    with pytest.raises(
-        TrainingDiverged, match=r"stopped at step 7: [^\n]*the last good state is in .*state\.pt"
-    ):
+    with pytest.raises(TrainingDiverged, match=r"stopped at step 7: [^\n]*good network.s .*state\.good\.pt"):
         fine_tune(make(loss=loss), network(), 20, resume_from=path)
     kept = torch.load(path, weights_only=True)["state"]
     assert kept["step"] == 5
     assert all(value.isfinite().all() for value in kept["module"].values())
+    good = torch.load(tmp_path / "state.good.pt", weights_only=True)
+    assert good.keys() == kept["module"].keys()
+    assert all(value.isfinite().all() for value in good.values())
 
 
 def test_weights_that_are_no_numbers_at_the_end_are_refused(tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_weights_that_are_no_numbers_at_the_end_are_refused(tmp_path: Path) -> N
 
     with pytest.raises(TrainingDiverged, match="stopped at step 1: the loss is nan"):
         fine_tune(make(loss=loss), network(), 1, resume_from=tmp_path / "state.pt")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["state.good.pt"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half"])
