@@ -43,7 +43,7 @@ from edgeprune.verdict import Cost
 
 __all__ = ["Shrunk", "shrink"]
 
-_CRITERION = "magnitude"
+_CRITERION = "obs"
 _ROUNDS = 3
 _ROUND_SHARE = 0.1
 """Of the training steps, what each round but the last is given; half of them at least are left for the last."""
