@@ -9,7 +9,7 @@ import torch
 from edgeprune.compress.job import Job
 from edgeprune.compress.subject import Subject
 from edgeprune.prune import Criterion, Limits, resources
-from edgeprune.prune.sensitivity import measure
+from edgeprune.prune.sensitivity import loss_of, measure
 from edgeprune.report.pruning import Change, RoundSummary
 from edgeprune.rounds import State, between, in_rounds, start, used
 from edgeprune.train import fine_tune
@@ -45,7 +45,7 @@ def approach(
             progress=job.progress,
             resume_from=job.kept.path(f"round_{number}"),
         )
-        loss = Change(subject.data.mean_loss(state.module), subject.data.mean_loss(tuned))
+        loss = Change(*(loss_of(module, subject.data, anew=False) for module in (state.module, tuned)))
         macs = resources(table, state.widths).macs
         history.append(RoundSummary(dict(state.widths), loss, macs, steps))
         return tuned

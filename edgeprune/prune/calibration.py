@@ -27,12 +27,6 @@ class Calibration:
     batches: tuple[Batch, ...]
     loss: Callable[[Any, Any], torch.Tensor]
 
-    @torch.no_grad()
-    def mean_loss(self, module: torch.nn.Module) -> float:
-        """The mean loss of `module`, which must be in evaluation mode."""
-        sums = [float(self.loss(module(*inputs), target)) * len(inputs[0]) for inputs, target in self.batches]
-        return sum(sums) / sum(len(inputs[0]) for inputs, _ in self.batches)
-
 
 def gather(model: Model, samples: int = 512, batch_size: int = 128, seed: int = 0) -> Calibration:
     """The first `samples` samples of the training data, shuffled as a loader does it under `seed`.
