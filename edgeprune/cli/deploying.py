@@ -66,7 +66,7 @@ def deploy(
         typer.Option(metavar="NAME", help="What ranks channels, such as taylor; an unknown name lists all."),
     ] = None,
     rounds: Annotated[
-        Number, typer.Option(metavar="N", help="Rounds of cutting and training; fewer are quicker.")
+        Number, typer.Option(metavar="N", help="Rounds of cutting and training, instead of one.")
     ] = None,
     sparsity: Annotated[
         Text,

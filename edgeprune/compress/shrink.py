@@ -44,7 +44,8 @@ from edgeprune.verdict import Cost
 __all__ = ["Shrunk", "shrink"]
 
 _CRITERION = "obs"
-_ROUNDS = 3
+_ROUNDS = 1
+"""A corrected cut to the budget at once was measured to be as good as several smaller ones, and takes less time."""
 _ROUND_SHARE = 0.1
 """Of the training steps, what each round but the last is given; half of them at least are left for the last."""
 _TRAININGS = 3
