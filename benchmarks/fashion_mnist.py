@@ -19,6 +19,7 @@ import torch
 
 from edgeprune.cli.terminal import Terminal
 from edgeprune.config import Settings
+from edgeprune.float_network import load_pruned
 from edgeprune.model import load_model
 from edgeprune.pipeline import deploy
 from edgeprune.report.terminal import new_table
@@ -68,7 +69,7 @@ def run(seed: int, arguments: argparse.Namespace, terminal: Terminal) -> Row:
     ).report
     if not small["fits"]:
         raise SystemExit(f"a quarter of the flash, {limit:,} B, cannot be reached: {small['reason']}")
-    pruned = torch.export.load(place / "float.pt2").module()
+    pruned = load_pruned(_RECIPE, place)
     return Row(
         seed,
         whole["flash"]["total"],

@@ -318,6 +318,8 @@ def test_ignored_layers_and_least_widths_are_kept_and_unknown_names_refused(tmp_
     coupling = analyse(model.module, model.example_inputs)
     name = coupling.groups[0].name
     assert min(group_widths(coupling, multiple=1, minimum={name: 6})[name]) == 6
-    assert group_widths(coupling, minimum={name: 99})[name] == (8,)
+    assert group_widths(coupling, minimum={name: 8})[name] == (8,)
+    with one_sentence("cannot keep 99 channels: it has 8"):
+        group_widths(coupling, minimum={name: 99})
     with one_sentence("no channel group 'stem' to prune; the network's are: '0'"):
         group_widths(coupling, minimum={"stem": 4})
