@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument(
         "--data", type=Path, default=Path("../shared"), help="folder with models/, data/ and peers/"
     )
+    parser.add_argument("--only", help="run the networks whose name starts so")
     parser.add_argument("--samples", type=int, help="inputs to verify on (all by default)")
     arguments = parser.parse_args()
     terminal = Terminal()
@@ -26,13 +27,17 @@ def main() -> int:
         terminal.say(f"{arguments.data} holds no peers/peers.json: name the benchmark data with --data")
         return 2
     rows: list[Row] = []
-    for case in CASES:
+    chosen = [case for case in CASES if case.name.startswith(arguments.only or "")]
+    if not chosen:
+        terminal.say(f"no network's name starts with {arguments.only!r}: {', '.join(c.name for c in CASES)}")
+        return 2
+    for case in chosen:
         try:
             rows += run_case(case, arguments.data, arguments.samples, terminal)
         except EdgepruneError as error:
             terminal.say(f"{case.name}: {error}")
             return error.exit_status
-    table = new_table("network", "device", "figure", right=("edgeprune", "TFLM + CMSIS-NN", "ratio"))
+    table = new_table("network", "device", "figure", right=("edgeprune", "peer", "ratio"))
     for row in rows:
         table.add_row(row.case, row.device, row.figure, _text(row.value), _text(row.peer), _text(row.ratio))
     terminal.show(table)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeprune.config import Settings
+from benchmarks.synthetic import mobilenet
+from edgeprune.config import Objective, Settings
 from edgeprune.pipeline import deploy
 from edgeprune.progress import Progress
 
@@ -17,16 +19,32 @@ __all__ = ["CASES", "Case", "Row", "run_case"]
 
 @dataclass(frozen=True)
 class Case:
-    """A network with its test data, both below the data folder, and the device it is deployed to."""
+    """A network and the device it is deployed to; `peer` is what peers.json calls it.
+
+    `model` is a file below the data folder, or makes an ONNX file; `data`, below the data folder, are its test
+    data, without which random inputs are verified.
+    """
 
     name: str
-    model: str
-    data: str
+    model: str | Callable[[], bytes]
+    data: str | None = None
+    peer: str = ""
+    flash: str | None = None
+    optimize: Objective = "latency"
     device: str = "nucleo-l4r5zi"
     core: str = "cortex-m4"
 
 
-CASES = (Case("kws", "models/kws.onnx", "data/kws01.npz"), Case("ic", "models/ic.onnx", "data/ic200.npz"))
+CASES = (
+    Case("kws", "models/kws.onnx", "data/kws01.npz", "kws"),
+    Case("ic", "models/ic.onnx", "data/ic200.npz", "ic"),
+    Case("ic in 96K of flash", "models/ic.onnx", "data/ic200.npz", "ic", flash="96K"),
+    Case("vww", mobilenet, peer="vww"),
+    Case("vww in the least RAM", mobilenet, peer="vww", optimize="ram"),
+)
+_RECORDS = "published_cycles_nucleo_l4r5zi_120mhz"
+_NO_ENGINES = ("note", "firmware_bytes_st_v1_2", "accuracy")
+_RECORD_DEVICE = "nucleo-l4r5zi"
 _PEER = "tflm_cmsis_nn"
 
 
@@ -51,28 +69,53 @@ def run_case(case: Case, folder: Path, samples: int | None, progress: Progress) 
     Raises:
         EdgepruneError: the deployment failed.
     """
-    peers = json.loads((folder / "peers/peers.json").read_text(encoding="utf-8"))[_PEER]
+    peers = json.loads((folder / "peers/peers.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory(prefix="edgeprune-benchmark-") as scratch:
         settings = Settings(
-            folder / case.model,
+            _model_file(case, folder, Path(scratch)),
             case.device,
-            data=folder / case.data,
+            data=folder / case.data if case.data else None,
             samples=samples,
-            output=Path(scratch) / case.name,
+            flash=case.flash,
+            optimize=case.optimize,
+            output=Path(scratch) / "bundle",
         )
         report = deploy(settings, progress).report
     return _rows(case, report, peers)
 
 
+def _model_file(case: Case, folder: Path, scratch: Path) -> Path:
+    """The case's ONNX file, made in `scratch` where it is not given."""
+    if isinstance(case.model, str):
+        return folder / case.model
+    path = scratch / f"{case.peer}.onnx"
+    path.write_bytes(case.model())
+    return path
+
+
 def _rows(case: Case, report: dict[str, Any], peers: dict[str, Any]) -> tuple[Row, ...]:
-    name = case.name
-    peer_ram = peers["ram_arena_m4"][name] + peers["ram_other_m4"][name] + peers["stack_m4"][name]
-    peer_flash = peers["flash_code_m4"][name] + peers["flash_model"][name]
-    figures: list[tuple[str, float, float | None]] = [
-        ("instructions", report["latency"]["instructions"], peers["instructions"][case.core][name]),
+    name, peer = case.peer, peers[_PEER]
+    peer_ram = peer["ram_arena_m4"][name] + peer["ram_other_m4"][name] + peer["stack_m4"][name]
+    peer_flash = peer["flash_code_m4"][name] + peer["flash_model"][name]
+    accuracy = (report["accuracy"] or {}).get("emulated")
+    figures: list[tuple[str, float | None, float | None]] = [
+        ("instructions", report["latency"]["instructions"], peer["instructions"][case.core][name]),
+        ("cycles, against the record", report["latency"]["cycles"], _record(case, peers[_RECORDS])),
         ("RAM bytes", report["ram"]["total"], peer_ram),
         ("flash bytes", report["flash"]["total"], peer_flash),
-        ("accuracy", report["accuracy"]["emulated"], None),
+        ("accuracy", accuracy, None),
         ("samples, bit-exact", report["verify"]["samples"], None),
     ]
-    return tuple(Row(name, case.device, figure, value, peer) for figure, value, peer in figures)
+    return tuple(
+        Row(case.name, case.device, figure, value, peer)
+        for figure, value, peer in figures
+        if value is not None
+    )
+
+
+def _record(case: Case, published: dict[str, Any]) -> float | None:
+    """The fewest cycles published for the network, where the device is the published one."""
+    if case.device != _RECORD_DEVICE:
+        return None
+    engines = [figures for name, figures in published.items() if name not in _NO_ENGINES]
+    return float(min(figures[case.peer] for figures in engines))
