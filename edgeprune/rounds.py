@@ -22,7 +22,7 @@ from edgeprune.prune.coupling import Coupling, Group, PruningPlan
 from edgeprune.prune.importance import Criterion, best
 from edgeprune.prune.joint import CUTS, choose_jointly
 from edgeprune.prune.limits import Limits, resources
-from edgeprune.prune.sensitivity import measure
+from edgeprune.prune.worth import channel_worth
 
 __all__ = ["State", "Tune", "between", "in_rounds", "may_take_rounds", "one_round", "start", "used"]
 
@@ -101,10 +101,9 @@ def one_round(
     """
     progress = progress or SilentProgress()
     left = table.restricted(state.widths)
-    with progress.task("ranking channels"):
-        scores = criterion.score(state.module, state.coupling, calibration)
-    options = {name: widths for name, widths in left.widths.items() if name in scores}
-    curves = measure(state.module, state.coupling, scores, options, calibration, progress)
+    scores, curves = channel_worth(
+        state.module, state.coupling, left.widths, criterion, calibration, progress
+    )
     choice = choose_jointly(
         state.module, state.coupling, scores, curves, left, limits, calibration, cuts, progress
     )

@@ -11,16 +11,24 @@ __all__ = [
     "Bundle",
     "Calibration",
     "Config",
+    "Data",
     "Debug",
     "DeviceName",
     "File",
+    "Ignore",
+    "Importance",
     "Json",
     "Model",
+    "NoTrain",
     "Number",
     "Optimize",
     "Output",
     "Port",
+    "ReserveFlash",
+    "ReserveRam",
+    "Rounds",
     "Runner",
+    "Samples",
     "Seed",
     "Text",
 ]
@@ -46,6 +54,21 @@ Calibration = Annotated[
 ]
 Seed = Annotated[Number, typer.Option(help="Of everything random.")]
 Output = Annotated[File, typer.Option("-o", "--output", metavar="DIR", help="Where the bundle goes.")]
+Data = Annotated[File, typer.Option(metavar="FILE", help="Inputs x, labels y (.npz) to verify on.")]
+Samples = Annotated[Number, typer.Option(metavar="N", help="How many inputs to verify on.")]
+NoTrain = Annotated[bool, typer.Option("--no-train", help="Prune without training.")]
+Ignore = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(metavar="LAYER", help="Leave this layer unpruned (repeatable)."),
+]
+Importance = Annotated[
+    Text, typer.Option(metavar="NAME", help="What ranks channels, such as taylor; an unknown name lists all.")
+]
+Rounds = Annotated[Number, typer.Option(metavar="N", help="Rounds of cutting and training, instead of one.")]
+ReserveFlash = Annotated[
+    Text, typer.Option(metavar="SIZE", help="Flash of the device that is not to be used.")
+]
+ReserveRam = Annotated[Text, typer.Option(metavar="SIZE", help="RAM of the device that is not to be used.")]
 Runner = Annotated[
     Optional[Literal["qemu", "serial", "pyocd"]],  # noqa: UP045
     typer.Option(help="What runs the result: the emulator, or a board."),

@@ -9,16 +9,23 @@ import typer
 from edgeprune.cli.arguments import (
     Calibration,
     Config,
+    Data,
     Debug,
     DeviceName,
-    File,
+    Ignore,
+    Importance,
     Json,
     Model,
+    NoTrain,
     Number,
     Optimize,
     Output,
     Port,
+    ReserveFlash,
+    ReserveRam,
+    Rounds,
     Runner,
+    Samples,
     Seed,
     Text,
 )
@@ -50,24 +57,15 @@ def deploy(
         typer.Option(metavar="POINTS", help="The smallest network that loses at most so much accuracy."),
     ] = None,
     output: Output = None,
-    data: Annotated[
-        File, typer.Option(metavar="FILE", help="Inputs x, labels y (.npz) to verify on.")
-    ] = None,
-    samples: Annotated[Number, typer.Option(metavar="N", help="How many inputs to verify on.")] = None,
+    data: Data = None,
+    samples: Samples = None,
     calibration: Calibration = None,
     optimize: Optimize = None,
     effort: Annotated[Number, typer.Option(metavar="N", help="Training steps after pruning.")] = None,
-    no_train: Annotated[bool, typer.Option("--no-train", help="Prune without training.")] = False,
-    ignore: Annotated[
-        Optional[list[str]], typer.Option(metavar="LAYER", help="Leave this layer unpruned (repeatable).")  # noqa: UP045
-    ] = None,
-    importance: Annotated[
-        Text,
-        typer.Option(metavar="NAME", help="What ranks channels, such as taylor; an unknown name lists all."),
-    ] = None,
-    rounds: Annotated[
-        Number, typer.Option(metavar="N", help="Rounds of cutting and training, instead of one.")
-    ] = None,
+    no_train: NoTrain = False,
+    ignore: Ignore = None,
+    importance: Importance = None,
+    rounds: Rounds = None,
     sparsity: Annotated[
         Text,
         typer.Option(metavar="PATTERN", help="none, or unstructured:0.2 to keep a fifth of the weights."),
@@ -79,12 +77,8 @@ def deploy(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted run of the same settings stopped.")
     ] = False,
-    reserve_flash: Annotated[
-        Text, typer.Option(metavar="SIZE", help="Flash of the device that is not to be used.")
-    ] = None,
-    reserve_ram: Annotated[
-        Text, typer.Option(metavar="SIZE", help="RAM of the device that is not to be used.")
-    ] = None,
+    reserve_flash: ReserveFlash = None,
+    reserve_ram: ReserveRam = None,
     backend: Annotated[Optional[Literal["auto", "c"]], typer.Option(help="Where kernels come from.")] = None,  # noqa: UP045
     dtype: Annotated[Optional[Literal["int8"]], typer.Option(help="What the library computes in.")] = None,  # noqa: UP045
     seed: Seed = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from rich.console import Group
@@ -15,14 +15,21 @@ from rich.text import Text
 from edgeprune.cli.arguments import (
     Calibration,
     Config,
+    Data,
     Debug,
     DeviceName,
-    File,
+    Ignore,
+    Importance,
     Json,
     Model,
+    NoTrain,
     Number,
     Optimize,
     Output,
+    ReserveFlash,
+    ReserveRam,
+    Rounds,
+    Samples,
     Seed,
 )
 from edgeprune.cli.arguments import Text as Words
@@ -63,25 +70,17 @@ def sweep(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the points that an earlier sweep of this kind finished.")
     ] = False,
-    data: Annotated[
-        File, typer.Option(metavar="FILE", help="Inputs x, labels y (.npz) to verify on.")
-    ] = None,
-    samples: Annotated[Number, typer.Option(metavar="N", help="How many inputs to verify on.")] = None,
+    data: Data = None,
+    samples: Samples = None,
     calibration: Calibration = None,
     optimize: Optimize = None,
     effort: Annotated[Number, typer.Option(metavar="N", help="Training steps of each point.")] = None,
-    no_train: Annotated[bool, typer.Option("--no-train", help="Prune without training.")] = False,
-    ignore: Annotated[
-        Optional[list[str]], typer.Option(metavar="LAYER", help="Leave this layer unpruned (repeatable).")  # noqa: UP045
-    ] = None,
-    importance: Annotated[Words, typer.Option(metavar="NAME", help="What ranks channels.")] = None,
-    rounds: Annotated[Number, typer.Option(metavar="N", help="Rounds of cutting and training.")] = None,
-    reserve_flash: Annotated[
-        Words, typer.Option(metavar="SIZE", help="Flash of the device that is not to be used.")
-    ] = None,
-    reserve_ram: Annotated[
-        Words, typer.Option(metavar="SIZE", help="RAM of the device that is not to be used.")
-    ] = None,
+    no_train: NoTrain = False,
+    ignore: Ignore = None,
+    importance: Importance = None,
+    rounds: Rounds = None,
+    reserve_flash: ReserveFlash = None,
+    reserve_ram: ReserveRam = None,
     seed: Seed = None,
     config: Config = None,
     as_json: Json = False,

@@ -8,8 +8,8 @@ import torch
 
 from edgeprune.compress.job import Job
 from edgeprune.compress.subject import Subject
-from edgeprune.prune import Criterion, Limits, resources
-from edgeprune.prune.sensitivity import loss_of, measure
+from edgeprune.prune import Criterion, Limits, channel_worth, resources
+from edgeprune.prune.sensitivity import loss_of
 from edgeprune.report.pruning import Change, RoundSummary
 from edgeprune.rounds import State, between, in_rounds, start, used
 from edgeprune.train import fine_tune
@@ -56,16 +56,16 @@ def approach(
         whole, table, short_of, rounds - 1, subject.data, criterion, tune, progress=job.progress
     )
     left = table.restricted(state.widths)
-    scores = criterion.score(state.module, state.coupling, subject.data)
-    options = {name: widths for name, widths in left.widths.items() if name in scores}
-    cut = Subject(
-        replace(model, module=state.module),
-        state.coupling,
-        left,
-        scores,
-        measure(state.module, state.coupling, scores, options, subject.data, job.progress),
-        subject.data,
-        subject.build,
-        state.plan,
+    scores, curves = channel_worth(
+        state.module, state.coupling, left.widths, criterion, subject.data, job.progress
+    )
+    cut = replace(
+        subject,
+        model=replace(model, module=state.module),
+        coupling=state.coupling,
+        table=left,
+        scores=scores,
+        curves=curves,
+        cut_before=state.plan,
     )
     return cut, tuple(history)

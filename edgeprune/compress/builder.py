@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from edgeprune.compile import compile_network
 from edgeprune.compress.fit import Fitted, fit_program
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device
@@ -35,9 +37,9 @@ class Builder:
         """The network as QDQ ONNX."""
         return _int8(model, self.calibration, self.progress)
 
-    def fit(self, model: Model, budget: Budget, folder: str) -> Fitted:
-        """The network built for good within a budget, in a folder of this name."""
-        return self._build(_int8(model, self.calibration, self.progress), model, budget, folder)
+    def fit(self, model: Model, budget: Budget, folder: str, onnx: bytes | None = None) -> Fitted:
+        """The network built for good within a budget, in a folder of this name; `onnx` is its int8 form, if made."""
+        return self._build(onnx or self.int8(model), model, budget, folder)
 
     def draft(self, model: Model, budget: Budget, folder: str) -> Fitted:
         """Likewise, for a network whose values do not matter yet."""
@@ -47,8 +49,8 @@ class Builder:
         return self._build(_int8(model, data, self.progress), model, budget, folder)
 
     def _build(self, onnx: bytes, model: Model, budget: Budget, folder: str) -> Fitted:
-        place = self.directory / folder
-        return fit_program(onnx, model.name, self.device, budget, self.optimize, None, place, self.progress)
+        compiled = partial(compile_network, onnx, model.name, self.device, progress=self.progress)
+        return fit_program(compiled, budget, self.optimize, self.directory / folder, self.progress)
 
 
 def int8_onnx(model: Model, settings: Settings, progress: Progress, quick: bool = False) -> bytes:

@@ -20,6 +20,7 @@ from edgeprune.config import Settings
 from edgeprune.errors import EnvironmentFailure, OverBudget, UsageError
 from edgeprune.model import Model
 from edgeprune.progress import Progress
+from edgeprune.state_file import read_state, write_state
 from edgeprune.version import __version__
 
 __all__ = ["Checkpoints", "checkpoints", "fingerprint", "may_resume"]
@@ -66,17 +67,10 @@ class Checkpoints:
         Raises:
             UsageError: the file is damaged.
         """
-        import torch
-
         place = self.folder / f"{stage}.pt"
         if not place.is_file():
             return None
-        try:
-            found: Mapping[str, Any] = torch.load(place, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise UsageError(
-                f"the checkpoint {place} is damaged; start anew without --resume ({error})"
-            ) from error
+        found: Mapping[str, Any] = read_state(place, "start anew without --resume")
         return found
 
     def save(self, stage: str, values: Mapping[str, Any]) -> None:
@@ -85,15 +79,7 @@ class Checkpoints:
         Raises:
             EnvironmentFailure: the disk is full or not writable.
         """
-        import torch
-
-        place = self.path(stage)
-        beside = place.with_suffix(".part")
-        try:
-            torch.save(dict(values), beside)
-            beside.replace(place)
-        except (OSError, RuntimeError) as error:
-            raise EnvironmentFailure(f"cannot write the checkpoint {place}: {error}") from error
+        write_state(values, self.path(stage))
 
 
 @contextmanager

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from edgeprune.compile import Build, compile_network, measure
+from edgeprune.compile import Build, measure
 from edgeprune.config import Budget
-from edgeprune.device import Device
 from edgeprune.errors import OverBudget
-from edgeprune.graph.ir import Array
 from edgeprune.plan import Objective
 from edgeprune.plan.objective import GOALS
 from edgeprune.progress import Progress
 from edgeprune.verdict import Cost, missed, spent, worst_excess
 
-__all__ = ["Fitted", "fit_program", "over_budget"]
+__all__ = ["Compiler", "Fitted", "fit_program", "over_budget"]
 
 _ATTEMPTS = 10
 _FIRST_GUESS_OF_STACK_BYTES = 256
@@ -50,42 +51,37 @@ class _Attempt:
         return sum(step.candidate.flash_bytes for step in self.fitted.build.program.steps)
 
 
+class Compiler(Protocol):
+    """Compiles one network within limits, in a directory; with all its channels, or without those that are constant."""
+
+    def __call__(self, limits: Objective, directory: Path, /, *, compacted: bool) -> Build:
+        """Raises OverBudget where no plan keeps the limit on RAM."""
+        ...
+
+
 def fit_program(
-    onnx: bytes,
-    name: str,
-    device: Device,
-    budget: Budget,
-    optimize: str,
-    sample: tuple[Array, ...] | None,
-    directory: Path,
-    progress: Progress,
+    compiled: Compiler, budget: Budget, optimize: str, directory: Path, progress: Progress
 ) -> Fitted:
     """The program that fits, or the one whose worst excess over a limit is least; with all channels where that helps.
 
     A network without its constant channels takes less, as a rule. What is left of a layer may be a number of channels
     that no fast kernel likes, so where that misses the budget narrowly, the network is tried as it came.
     """
-    found = _search(onnx, name, device, budget, optimize, sample, directory, progress, compacted=True)
+    found = _search(partial(compiled, compacted=True), budget, optimize, directory, progress)
     near = worst_excess(found.cost, budget) <= _NEAR
     if found.fits or not near or not found.build.lossless_channels:
         return found
-    with_all = _search(
-        onnx, name, device, budget, optimize, sample, directory / "with_all", progress, compacted=False
-    )
+    whole = partial(compiled, compacted=False)
+    with_all = _search(whole, budget, optimize, directory / "with_all", progress)
     return min(found, with_all, key=lambda one: (not one.fits, worst_excess(one.cost, budget)))
 
 
 def _search(
-    onnx: bytes,
-    name: str,
-    device: Device,
+    compiled: Callable[[Objective, Path], Build],
     budget: Budget,
     optimize: str,
-    sample: tuple[Array, ...] | None,
     directory: Path,
     progress: Progress,
-    *,
-    compacted: bool,
 ) -> Fitted:
     """Plan, link, run and compare; where the measurement misses the budget, plan again with other limits.
 
@@ -93,22 +89,19 @@ def _search(
     difference is learnt from each measurement, and what layers share of their code, which no estimate knows, by
     halving between a flash limit that was held and an estimate that was not. Where time is missed, the fastest kernels
     that the memory allows are tried, whatever is optimized. Where that nearly fits, each goal's plan without a limit
-    on estimates is tried too: it may share most code. `sample` is one stored inference, or None for zeros. A network
-    that does not fit comes with the program whose worst excess over a limit is least.
+    on estimates is tried too: it may share most code. A network that does not fit comes with the program whose worst
+    excess over a limit is least.
     """
 
     def attempt(limits: Objective, place: Path) -> _Attempt:
         binds, least = None, None
         try:
-            built = compile_network(onnx, name, device, limits, place, progress, compacted=compacted)
+            built = compiled(limits, place)
         except OverBudget as error:
             binds = str(error)
-            smallest = Objective("ram", limits.flash_bytes)
-            built = compile_network(
-                onnx, name, device, smallest, place / "least", progress, compacted=compacted
-            )
+            built = compiled(Objective("ram", limits.flash_bytes), place / "least")
             least = built.program.arena_bytes
-        cost = _measure(built, sample, progress)
+        cost = _measure(built, progress)
         fits = cost.fits(budget)
         return _Attempt(limits, Fitted(built, cost, fits, None if fits else binds), least)
 
@@ -126,11 +119,12 @@ def _search(
     return best if best.binds or not refusals else replace(best, binds=refusals[-1])
 
 
-def _measure(built: Build, sample: tuple[Array, ...] | None, progress: Progress) -> Cost:
+def _measure(built: Build, progress: Progress) -> Cost:
+    """What one inference takes, on zeros."""
     import numpy as np
 
-    stored = sample or tuple(np.zeros((1, *t.shape), t.dtype) for t in built.graph.inputs)
-    return measure(built, stored, progress)[1]
+    zeros = tuple(np.zeros((1, *t.shape), t.dtype) for t in built.graph.inputs)
+    return measure(built, zeros, progress)[1]
 
 
 def _next(done: list[_Attempt], budget: Budget, optimize: str) -> Objective | None:

@@ -103,10 +103,10 @@ def _made_to_fit(model: Model, whole: Fitted, fits: bool, budget: Budget, job: J
     from edgeprune.compress.summarize import summarize, summarize_whole
 
     if fits and job.settings.accuracy_drop is None:
-        recovered = recover_whole(model, job)
+        recovered = recover_whole(model, whole.build.onnx, job)
         if recovered is None:
             return Network(whole.build, whole.cost, budget, None, PruningSummary())
-        fitted = job.builder.fit(recovered.model, budget, "trained_whole")
+        fitted = job.builder.fit(recovered.model, budget, "trained_whole", recovered.onnx)
         if fitted.fits:
             summary = summarize_whole(model, recovered, job.settings)
             return Network(fitted.build, fitted.cost, budget, recovered.model, summary)

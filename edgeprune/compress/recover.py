@@ -10,13 +10,13 @@ from edgeprune.compress.job import Job
 from edgeprune.config import Settings
 from edgeprune.model.model import Model
 from edgeprune.quantize import int8_score
+from edgeprune.report.pruning import Change
 from edgeprune.train import DEFAULT_STEPS, evaluate, fine_tune, quantization_aware, sparsify
 from edgeprune.train.points import points_lost
 
 __all__ = [
     "INT8_LOSS_POINTS",
     "JUDGED_SAMPLES",
-    "Int8Training",
     "Recovered",
     "recover",
     "recover_whole",
@@ -31,25 +31,19 @@ _INT8_SHARE = 0.25
 """Steps of quantisation-aware training, as a share of the others."""
 
 
-@dataclass(frozen=True)
-class Int8Training:
-    """The int8 network's metric before and after it was trained for int8."""
-
-    before: float
-    after: float
-
-
 @dataclass(frozen=True, eq=False)
 class Recovered:
     """A trained network, the optimizer steps that took, and its training for int8, if it needed any.
 
-    `int8_score` is the metric of its int8 form on about `JUDGED_SAMPLES` test samples, where that was measured.
+    `onnx` is its int8 form and `int8_score` the metric of that on about `JUDGED_SAMPLES` test samples, where it was
+    judged.
     """
 
     model: Model
     steps: int
+    onnx: bytes | None = None
     int8_score: float | None = None
-    int8: Int8Training | None = None
+    int8: Change | None = None
 
 
 def training_steps(settings: Settings) -> int:
@@ -78,17 +72,17 @@ def recover(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: s
     return _for_int8(Recovered(trained, steps), steps, job, stage)
 
 
-def recover_whole(model: Model, job: Job) -> Recovered | None:
+def recover_whole(model: Model, onnx: bytes, job: Job) -> Recovered | None:
     """A network that fits as it is, with fewer weights where asked for, or trained for int8 where that loses.
 
-    None where neither is called for, or there is nothing to train it by.
+    `onnx` is its int8 form. None where neither is called for, or there is nothing to train it by.
     """
     steps = training_steps(job.settings)
     if model.module is None or model.training is None or steps < 1:
         return None
     if job.settings.density() is not None:
         return recover(model, model.module, steps, job, "whole")
-    trained = _for_int8(Recovered(model, 0), steps, job, "whole")
+    trained = _for_int8(Recovered(model, 0, onnx), steps, job, "whole")
     return None if trained.int8 is None else trained
 
 
@@ -130,10 +124,12 @@ def _for_int8(done: Recovered, steps: int, job: Job, stage: str) -> Recovered:
     assert model.module is not None
     assert model.training is not None
     in_float = evaluate(model, model.module, JUDGED_SAMPLES)
-    before = int8_score(model, job.builder.int8(model), JUDGED_SAMPLES)
+    onnx = done.onnx or job.builder.int8(model)
+    before = int8_score(model, onnx, JUDGED_SAMPLES)
+    judged = replace(done, onnx=onnx, int8_score=before)
     lost = points_lost(model.training, in_float, before)
     if lost <= INT8_LOSS_POINTS:
-        return replace(done, int8_score=before)
+        return judged
     job.progress.say(f"int8 loses {lost:.1f} points: training for it")
     more = max(1, round(steps * _INT8_SHARE))
     module = quantization_aware(
@@ -146,8 +142,9 @@ def _for_int8(done: Recovered, steps: int, job: Job, stage: str) -> Recovered:
         hold_zeros=job.settings.density() is not None,
     )
     aware = replace(model, module=module)
-    after = int8_score(aware, job.builder.int8(aware), JUDGED_SAMPLES)
+    onnx = job.builder.int8(aware)
+    after = int8_score(aware, onnx, JUDGED_SAMPLES)
     if points_lost(model.training, before, after) >= 0:
         job.progress.say("training for int8 gained nothing: the network stays as it was")
-        return replace(done, int8_score=before)
-    return Recovered(aware, done.steps + more, after, Int8Training(before, after))
+        return judged
+    return Recovered(aware, done.steps + more, onnx, after, Change(before, after))

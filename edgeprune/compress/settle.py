@@ -16,7 +16,16 @@ from edgeprune.config import Budget
 from edgeprune.errors import OverBudget
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
-from edgeprune.prune import Choice, Coupling, NothingFits, choice_at, choose, least_budgets, narrowest
+from edgeprune.prune import (
+    Choice,
+    Coupling,
+    NothingFits,
+    amount,
+    choice_at,
+    choose,
+    least_budgets,
+    narrowest,
+)
 from edgeprune.verdict import missed, single_limits, spent, worst_excess
 
 __all__ = ["Settled", "settle"]
@@ -145,18 +154,12 @@ def _refusal(subject: Subject, trials: list[_Trial], forecast: Forecast) -> Over
 def _would_do(subject: Subject, forecast: Forecast) -> str:
     """The least limit of each kind with the others kept, as far as builds so far let one expect it."""
     limits = forecast.limits().given()
-    phrases = {
-        "flash_bytes": "{:,.0f} B of flash",
-        "ram_bytes": "{:,.0f} B of RAM",
-        "cycles": "{:.3g} ms",
-        "macs": "{:,.0f} multiply-accumulates",
-        "parameters": "{:,.0f} parameters",
-    }
     words = []
     for axis, least in least_budgets(subject.curves, subject.table, forecast.limits()).items():
         if least > limits[axis]:
-            scale = forecast.cycles_per_ms if axis == "cycles" else 1.0
-            words.append(phrases[axis].format(forecast.expects(axis, least) / scale))
+            expected = forecast.expects(axis, least)
+            in_time = f"{expected / forecast.cycles_per_ms:.3g} ms"
+            words.append(in_time if axis == "cycles" else amount(axis, expected))
     return f"; with the other limits kept, about {' or '.join(words)} would do" if words else ""
 
 

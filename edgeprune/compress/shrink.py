@@ -26,12 +26,12 @@ from edgeprune.prune import (
     Limits,
     Resources,
     analyse,
+    channel_worth,
     choice_at,
     choose_jointly,
     criterion_named,
     gather,
     group_widths,
-    measure,
     weighted_layers,
 )
 from edgeprune.quantize import int8_score
@@ -100,9 +100,7 @@ def _subject(model: Model, coupling: Coupling, whole: Fitted, criterion: Criteri
         skeleton = Skeleton(whole.build.whole, weighted_layers(coupling), widths)
         table = best_case_costs(skeleton, job.builder.device, whole)
     data = gather(model, seed=job.settings.seed)
-    with job.progress.task("ranking channels"):
-        scores = criterion.score(model.module, coupling, data)
-    curves = measure(model.module, coupling, scores, table.widths, data, job.progress)
+    scores, curves = channel_worth(model.module, coupling, table.widths, criterion, data, job.progress)
     return Subject(model, coupling, table, scores, curves, data, job.builder.draft)
 
 
@@ -121,7 +119,7 @@ def _to_budget(whole: Subject, criterion: Criterion, budget: Budget, forecast: F
     for number in range(1, _TRAININGS + 1):
         cut = carve_well(subject, settled.choice, job.progress)
         recovered = recover(cut, teacher, steps, job, f"trained_{number}")
-        fitted = job.builder.fit(recovered.model, budget, f"trained_{number}")
+        fitted = job.builder.fit(recovered.model, budget, f"trained_{number}", recovered.onnx)
         if fitted.fits:
             return Shrunk(whole, subject, criterion.name, settled.choice, recovered, fitted, history)
         if number < _TRAININGS:
@@ -230,7 +228,7 @@ def _within_drop(
     limits = feasible.forecast.limits()
     held = within(subject, feasible.choice, points, job.settings.optimize, limits, attempt, job.progress)
     for number, one in enumerate(held):
-        fitted = job.builder.fit(one.recovered.model, budget, f"within_{number}")
+        fitted = job.builder.fit(one.recovered.model, budget, f"within_{number}", one.recovered.onnx)
         if fitted.fits:
             return Shrunk(subject, subject, criterion, one.choice, one.recovered, fitted, ())
     raise over_budget(

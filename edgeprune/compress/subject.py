@@ -45,7 +45,7 @@ class Subject:
     """What rounds have cut from the original network to make `model`."""
 
 
-def plan_of(subject: Subject, choice: Choice) -> PruningPlan:
+def _plan(subject: Subject, choice: Choice) -> PruningPlan:
     """The channels that stay at the widths of `choice`: of each group, those that score highest."""
     return best(subject.scores, {name: choice.widths[name] for name in subject.scores})
 
@@ -53,7 +53,7 @@ def plan_of(subject: Subject, choice: Choice) -> PruningPlan:
 def carve(subject: Subject, choice: Choice) -> Model:
     """The network cut to the widths of `choice`, in seconds: what it costs is right, what it answers need not be."""
     assert subject.model.module is not None
-    smaller = prune(subject.model.module, subject.coupling, plan_of(subject, choice))
+    smaller = prune(subject.model.module, subject.coupling, _plan(subject, choice))
     recalibrate(smaller, subject.data.batches)
     return replace(subject.model, module=smaller)
 
@@ -61,11 +61,11 @@ def carve(subject: Subject, choice: Choice) -> Model:
 def carve_well(subject: Subject, choice: Choice, progress: Progress) -> Model:
     """The same cut with the weights that stay made right for those that go, as training is to find it."""
     assert subject.model.module is not None
-    plan = plan_of(subject, choice)
+    plan = _plan(subject, choice)
     smaller = cut_corrected(subject.model.module, subject.coupling, plan, subject.data, progress)
     return replace(subject.model, module=smaller)
 
 
 def original_plan(subject: Subject, choice: Choice) -> PruningPlan:
     """All that is cut from the original network once `subject` is cut to `choice`, in the original's numbers."""
-    return compose(subject.cut_before, plan_of(subject, choice))
+    return compose(subject.cut_before, _plan(subject, choice))

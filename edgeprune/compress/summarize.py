@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from edgeprune.compress.fit import Fitted
-from edgeprune.compress.recover import Recovered
+from edgeprune.compress.recover import JUDGED_SAMPLES, Recovered
 from edgeprune.compress.shrink import Shrunk
 from edgeprune.compress.subject import original_plan
 from edgeprune.config import Settings
@@ -16,8 +16,6 @@ from edgeprune.train import generalisation
 from edgeprune.verdict import spent
 
 __all__ = ["summarize", "summarize_whole"]
-
-_JUDGED_SAMPLES = 1000
 
 
 def summarize(shrunk: Shrunk, whole: Fitted, settings: Settings) -> PruningSummary:
@@ -55,15 +53,14 @@ def summarize_whole(model: Model, recovered: Recovered, settings: Settings) -> P
 
 
 def _quantization_aware(recovered: Recovered) -> QuantizationAware:
-    done = recovered.int8
-    return QuantizationAware(done is not None, None if done is None else Change(done.before, done.after))
+    return QuantizationAware(recovered.int8 is not None, recovered.int8)
 
 
 def _generalization(original: Model, trained: Model, seed: int) -> Generalization:
     assert original.module is not None
     assert trained.module is not None
-    before = generalisation(original, original.module, _JUDGED_SAMPLES, seed=seed)
-    after = generalisation(trained, trained.module, _JUDGED_SAMPLES, seed=seed)
+    before = generalisation(original, original.module, JUDGED_SAMPLES, seed=seed)
+    after = generalisation(trained, trained.module, JUDGED_SAMPLES, seed=seed)
     return Generalization(
         Change(before.train_loss, after.train_loss), Change(before.test_loss, after.test_loss)
     )

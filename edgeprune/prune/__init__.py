@@ -1,7 +1,8 @@
 """Which channels may go, which should, and taking them out.
 
 `analyse` finds the groups, `criteria` rank the channels inside them, `measure` says what a width costs in
-loss, `choose` picks widths within limits, `best` turns them into a plan, `prune` carries it out.
+loss (`channel_worth` does both), `choose` picks widths within limits, `best` turns them into a plan, `prune`
+carries it out.
 """
 
 from edgeprune.prune.analyse import analyse, check_ignored
@@ -14,9 +15,10 @@ from edgeprune.prune.coupling import Coupling, Group, PruningPlan, group_widths,
 from edgeprune.prune.importance import Criterion, Scores, best, criteria, criterion_named
 from edgeprune.prune.joint import choose_jointly
 from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, resources
-from edgeprune.prune.refusal import least_budgets
+from edgeprune.prune.refusal import amount, least_budgets
 from edgeprune.prune.sensitivity import Curves, measure
 from edgeprune.prune.surgery import CutRefused, prune
+from edgeprune.prune.worth import channel_worth
 
 __all__ = [
     "Calibration",
@@ -32,8 +34,10 @@ __all__ = [
     "PruningPlan",
     "Resources",
     "Scores",
+    "amount",
     "analyse",
     "best",
+    "channel_worth",
     "check_ignored",
     "choice_at",
     "choose",

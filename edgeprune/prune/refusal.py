@@ -9,7 +9,7 @@ from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, b
 from edgeprune.prune.search import Search, Widths
 from edgeprune.prune.sensitivity import Curves
 
-__all__ = ["least_budgets", "nothing_fits"]
+__all__ = ["amount", "least_budgets", "nothing_fits"]
 
 _WORDS = {
     "flash_bytes": "flash",
@@ -141,8 +141,13 @@ def _advice(limits: Limits, infeasible: Infeasible) -> str:
     return f"{advice}, or with the other limits kept {_or(_amounts(beyond))}"
 
 
+def amount(name: str, value: float) -> str:
+    """So much of a resource, in words: "12,000 B of flash"."""
+    return f"{value:,.0f} {_unit(name)}"
+
+
 def _amounts(values: Mapping[str, int]) -> tuple[str, ...]:
-    return tuple(f"{value:,} {_unit(name)}" for name, value in values.items())
+    return tuple(amount(name, value) for name, value in values.items())
 
 
 def _in_words(used: Resources, table: CostTable) -> Mapping[str, float]:

@@ -6,16 +6,14 @@ from edgeprune.train.fine_tune import DEFAULT_STEPS, fine_tune
 from edgeprune.train.generalisation import Gap, generalisation
 from edgeprune.train.quantization_aware import quantization_aware
 from edgeprune.train.schedule import Schedule
-from edgeprune.train.sparsify import PruneScope, PruneWhen, density_of, sparsify
+from edgeprune.train.sparsify import PruneScope, sparsify
 
 __all__ = [
     "DEFAULT_STEPS",
     "Gap",
     "PruneScope",
-    "PruneWhen",
     "Schedule",
     "TrainingDiverged",
-    "density_of",
     "evaluate",
     "fine_tune",
     "generalisation",

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import pickle
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +10,7 @@ from typing import Any
 
 import torch
 
-from edgeprune.errors import UsageError
+from edgeprune.state_file import read_state, write_state
 
 __all__ = ["CheckpointFile", "fingerprint"]
 
@@ -57,12 +54,7 @@ class CheckpointFile:
         """
         if self._path is None or not self._path.exists():
             return None
-        try:
-            content = torch.load(self._path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-            raise UsageError(
-                f"checkpoint {self._path} is damaged: delete it to start this training anew"
-            ) from error
+        content = read_state(self._path, "delete it to start this training anew")
         if not isinstance(content, dict) or content.get("fingerprint") != self._mark:
             return None
         self._exists = True
@@ -75,10 +67,14 @@ class CheckpointFile:
         return self._path is not None and time.monotonic() - self._saved_at >= _SAVE_EVERY_S
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Put `state` in the place of what was saved before, at once."""
+        """Put `state` in the place of what was saved before, at once.
+
+        Raises:
+            EnvironmentFailure: the disk is full or not writable.
+        """
         if self._path is None:
             return
-        _write({"fingerprint": self._mark, "state": dict(state)}, self._path)
+        write_state({"fingerprint": self._mark, "state": dict(state)}, self._path)
         self._exists = True
         self._saved_at = time.monotonic()
 
@@ -87,20 +83,5 @@ class CheckpointFile:
         if self._path is None:
             return None
         beside = self._path.with_suffix(".good.pt")
-        _write(dict(values), beside)
+        write_state(values, beside)
         return beside
-
-
-def _write(content: Mapping[str, Any], place: Path) -> None:
-    """Write `content` beside `place` and rename it."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(place)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

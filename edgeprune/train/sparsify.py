@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from edgeprune.config import SparsifyWhen
 from edgeprune.errors import UsageError
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
@@ -20,9 +21,8 @@ from edgeprune.train.fine_tune import accompanied
 from edgeprune.train.random_stream import network_seed
 from edgeprune.train.schedule import Schedule
 
-__all__ = ["PruneScope", "PruneWhen", "density_of", "sparsify"]
+__all__ = ["PruneScope", "sparsify"]
 
-PruneWhen = Literal["before", "during", "after"]
 PruneScope = Literal["global", "layer"]
 
 _LEAST_SHARE = 0.1
@@ -37,7 +37,7 @@ def sparsify(
     model: Model,
     module: torch.nn.Module,
     density: float,
-    when: PruneWhen,
+    when: SparsifyWhen,
     steps: int,
     *,
     scope: PruneScope = "global",
@@ -85,7 +85,7 @@ def sparsify(
     """
     if not 0 < density <= 1:
         raise UsageError(f"a density of {density:g} cannot be kept: choose one above 0, up to 1")
-    for word, allowed in ((when, PruneWhen), (scope, PruneScope)):
+    for word, allowed in ((when, SparsifyWhen), (scope, PruneScope)):
         if word not in get_args(allowed):
             raise UsageError(f"{word!r} is not one of {', '.join(map(repr, get_args(allowed)))}")
     chosen = _chosen(module, ignore)
@@ -105,13 +105,6 @@ def sparsify(
         resume_from=resume_from,
         title="training sparsely",
     )
-
-
-def density_of(module: torch.nn.Module) -> float:
-    """The share of the weights, as `sparsify` counts them, that is not zero; 1 for a network without any."""
-    weights = prunable_weights(module).values()
-    total = sum(weight.numel() for weight in weights)
-    return sum(int(weight.count_nonzero()) for weight in weights) / total if total else 1.0
 
 
 class _GrowingMasks(HeldZeros):

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from edgeprune.errors import UsageError
+from edgeprune.errors import EnvironmentFailure, UsageError
 from edgeprune.model.model import Model, Training
 from edgeprune.train import Schedule, TrainingDiverged, checkpoint, fine_tune
 
@@ -182,7 +182,7 @@ def test_a_failed_save_leaves_the_state_before(tmp_path: Path, monkeypatch: pyte
     file = checkpoint.CheckpointFile(path, "mark")
     file.save({"step": 1})
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(EnvironmentFailure, match="No space"):
         file.save({"step": 2})
     assert checkpoint.CheckpointFile(path, "mark").load() == {"step": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["state.pt"]

@@ -16,13 +16,19 @@ from edgeprune.train import (
     Gap,
     Schedule,
     checkpoint,
-    density_of,
     fine_tune,
     generalisation,
     quantization_aware,
     sparsify,
 )
+from edgeprune.train.companion import prunable_weights
 from tests.unit.test_train_resume import Killed, X, Y, killed_after, make, network, state_bytes
+
+
+def density_of(module: torch.nn.Module) -> float:
+    """The share of the weights that is not zero."""
+    weights = prunable_weights(module).values()
+    return sum(int(weight.count_nonzero()) for weight in weights) / sum(weight.numel() for weight in weights)
 
 
 def plain() -> list[tuple[torch.Tensor, torch.Tensor]]:
