@@ -54,6 +54,7 @@ _REQUIRES = {
     "depthwise_3x3_stride1": ("portable_smlad",),
     "depthwise_3x3_stride2": ("portable_smlad",),
     "smlad": ("portable_smlad",),
+    "sxtb16": ("portable_sxtb16",),
     "expand": ("expand_word",),
     "widen": ("portable_sxtb16",),
     "multiply_4x2": ("portable_smlad", "portable_sxtb16"),

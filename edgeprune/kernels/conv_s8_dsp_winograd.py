@@ -22,11 +22,12 @@ Where flash is slow, blocks of several groups of four tiles are transformed firs
 each position, whose weights leave flash for the first group and the data cache for the others.
 
 In place. Four padded rows, which is what a row of tiles reads, are widened to halfwords in scratch; two of them
-are shared with the next row of tiles. So outputs may overwrite the rows already widened: `_least_distance`.
+are shared with the next row of tiles. So outputs may overwrite the rows already widened: `least_distance`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,16 @@ from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
-__all__ = ["FAMILY", "WinogradDsp", "transformed_weights"]
+__all__ = [
+    "FAMILY",
+    "Parts",
+    "Tiles",
+    "WinogradDsp",
+    "channel_heads",
+    "fits",
+    "least_distance",
+    "transformed_weights",
+]
 
 _FRACTION = 2
 """Bits below the accumulator in a sum."""
@@ -94,7 +104,7 @@ class WinogradDsp(KernelFamily):
     name = "conv_s8_dsp_winograd"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv" or not _fits(conv_geometry(nodes[0])):
+        if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv" or not fits(conv_geometry(nodes[0])):
             return ()
         g = conv_geometry(nodes[0])
         all_groups = -(-_tile_count(g) // _LANES)
@@ -110,7 +120,7 @@ class WinogradDsp(KernelFamily):
             flash_bytes=_CODE_BYTES + 4 * pairs * (_PAIR_WORDS + 32 * t.steps),
             cycles=_cycles(g, t, device),
             scratch_bytes=t.scratch_bytes,
-            overlap=(_least_distance(g, t),),
+            overlap=(least_distance(g, t),),
             parameters={"groups": t.groups},
             expands_weights=True,
         )
@@ -129,9 +139,27 @@ class WinogradDsp(KernelFamily):
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
         g, scaling, prefix = conv_geometry(node), _dsp.Scaling.of(node), names.prefix
-        scale, scales = scaling.functions(prefix, _FRACTION)
-        shape = f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
         tiles = Tiles.of(g, int(candidate.parameters["groups"]))
+        parts = Parts.of(g, tiles, scaling, prefix)
+        layer = parts.render("layer", f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}")
+        x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
+        scratch = f"({prefix}_u32_t *)(void *){names.scratch}"
+        zero = f"{node.inputs[0].zero_point}, "
+        call = f"{layer.name}({x}, {names.constants['stream']}, {y}, {scratch}, {zero}{scaling.arguments});"
+        return Code((*parts.functions, layer), call)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The functions that a layer calls, after what they need; and what the template sees besides."""
+
+    functions: tuple[Function, ...]
+    values: Mapping[str, object]
+
+    @staticmethod
+    def of(g: ConvGeometry, tiles: Tiles, scaling: _dsp.Scaling, prefix: str) -> Parts:
+        """The transforms and the multiplication of `tiles` of geometry `g`."""
+        scale, scales = scaling.functions(prefix, _FRACTION)
         values = {
             "prefix": prefix,
             "g": g,
@@ -140,21 +168,21 @@ class WinogradDsp(KernelFamily):
             "scale": scale,
             "scaling": scaling,
         }
+        bare = Parts((), values)
+        functions = {
+            "transform": bare.render("input", f"input_{g.in_channels}x{2 * tiles.columns + 2}"),
+            "multiply": bare.render("multiply", "multiply" if tiles.groups == 1 else "multiply_groups"),
+            "store": bare.render(
+                "output", f"output_{g.out_height}x{g.out_width}x{g.out_channels}_{scaling.suffix}"
+            ),
+        }
+        helpers = _dsp.helpers(prefix, ("sadd16", "ssub16", "keep", "portable_smlad", "widen"))
+        called = {kind: function.name for kind, function in functions.items()}
+        return Parts((*scales, *helpers, *functions.values()), {**values, **called})
 
-        def part(kind: str, name: str, **more: str) -> Function:
-            return self.render(f"{prefix}_winograd_{name}", {**values, "part": kind, **more})
-
-        transform = part("input", f"input_{g.in_channels}x{2 * tiles.columns + 2}")
-        multiply = part("multiply", "multiply" if tiles.groups == 1 else "multiply_groups")
-        store = part("output", f"output_{g.out_height}x{g.out_width}x{g.out_channels}_{scaling.suffix}")
-        layer = part("layer", shape, transform=transform.name, multiply=multiply.name, store=store.name)
-        helpers = ("sadd16", "ssub16", "keep", "portable_smlad", "widen")
-        functions = (*scales, *_dsp.helpers(prefix, helpers), transform, multiply, store, layer)
-        x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
-        scratch = f"({prefix}_u32_t *)(void *){names.scratch}"
-        zero = f"{node.inputs[0].zero_point}, "
-        call = f"{layer.name}({x}, {names.constants['stream']}, {y}, {scratch}, {zero}{scaling.arguments});"
-        return Code(functions, call)
+    def render(self, part: str, name: str) -> Function:
+        """The template's `part` as a function whose name ends with `name`."""
+        return FAMILY.render(f"{self.values['prefix']}_winograd_{name}", {**self.values, "part": part})
 
 
 def transformed_weights(w: Array) -> Array:
@@ -164,7 +192,8 @@ def transformed_weights(w: Array) -> Array:
     return u.reshape(w.shape[0], 16, w.shape[3])
 
 
-def _fits(g: ConvGeometry) -> bool:
+def fits(g: ConvGeometry) -> bool:
+    """Whether the identity serves a convolution of geometry `g`."""
     return (
         (g.kernel_height, g.kernel_width) == (3, 3)
         and (g.stride_height, g.stride_width, g.dilation_height, g.dilation_width) == (1, 1, 1, 1)
@@ -184,9 +213,7 @@ def _stream(w: Array, b: Array, zero_x: int, scaling: _dsp.Scaling) -> Array:
     u = transformed_weights(w).reshape(out, 16, channels // 4, 2, 2).swapaxes(-1, -2)
     words = (u[..., 0] & 0xFFFF) | ((u[..., 1] & 0xFFFF) << 16)
     words = words.reshape(out, 16 * channels // 2)
-    initial = (b.astype(np.int64) - zero_x * w.astype(np.int64).sum(axis=(1, 2, 3))) << _FRACTION
-    shifts = scaling.shifts if scaling.kind == "general" else -scaling.shifts
-    heads = np.stack([initial, scaling.multipliers.astype(np.int64), shifts.astype(np.int64)], axis=1)
+    heads = channel_heads(w, b, zero_x, scaling)
     unused = np.zeros(_PAIR_WORDS - 6, np.int64)
     parts = []
     for first in range(0, out, 2):
@@ -197,7 +224,15 @@ def _stream(w: Array, b: Array, zero_x: int, scaling: _dsp.Scaling) -> Array:
     return stream
 
 
-def _least_distance(g: ConvGeometry, t: Tiles) -> int:
+def channel_heads(w: Array, b: Array, zero_x: int, scaling: _dsp.Scaling) -> Array:
+    """Initial sum, multiplier and shift of each output channel, for the part `output`: int64 [out, 3]."""
+    initial = (b.astype(np.int64) - zero_x * w.astype(np.int64).sum(axis=(1, 2, 3))) << _FRACTION
+    shifts = scaling.shifts if scaling.kind == "general" else -scaling.shifts
+    heads: Array = np.stack([initial, scaling.multipliers.astype(np.int64), shifts.astype(np.int64)], axis=1)
+    return heads
+
+
+def least_distance(g: ConvGeometry, t: Tiles) -> int:
     """The least address(input) - address(output), not below 0, at which no unread input is overwritten.
 
     Before any tile of row r is stored, padded rows up to 2 r + 3 were widened; stored are output rows up to

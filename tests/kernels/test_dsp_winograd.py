@@ -13,7 +13,9 @@ from tests.support import cases
 from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, candidates_of, scaled_by, with_weights
 from tests.support.host_kernel import reference, run_on_host, weights_of
 
-FAMILY = "conv_s8_dsp_winograd"
+FAMILIES = ("conv_s8_dsp_winograd", "conv_s8_dsp_winograd_staged")
+EITHER = pytest.mark.parametrize("name", FAMILIES)
+"""With weights transformed in flash, and in RAM."""
 _B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
 _A = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
 
@@ -46,24 +48,27 @@ def test_largest_transformed_weights():
     assert abs(transformed_weights(kernels)).max() == 1152
 
 
+@EITHER
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_geometries(case):
+def test_geometries(case, name):
     rng = np.random.default_rng(1)
-    assert_exact(cases.conv_node(rng, extremes=True, **case), FAMILY, rng)
+    assert_exact(cases.conv_node(rng, extremes=True, **case), name, rng)
 
 
+@EITHER
 @pytest.mark.parametrize("height", [1, 2, 3])
 @pytest.mark.parametrize("width", [1, 2, 4, 5, 7])
-def test_residues_of_tiles_and_blocks(height, width):
+def test_residues_of_tiles_and_blocks(height, width, name):
     """Odd and even extents, tiles modulo 4 with blocks over the ends of rows, channels of either parity."""
     rng = np.random.default_rng(10 * height + width)
     node = cases.conv_node(rng, height=height, width=width, out_channels=1 + (height + width) % 3)
-    assert_exact(node, FAMILY, rng)
+    assert_exact(node, name, rng)
 
 
+@EITHER
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
-def test_random_shapes(data):
+def test_random_shapes(name, data):
     def small(low: int, high: int) -> int:
         return data.draw(st.integers(low, high))
 
@@ -77,24 +82,26 @@ def test_random_shapes(data):
         pads=tuple(small(0, 2) for _ in range(4)),
         extremes=True,
     )
-    assert_exact(node, FAMILY, rng)
+    assert_exact(node, name, rng)
 
 
+@EITHER
 @pytest.mark.parametrize(
     ("real", "zero_point", "clamp"),
     [(0.01, -128, (-128, 127)), (0.01, 3, (-90, 127)), (0.005, 3, (-128, 127)), (1.7, 3, (-128, 127))],
     ids=["positive", "fast clamped", "fast", "general"],
 )
-def test_requantisation_forms(real, zero_point, clamp):
+def test_requantisation_forms(real, zero_point, clamp, name):
     rng = np.random.default_rng(3)
     node = cases.conv_node(rng, height=5, width=5, out_channels=3)
     if real > 0.1:
         node = with_weights(node, rng.integers(-1, 2, (3, 3, 3, 4)), rng.integers(-20, 20, 3))
-    assert_exact(scaled_by(node, real, zero_point, clamp), FAMILY, rng)
+    assert_exact(scaled_by(node, real, zero_point, clamp), name, rng)
 
 
+@EITHER
 @pytest.mark.parametrize("zero_point", [-128, 127])
-def test_largest_weights_and_inputs(zero_point):
+def test_largest_weights_and_inputs(zero_point, name):
     rng = np.random.default_rng(6)
     node = cases.conv_node(rng, height=4, width=4, in_channels=8, out_channels=2, zero_point=zero_point)
     weights = np.full((2, 3, 3, 8), -128)
@@ -102,14 +109,16 @@ def test_largest_weights_and_inputs(zero_point):
     node = with_weights(node, weights, np.zeros(2))
     for x in (np.full((1, 4, 4, 8), -128), np.where(np.indices((1, 4, 4, 8)).sum(axis=0) % 2, 127, -128)):
         values = {"x": x.astype(np.int8)}
-        (candidate,) = candidates_of(node, FAMILY)
-        np.testing.assert_array_equal(run_on_host(candidate, values)["y"], reference((node,), values)["y"])
+        for candidate in candidates_of(node, name):
+            found = run_on_host(candidate, values)["y"]
+            np.testing.assert_array_equal(found, reference((node,), values)["y"])
 
 
-def test_refuses_what_it_cannot_prove_or_does_not_fit():
+@EITHER
+def test_refuses_what_it_cannot_prove_or_does_not_fit(name):
     rng = np.random.default_rng(7)
-    family, node = families()[FAMILY], cases.conv_node(rng, out_channels=2, zero_point=-128)
-    (candidate,) = candidates_of(node, FAMILY)
+    family, node = families()[name], cases.conv_node(rng, out_channels=2, zero_point=-128)
+    candidate, *_ = candidates_of(node, name)
     for b, admitted in (((1 << 23) - 1, True), (1 << 23, False), (-(1 << 23), False)):
         other = with_weights(node, np.zeros((2, 3, 3, 4)), np.full(2, b))
         assert family.admits(candidate, weights_of((other,))) == admitted
