@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Annotated, Literal
 
@@ -104,6 +105,20 @@ class DeviceFile(_Table):
     def _both_kinds(cls, memories: list[_MemoryTable]) -> list[_MemoryTable]:
         if {memory.kind for memory in memories} != {"flash", "ram"}:
             raise ValueError('must list at least one memory of kind "flash" and one of kind "ram"')
+        return memories
+
+    @field_validator("memories")
+    @classmethod
+    def _apart(cls, memories: list[_MemoryTable]) -> list[_MemoryTable]:
+        """The bytes of two regions that overlap would be counted, and used, twice."""
+        names = [memory.name for memory in memories]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"must have different names: {twice!r} occurs twice")
+        ordered = sorted(memories, key=lambda memory: memory.origin)
+        for lower, upper in itertools.pairwise(ordered):
+            if lower.origin + lower.size > upper.origin:
+                raise ValueError(f"must not overlap: {lower.name!r} reaches into {upper.name!r}")
         return memories
 
     def device(self, name: str) -> Device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TypeAlias
 
 from edgeprune.codegen.sources import Sources
 from edgeprune.device import Device
-from edgeprune.errors import EnvironmentFailure, OverBudget
+from edgeprune.errors import EnvironmentFailure, OverBudget, UsageError
 from edgeprune.firmware.image import Image
 from edgeprune.firmware.sizes import measure_sizes
 from edgeprune.firmware.testbed import platform_files, render_testbed
@@ -45,6 +46,19 @@ class _Compiler:
     def machine(self) -> tuple[str, ...]:
         """Flags that name the core and the C library."""
         return (*self.device.flags, *c_library_flags(self.device.compiler))
+
+    def check_flags(self) -> None:
+        """Compile nothing, to learn whether the compiler knows the flags of the device's profile.
+
+        Raises:
+            UsageError: it refuses them.
+        """
+        nothing = [self.program, *self.machine, "-fsyntax-only", "-xc", os.devnull]
+        try:
+            run_tool(nothing, log=None)
+        except EnvironmentFailure as error:
+            flags = " ".join(self.device.flags)
+            raise UsageError(f"{self.device.name}'s flags {flags!r} are refused: {error}") from error
 
     def compile(self, source: str, target: str, flags: Sequence[str]) -> str:
         """Compiles `source` to `target`, both relative to the folder; returns `target`."""
@@ -92,10 +106,12 @@ def build(sources: Sources, device: Device, directory: Path, *, debug: bool = Fa
 
     Raises:
         MissingTool: no compiler.
+        UsageError: the compiler refuses the flags of the device's profile.
         EnvironmentFailure: it failed; its output is in the file the sentence names.
         OverBudget: the library is larger than the memory of the emulated board.
     """
     compiler = _Compiler(require_compiler(device.compiler), device, directory.resolve(), debug)
+    compiler.check_flags()
     library = {f"library/{name}": text for name, text in sources.files.items()}
     _write(compiler.directory, {**library, **render_testbed(sources, device)})
 

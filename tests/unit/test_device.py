@@ -152,6 +152,8 @@ def test_a_profile_of_the_users_own(tmp_path: Path) -> None:
         ('"1M"', '"0.3B"', r"memories\[0\].size must come to a whole number"),
         ('kind = "ram"', 'kind = "rom"', r"memories\[1\].kind must be 'flash' or 'ram'"),
         ('kind = "ram"', 'kind = "flash"', 'memories must list at least one memory of kind "flash" and one'),
+        ('name = "ram"', 'name = "flash"', "memories must have different names: 'flash' occurs twice"),
+        ("0x20000000", "0xFFFFF", "memories must not overlap: 'flash' reaches into 'ram'"),
         ("origin = 0\n", "orgin = 0\n", r"memories\[0\].origin is missing"),
         (
             "origin = 0\n",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeprune.device import load_device
-from edgeprune.errors import EnvironmentFailure, MissingTool, OverBudget
+from edgeprune.errors import EnvironmentFailure, MissingTool, OverBudget, UsageError
 from edgeprune.firmware import build, doctor
 from edgeprune.firmware.toolchain import run_tool
 from tests.support.fake_library import fake_sources
@@ -59,6 +59,14 @@ def test_a_warning_in_the_library_is_a_failure(tmp_path: Path) -> None:
         build(narrowing, DEVICE, tmp_path)
     log = Path(str(failure.value).rpartition(" in ")[2].rstrip("."))
     assert "[-Werror=" in log.read_text()
+
+
+def test_flags_that_the_compiler_refuses_are_the_profiles_mistake(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"flags '-mcpu=cortex-m99' are refused: arm-none-eabi-gcc ended .* -mcpu"
+    ):
+        build(fake_sources(), replace(DEVICE, flags=("-mcpu=cortex-m99",)), tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 def test_weights_larger_than_the_board_are_over_budget(tmp_path: Path) -> None:
