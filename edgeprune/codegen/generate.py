@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from edgeprune.codegen.constants import StepConstants, step_constants
 from edgeprune.codegen.describe import c_type, describe_step, shape_text
 from edgeprune.codegen.functions import share_functions
 from edgeprune.codegen.sources import Layer, Port, Sources
@@ -46,8 +46,8 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
     """The library's C files for `program`, every symbol prefixed with `name` made an identifier."""
     prefix = c_identifier(name, limit=32)
     graph = program.graph
-    packed = [_pack(step, index, prefix) for index, step in enumerate(program.steps)]
-    codes = [_emit(program, step, names, prefix) for step, names in zip(program.steps, packed, strict=True)]
+    packed = [step_constants(step, index, prefix) for index, step in enumerate(program.steps)]
+    codes = [_emit(program, step, own, prefix) for step, own in zip(program.steps, packed, strict=True)]
     functions, bodies = share_functions(codes)
     layers = tuple(
         _layer(step, index, prefix, constants, body)
@@ -69,6 +69,8 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         ],
         "layers": layers,
         "functions": functions,
+        "copies": any(own.copies for own in packed),
+        "persistent_copies": [copy for own in packed if own.persistent for copy in own.copies],
         "layer_outputs": [
             [{"offset": program.buffer_of(t.name).offset, "bytes": t.bytes} for t in step.nodes[-1].outputs]
             for step in program.steps
@@ -97,17 +99,7 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
     )
 
 
-def _pack(step: Step, index: int, prefix: str) -> tuple[tuple[str, Constant], ...]:
-    family = families()[step.candidate.family]
-    constants = family.pack(step.candidate, _weights(step))
-    return tuple((f"{prefix}_{index}_{constant.name}", constant) for constant in constants)
-
-
-def _weights(step: Step) -> Mapping[str, Array]:
-    return {t.name: t.value for node in step.nodes for t in node.inputs if t.value is not None}
-
-
-def _emit(program: Program, step: Step, constants: Sequence[tuple[str, Constant]], prefix: str) -> Code:
+def _emit(program: Program, step: Step, constants: StepConstants, prefix: str) -> Code:
     inputs = set(step.candidate.activation_inputs)
     tensors = {t.name: t for node in step.nodes for t in (*node.inputs, *node.outputs) if t.value is None}
     pointers = {
@@ -115,8 +107,9 @@ def _emit(program: Program, step: Step, constants: Sequence[tuple[str, Constant]
         for name, tensor in tensors.items()
         if name in inputs or tensor in step.nodes[-1].outputs
     }
-    scratch = f"(arena + {step.scratch.offset})" if step.scratch is not None else "NULL"
-    names = LayerNames(prefix, pointers, {constant.name: symbol for symbol, constant in constants}, scratch)
+    own = step.scratch if step.candidate.kernel_scratch_bytes else None
+    scratch = "NULL" if own is None else f"(arena + {own.offset})"
+    names = LayerNames(prefix, pointers, constants.expressions, scratch)
     return families()[step.candidate.family].emit(step.candidate, names)
 
 
@@ -125,9 +118,7 @@ def _pointer(program: Program, tensor: Tensor, const: bool) -> str:
     return f"({qualifier}{c_type(tensor)} *)(void *)(arena + {program.buffer_of(tensor.name).offset})"
 
 
-def _layer(
-    step: Step, index: int, prefix: str, constants: tuple[tuple[str, Constant], ...], body: str
-) -> _LayerSource:
+def _layer(step: Step, index: int, prefix: str, constants: StepConstants, body: str) -> _LayerSource:
     return _LayerSource(
         index=index,
         title=c_comment(step.name, 80),
@@ -135,9 +126,15 @@ def _layer(
         kernel=step.candidate.name,
         macs=sum(operator_for(node).macs(node) for node in step.nodes),
         function=f"{prefix}_layer_{index}_{c_identifier(step.name, 40)}",
-        constants=constants,
-        body=body,
+        constants=constants.arrays,
+        body="\n".join([*_staging(constants, prefix), body]),
     )
+
+
+def _staging(constants: StepConstants, prefix: str) -> list[str]:
+    """The C statements that copy a step's constants into its scratch."""
+    copies = () if constants.persistent else constants.copies
+    return [f"{prefix}_copy(arena + {offset}, {symbol}, sizeof {symbol});" for offset, symbol in copies]
 
 
 def _port_values(

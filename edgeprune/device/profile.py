@@ -39,6 +39,8 @@ class Flash:
         unified: whether constants go through the cache for code.
         prefetch: whether the next line is fetched ahead of the code that runs.
         word_bytes: what one access to the flash gives, where lines are filled piece by piece. Zero: a line.
+        holds_constants: whether constants are read from it; false in the question what a kernel would cost with
+            its constants in RAM (see `plan.placement`), true of every device.
     """
 
     wait_states: int
@@ -50,6 +52,7 @@ class Flash:
     unified: bool = False
     prefetch: bool = False
     word_bytes: int = 0
+    holds_constants: bool = True
 
     @property
     def instruction_bytes(self) -> int:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from edgeprune.device import Device, Flash
 
-__all__ = ["Kind", "code_waits", "cycles", "lookup_waits", "read_waits"]
+__all__ = ["Kind", "code_waits", "copy_cycles", "cycles", "lookup_waits", "read_waits"]
 
 
 class Kind(Enum):
@@ -61,6 +61,9 @@ _FLASH_LOAD_CYCLES: Mapping[str, int] = MappingProxyType({"cortex-m33": 1})
 _LOOP_BYTES = 256
 """A code cache smaller than this holds no kernel's loop."""
 
+_COPIED_BYTES, _COPY_INSTRUCTIONS, _COPY_CALL_INSTRUCTIONS = 16, 12, 12
+"""Of the function that copies constants: bytes and instructions of a turn of its loop, instructions of a call."""
+
 _HOT_CODE_BYTES = 700
 """What the code of a loop takes of a cache that it shares with the constants."""
 
@@ -97,7 +100,7 @@ def read_waits(device: Device, size: int, *, loads: float, passes: float = 1) ->
         passes: how often the constants are read through; what is read again within a pass is cached.
     """
     flash = device.flash
-    if flash is None or not size:
+    if flash is None or not flash.holds_constants or not size:
         return 0.0
     waits = loads * _FLASH_LOAD_CYCLES.get(device.core, 0)
     if not flash.data_bytes:
@@ -106,6 +109,13 @@ def read_waits(device: Device, size: int, *, loads: float, passes: float = 1) ->
     words = size / _word_bytes(flash)
     repeated = words * _lines_lost(flash, lines) / lines
     return waits + flash.wait_states * (words + max(0.0, passes - 1) * repeated)
+
+
+def copy_cycles(device: Device, size: int) -> float:
+    """Cycles of copying `size` bytes of constants to RAM once, 16 at a time: library/copy.c.j2."""
+    blocks = -(-size // _COPIED_BYTES)
+    instructions = {Kind.STREAM: _COPY_INSTRUCTIONS * blocks + _COPY_CALL_INSTRUCTIONS}
+    return cycles(device, instructions) + read_waits(device, size, loads=size / 4)
 
 
 def lookup_waits(device: Device, table_bytes: int, lookups: int, *, runs: int = 1, repeats: int = 1) -> float:
@@ -119,7 +129,7 @@ def lookup_waits(device: Device, table_bytes: int, lookups: int, *, runs: int = 
         repeats: how often a run's words are looked up before the next run.
     """
     flash = device.flash
-    if flash is None:
+    if flash is None or not flash.holds_constants:
         return 0.0
     loads = lookups * runs * repeats
     waits = loads * _FLASH_LOAD_CYCLES.get(device.core, 0)

@@ -14,16 +14,37 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import ClassVar
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.templating import render
 
-__all__ = ["Candidate", "Code", "Constant", "Function", "KernelFamily", "LayerNames", "Weights", "families"]
+__all__ = [
+    "Candidate",
+    "Code",
+    "Constant",
+    "Function",
+    "KernelFamily",
+    "LayerNames",
+    "Placement",
+    "Weights",
+    "families",
+]
 
 Weights = Mapping[str, Array]
 """Values of the constant inputs of a candidate's nodes, by tensor name."""
+
+
+class Placement(Enum):
+    """Where a step reads its constants from."""
+
+    FLASH = "flash"
+    STAGED = "staged"
+    """From its own scratch, into which they are copied when the step starts."""
+    PERSISTENT = "persistent"
+    """From the part of the arena that survives between runs, into which init copies them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +68,16 @@ class Candidate:
     expands_weights: bool = False
     """Packs weights into several times their bytes to save cycles: offered only under a flash budget."""
     parameters: Mapping[str, int | str] = field(default_factory=dict)
+    placement: Placement = Placement.FLASH
+    """Families offer their candidates with constants in flash; `plan.placement` derives the others from those."""
+    copied_bytes: int = 0
+    """Of the constants' copy in RAM: the end of the scratch where it is staged, the persistent bytes otherwise."""
+
+    @property
+    def kernel_scratch_bytes(self) -> int:
+        """Scratch of the kernel itself, which is the start of the step's."""
+        staged = self.placement is Placement.STAGED
+        return self.scratch_bytes - self.copied_bytes if staged else self.scratch_bytes
 
     @property
     def activation_inputs(self) -> tuple[str, ...]:

@@ -7,18 +7,29 @@ from collections.abc import Sequence
 from edgeprune.device import Device
 from edgeprune.graph.ir import Graph
 from edgeprune.plan.check import check_program
-from edgeprune.plan.choose import runner_up
+from edgeprune.plan.choose import Option, runner_up
 from edgeprune.plan.lifetimes import Storage
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.program import Buffer, Program, Step
-from edgeprune.plan.schedule import Schedule, schedule
-from edgeprune.plan.settle import ALIGN, Settled, own_storages, persistent_name, scratch_name, settle
+from edgeprune.plan.schedule import Schedule, schedule, with_placements
+from edgeprune.plan.settle import (
+    ALIGN,
+    Settled,
+    own_storages,
+    persistent_name,
+    scratch_name,
+    settle,
+    settle_placements,
+)
 
 __all__ = ["plan"]
 
 
 def plan(graph: Graph, device: Device, objective: Objective) -> Program:
     """The program that runs `graph` on `device` at the least of what `objective` asks for.
+
+    Constants stay in flash, unless a copy in RAM saves cycles: within the RAM budget, or, where none is named or RAM
+    is what is optimized, in what the arena takes anyway.
 
     A RAM budget is kept by the packed arena. A flash budget is kept by the candidates' estimates where some
     choice does; where none does, the choice with the smallest estimate is returned, because only the linked
@@ -30,7 +41,8 @@ def plan(graph: Graph, device: Device, objective: Objective) -> Program:
     """
     table = schedule(graph, device, objective)
     settled = settle(table, objective)
-    program = _program(table, device, objective, settled)
+    placed = with_placements(table, device, objective)
+    program = _program(placed, device, objective, settle_placements(placed, objective, settled))
     check_program(program)
     return program
 
@@ -44,6 +56,10 @@ def _program(table: Schedule, device: Device, objective: Objective, settled: Set
         offset = packing.offsets[storage.name]
         return Buffer(name, storage.tensors, region, offset, storage.size_bytes, storage.first, storage.last)
 
+    def fits(option: Option) -> bool:
+        return option.need_bytes + option.candidate.persistent_bytes <= room
+
+    room = packing.arena_bytes if objective.ram_bytes is None else objective.ram_bytes
     titles = {scratch_name(i): f"{nodes[-1].name} scratch" for i, nodes in enumerate(table.steps)}
     titles |= {persistent_name(i): f"{nodes[-1].name} persistent" for i, nodes in enumerate(table.steps)}
     own = {s.name: buffer(s, titles[s.name]) for s in own_storages(table.steps, candidates)}
@@ -54,7 +70,7 @@ def _program(table: Schedule, device: Device, objective: Objective, settled: Set
             option.candidate,
             own.get(scratch_name(index)),
             own.get(persistent_name(index)),
-            runner_up(table.options[index], option, objective),
+            runner_up([o for o in table.options[index] if fits(o)], option, objective),
         )
         for index, (nodes, option) in enumerate(zip(table.steps, chosen, strict=True))
     )

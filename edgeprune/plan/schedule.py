@@ -14,8 +14,9 @@ from edgeprune.plan.lifetimes import Storage, storage_names, storages, work_node
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.order import choose_order
 from edgeprune.plan.overlap import step_need_bytes
+from edgeprune.plan.placement import placed_candidates
 
-__all__ = ["Schedule", "schedule"]
+__all__ = ["Schedule", "schedule", "with_placements"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +49,24 @@ def schedule(graph: Graph, device: Device, objective: Objective) -> Schedule:
     steps = tuple((node,) for node in choose_order(graph, likely))
     owner = storage_names(graph)
     bare = Schedule(graph, owner, steps, storages(graph, steps), ())
-    options = tuple(
-        tuple(
-            Option(candidate, step_need_bytes(bare.alive(index), index, candidate, owner))
-            for candidate in offered[nodes[0]]
-        )
-        for index, nodes in enumerate(steps)
-    )
+    options = tuple(_options(bare, index, offered[nodes[0]]) for index, nodes in enumerate(steps))
     return replace(bare, options=options)
+
+
+def with_placements(table: Schedule, device: Device, objective: Objective) -> Schedule:
+    """`table` with the candidates, too, whose constants are copied to RAM."""
+    options = tuple(
+        _options(table, index, placed_candidates([option.candidate for option in step], device, objective))
+        for index, step in enumerate(table.options)
+    )
+    return replace(table, options=options)
+
+
+def _options(table: Schedule, index: int, candidates: Sequence[Candidate]) -> tuple[Option, ...]:
+    alive = table.alive(index)
+    return tuple(
+        Option(candidate, step_need_bytes(alive, index, candidate, table.owner)) for candidate in candidates
+    )
 
 
 def _offered(node: Node, device: Device, objective: Objective) -> tuple[Candidate, ...]:

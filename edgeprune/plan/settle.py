@@ -20,7 +20,15 @@ from edgeprune.plan.overlap import input_distances
 from edgeprune.plan.pack import Effort, Packing, pack
 from edgeprune.plan.schedule import Schedule
 
-__all__ = ["ALIGN", "Settled", "own_storages", "persistent_name", "scratch_name", "settle"]
+__all__ = [
+    "ALIGN",
+    "Settled",
+    "own_storages",
+    "persistent_name",
+    "scratch_name",
+    "settle",
+    "settle_placements",
+]
 
 ALIGN = 8
 """The alignment of the arena and of scratch."""
@@ -52,6 +60,34 @@ def settle(table: Schedule, objective: Objective) -> Settled:
     if objective.ram_bytes is not None and least.packing.arena_bytes > objective.ram_bytes:
         raise OverBudget(_binding(table, least, objective.ram_bytes))
     return least
+
+
+def settle_placements(table: Schedule, objective: Objective, settled: Settled) -> Settled:
+    """`settled`, or what is better by `objective` with the options of `table`, where constants are copied to RAM.
+
+    Without `objective.ram_bytes`, or where RAM is what is optimized, the arena gets no larger by it.
+    """
+    saves_ram = objective.optimize == "ram"
+    limit = objective.ram_bytes
+    if limit is None or saves_ram:
+        limit = settled.packing.arena_bytes
+    goal = replace(objective, optimize="latency") if saves_ram else objective
+    options = tuple(sensible(step) for step in table.options)
+    found = _within(table, options, goal, limit)
+    return settled if found is None else min(settled, found, key=lambda one: _merit(one, goal))
+
+
+def _merit(settled: Settled, objective: Objective) -> tuple[int, ...]:
+    """What to have little of: flash beyond the budget, then what `objective` asks for."""
+    candidates = [option.candidate for option in settled.chosen]
+    flash = sum(candidate.flash_bytes for candidate in candidates)
+    beyond = 0 if objective.flash_bytes is None else max(0, flash - objective.flash_bytes)
+    amounts = {
+        "latency": sum(candidate.cycles for candidate in candidates),
+        "ram": settled.packing.arena_bytes,
+        "flash": flash,
+    }
+    return beyond, *(amounts[goal] for goal in objective.priorities)
 
 
 def _least(table: Schedule, options: Sequence[Sequence[Option]], objective: Objective) -> Settled:

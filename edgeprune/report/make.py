@@ -169,6 +169,7 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
                 "name": step.name,
                 "op": "+".join(node.op for node in step.nodes),
                 "kernel": step.candidate.name,
+                "placement": step.candidate.placement.value,
                 "function": None if image is None else image.sources.layers[index].function,
                 "outputs": [tensor.name for tensor in step.nodes[-1].outputs],
                 "shape": list(step.nodes[-1].output.shape),
