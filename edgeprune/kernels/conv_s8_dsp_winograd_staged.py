@@ -27,7 +27,7 @@ from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 __all__ = ["FAMILY", "WinogradStagedDsp"]
 
 _CODE_BYTES = 1500
-_MOST_TRANSFORMED_BYTES = 1 << 15
+_MOST_TRANSFORMED_BYTES = 1 << 14
 """Of a strip's transformed inputs, unless a single row of tiles has more."""
 _SUM_WORDS = 128
 """Sums of four tiles with two output channels at 16 positions."""
