@@ -47,7 +47,6 @@ def step_constants(step: Step, index: int, prefix: str) -> StepConstants:
     offset, end = home.offset + home.size_bytes - candidate.copied_bytes, home.offset + home.size_bytes
     expressions, copies = {}, []
     for symbol, constant in zip(symbols, packed, strict=True):
-        assert constant.align <= _COPY_ALIGN, symbol
         expressions[constant.name] = f"(const {constant.ctype} *)(const void *)(arena + {offset})"
         copies.append((offset, symbol))
         offset += padded_bytes(constant)
@@ -65,4 +64,5 @@ def _padded(constant: Constant) -> Constant:
     values = np.asarray(constant.values).ravel()
     missing = padded_bytes(constant) // element_bytes(constant) - values.size
     assert COPY_BYTES % element_bytes(constant) == 0
-    return replace(constant, values=np.pad(values, (0, missing)), align=_COPY_ALIGN)
+    align = max(constant.align, _COPY_ALIGN)
+    return replace(constant, values=np.pad(values, (0, missing)), align=align)

@@ -91,7 +91,10 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A const array of the library: `name` is the role ("weights", "bias", "table"), `ctype` its element type."""
+    """A const array of the library: `name` is the role ("weights", "bias", "table"), `ctype` its element type.
+
+    `align` above 8 is for the sake of lines of flash: a copy in RAM is aligned to 8.
+    """
 
     name: str
     ctype: str

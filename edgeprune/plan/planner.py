@@ -9,6 +9,7 @@ from edgeprune.graph.ir import Graph
 from edgeprune.plan.check import check_program
 from edgeprune.plan.choose import Option, runner_up
 from edgeprune.plan.lifetimes import Storage
+from edgeprune.plan.measured import MeasuredCycles, with_measured
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.program import Buffer, Program, Step
 from edgeprune.plan.schedule import Schedule, schedule, with_placements
@@ -22,10 +23,12 @@ from edgeprune.plan.settle import (
     settle_placements,
 )
 
-__all__ = ["plan"]
+__all__ = ["plan", "program_of"]
 
 
-def plan(graph: Graph, device: Device, objective: Objective) -> Program:
+def plan(
+    graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles | None = None
+) -> Program:
     """The program that runs `graph` on `device` at the least of what `objective` asks for.
 
     Constants stay in flash, unless a copy in RAM saves cycles: within the RAM budget, or, where none is named or RAM
@@ -35,19 +38,26 @@ def plan(graph: Graph, device: Device, objective: Objective) -> Program:
     choice does; where none does, the choice with the smallest estimate is returned, because only the linked
     image can tell.
 
+    Args:
+        graph: The network.
+        device: What it runs on.
+        objective: What to spend least of, and the budgets.
+        measured: Cycles of candidates that were measured; the others are taken by their estimates.
+
     Raises:
         UsageError: no kernel runs a node, or an output of the graph is a constant.
         OverBudget: the arena cannot be as small as the RAM budget; the sentence names the step that binds.
     """
-    table = schedule(graph, device, objective)
-    settled = settle(table, objective)
-    placed = with_placements(table, device, objective)
-    program = _program(placed, device, objective, settle_placements(placed, objective, settled))
+    estimated = schedule(graph, device, objective)
+    settled = settle(with_measured(estimated, measured or {}), objective)
+    placed = with_measured(with_placements(estimated, device, objective), measured or {})
+    program = program_of(placed, device, objective, settle_placements(placed, objective, settled))
     check_program(program)
     return program
 
 
-def _program(table: Schedule, device: Device, objective: Objective, settled: Settled) -> Program:
+def program_of(table: Schedule, device: Device, objective: Objective, settled: Settled) -> Program:
+    """The program of `settled`, whose options are among those of `table`."""
     chosen, packing = settled.chosen, settled.packing
     region = max((m for m in device.memories if m.kind == "ram"), key=lambda memory: memory.size_bytes).name
     candidates = [option.candidate for option in chosen]
