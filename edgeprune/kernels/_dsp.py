@@ -37,7 +37,7 @@ __all__ = [
     "Scaling",
     "block_functions",
     "encode_words",
-    "fused_block",
+    "expand_lanes",
     "helpers",
     "initial_sums",
     "is_exact",
@@ -55,6 +55,7 @@ _REQUIRES = {
     "depthwise_3x3_stride2": ("portable_smlad",),
     "smlad": ("portable_smlad",),
     "sxtb16": ("portable_sxtb16",),
+    "sxtb16_1": ("portable_sxtb16",),
     "expand": ("expand_word",),
     "widen": ("portable_sxtb16",),
     "multiply_4x2": ("portable_smlad", "portable_sxtb16"),
@@ -229,28 +230,14 @@ def block_functions(prefix: str, scaling: Scaling) -> tuple[str, tuple[Function,
     return name, (*functions, *helpers(prefix, ("multiply_4x2",)), block)
 
 
-def fused_block(
-    prefix: str, scaling: Scaling, pixels: int, grouped: bool
-) -> tuple[str, tuple[Function, ...]]:
-    """As `block_functions`, for exactly `pixels` (3 or 4) and at least two channels; scaled in registers.
+def expand_lanes(prefix: str, lanes: int, stride: int, wide: bool) -> tuple[str, tuple[Function, ...]]:
+    """The name of the function that expands `lanes` pixels `stride` bytes apart into columns, with what it needs.
 
-    With `grouped` it takes several blocks, and how many.
-
-    `scaling` must be `is_short`. The function takes twice the output's zero point plus 1 in place of its last
-    parameters.
+    With `wide` it only widens them to halfwords.
     """
-    scale, functions = scaling.functions(prefix)
-    name = f"{prefix}_block{pixels}{'_groups' if grouped else ''}_{scaling.suffix}"
-    values = {
-        "prefix": prefix,
-        "name": name,
-        "scale": scale,
-        "scaling": scaling,
-        "pixels": pixels,
-        "grouped": grouped,
-    }
-    block = Function(name, render("kernels/_dsp_block.j2", values))
-    return name, (*functions, *helpers(prefix, ("portable_smlad", "portable_sxtb16")), block)
+    name = f"{prefix}_{'widen' if wide else 'expand'}{lanes}_{stride}"
+    needed = helpers(prefix, ("sxtb16", "sxtb16_1") if wide else ("expand_word",))
+    return name, (*needed, _part("expand_lanes", prefix, name, lanes=lanes, stride=stride, wide=wide))
 
 
 def _part(part: str, prefix: str, name: str, **values: object) -> Function:

@@ -2,9 +2,10 @@
 
 Four pixels' windows are gathered, expanded to halfwords (see `_dsp`) and multiplied with all channels, two at a
 time, before any of the block's outputs is stored; a pointwise convolution is the case without a gather. Every
-number of pixels but 1, 2 and 5 is a sum of threes and fours: up to three blocks of 3 come first. A layer of 1, 2
-or 5 pixels, with a clamp or with a left shift takes blocks of 4 only, whose last one computes unused lanes from
-stale columns and stores only the pixels that exist, so that no input is read again.
+number of pixels but 1, 2 and 5 is a sum of threes and fours: up to three blocks of 3 come first. Blocks are scaled in
+registers (`_dsp_block`), with weights in a byte each or, for short windows, wide. A layer of one channel, with a
+clamp or with a left shift takes blocks of 4 only, whose last one computes unused lanes from stale columns and stores
+only the pixels that exist, so that no input is read again.
 
 Because a block is gathered before it is stored, output may overtake input already gathered: `_least_distance`
 compares, after every block, the end of the stored output with the first input byte still to be read.
@@ -12,6 +13,7 @@ compares, after every block, the end of the stored output with the first input b
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
@@ -19,17 +21,40 @@ import numpy as np
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _dsp
+from edgeprune.kernels._dsp_block import (
+    LARGEST_OUTPUTS,
+    LARGEST_WORDS,
+    Block,
+    block_instructions,
+    block_stream,
+    fused_block,
+)
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
 
-__all__ = ["FAMILY", "ConvDsp", "cost", "emit_blocks"]
+__all__ = ["FAMILY", "ConvDsp", "Form", "cost", "emit_blocks", "pack_blocks"]
 
 _BLOCK = 4
 _GROUPS = 4
 """Blocks at a time where weights come from slow flash."""
 _CODE_BYTES = 400
 """Of a layer's own function, about; helpers are shared by all layers."""
+_WIDE_WORDS = 12
+"""Windows up to this may have wide weights: beyond, the flash is worth more than an instruction per output."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a layer's blocks are computed: `groups` at a time, with `wide` weights."""
+
+    groups: int = 1
+    wide: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """Tells the form in a candidate's name."""
+        return ("_wide" if self.wide else "") + (f"_groups{self.groups}" if self.groups > 1 else "")
 
 
 class ConvDsp(KernelFamily):
@@ -41,34 +66,32 @@ class ConvDsp(KernelFamily):
         if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv" or nodes[0].int("group") != 1:
             return ()
         g = conv_geometry(nodes[0])
-        offered = (1, _GROUPS) if _stays_cached(g, nodes[0], device) else (1,)
         return tuple(
             Candidate(
                 self.name,
-                self.name if groups == 1 else f"{self.name}_groups{groups}",
+                f"{self.name}{form.suffix}",
                 nodes,
-                **cost(nodes[0], g, device, groups),
-                parameters={"groups": groups},
+                **cost(nodes[0], g, device, form),
+                parameters={"groups": form.groups, "wide": int(form.wide)},
             )
-            for groups in offered
+            for form in _forms(g, nodes[0], device)
         )
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         node = candidate.nodes[0]
-        return _dsp.is_exact(node, weights[node.inputs[1].name], weights[node.inputs[2].name])
+        w, b = weights[node.inputs[1].name], weights[node.inputs[2].name]
+        if _form(candidate).wide:
+            return _dsp.is_within_range(node, w, b) and _dsp.Scaling.of(node).is_short
+        return _dsp.is_exact(node, w, b)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
-        x, w, b = node.inputs
-        rows = weights[w.name].reshape(w.shape[0], -1)
-        stream = _dsp.pair_stream(rows, weights[b.name], x.zero_point, _dsp.Scaling.of(node))
-        return (
-            Constant("stream", "uint32_t", stream, "initial sums, weights, multipliers per channel pair"),
-        )
+        rows = weights[node.inputs[1].name].reshape(node.inputs[1].shape[0], -1)
+        return pack_blocks(node, conv_geometry(node), rows, weights[node.inputs[2].name], _form(candidate))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
-        return emit_blocks(node, conv_geometry(node), names, int(candidate.parameters["groups"]))
+        return emit_blocks(node, conv_geometry(node), names, _form(candidate))
 
 
 class Cost(TypedDict):
@@ -80,33 +103,64 @@ class Cost(TypedDict):
     overlap: tuple[int | None, ...]
 
 
-def cost(node: Node, g: ConvGeometry, device: Device, groups: int = 1) -> Cost:
-    """What `node` costs as a convolution of geometry `g`, `groups` blocks at a time."""
+def cost(node: Node, g: ConvGeometry, device: Device, form: Form = Form()) -> Cost:
+    """What `node` costs as a convolution of geometry `g`."""
     return Cost(
-        flash_bytes=_CODE_BYTES + _dsp.stream_bytes(g.out_channels, g.taps),
-        cycles=_cycles(g, node, device, groups),
-        scratch_bytes=_scratch_bytes(g, groups),
-        overlap=(_least_distance(g, groups),),
+        flash_bytes=_CODE_BYTES + _stream_bytes(g, form),
+        cycles=_cycles(g, node, device, form),
+        scratch_bytes=_scratch_bytes(g, form.groups),
+        overlap=(_least_distance(g, form.groups),),
     )
 
 
-def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames, groups: int = 1) -> Code:
+def pack_blocks(
+    node: Node, g: ConvGeometry, rows: Array, b: Array, form: Form = Form()
+) -> tuple[Constant, ...]:
+    """The constant that `emit_blocks` reads, for weights `rows` [out, K] and bias `b`."""
+    zero_x, scaling = node.inputs[0].zero_point, _dsp.Scaling.of(node)
+    if _is_fused(g, scaling):
+        stream = block_stream(rows, b, zero_x, scaling, wide=form.wide)
+    else:
+        stream = _dsp.pair_stream(rows, b, zero_x, scaling)
+    return (Constant("stream", "uint32_t", stream, "initial sums, weights, multipliers per channel pair"),)
+
+
+@dataclass(frozen=True)
+class Run:
+    """`count` blocks of `pixels` pixels, the function for them and the one that expands their inputs."""
+
+    pixels: int
+    count: int
+    function: str
+    expand: str
+    pair_words: int
+
+
+def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames, form: Form = Form()) -> Code:
     """The C of `node`, with inputs x, w, b, as a convolution of geometry `g` whose constant is "stream"."""
-    scaling, gather = _dsp.Scaling.of(node), _gather(g)
-    blocks, functions = _block_functions(g, scaling, names.prefix, groups)
-    parts = ("fill", "expand") if gather == "words" and g.is_padded else ("expand",)
+    scaling, gather, prefix = _dsp.Scaling.of(node), _gather(g), names.prefix
+    runs, general, functions = _block_functions(g, scaling, prefix, form)
+    parts = ["fill"] if gather == "words" and g.is_padded else []
+    if general or gather == "words":
+        parts.append("expand")
+    patches, patches_functions = _dsp.expand_lanes(prefix, _BLOCK, 4 * _words(g), form.wide)
+    if gather == "bytes" and not general:
+        functions = (*functions, *patches_functions)
     stem = (
-        f"{names.prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
+        f"{prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
         f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
     )
     values = {
         "name": stem,
-        "prefix": names.prefix,
+        "prefix": prefix,
         "g": g,
         "gather": gather,
         "words": _words(g),
-        "blocks": blocks,
-        "groups": 1 if 0 in blocks else groups,
+        "general": general,
+        "runs": runs,
+        "patches_expand": patches,
+        "groups": 1 if general else form.groups,
+        "wide": form.wide,
         "scaling": scaling,
         "padded_height": _leaves_height(g),
         "padded_width": _leaves_width(g),
@@ -114,26 +168,56 @@ def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames, groups: int = 1)
     }
     layer = Function(stem, render("kernels/conv_s8_dsp.c.j2", values))
     x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
-    columns = f"({names.prefix}_u32_t *)(void *){names.scratch}"
+    columns = f"({prefix}_u32_t *)(void *){names.scratch}"
     zero = f"{node.inputs[0].zero_point}, " if g.is_padded else ""
     body = f"{stem}({x}, {names.constants['stream']}, {y}, {columns}, {zero}{scaling.arguments});"
-    return Code((*functions, *_dsp.helpers(names.prefix, parts), layer), body)
+    return Code((*functions, *_dsp.helpers(prefix, parts), layer), body)
+
+
+def _form(candidate: Candidate) -> Form:
+    return Form(int(candidate.parameters["groups"]), bool(candidate.parameters["wide"]))
+
+
+def _forms(g: ConvGeometry, node: Node, device: Device) -> tuple[Form, ...]:
+    """The forms worth offering: wide ones for short windows, groups where they spare slow flash."""
+    fused = _is_tiled(g) and node.ints("clamp") == (-128, 127)
+    wide = fused and _words(g) <= _WIDE_WORDS and _gather(g) != "words"
+    forms = [Form(), *([Form(wide=True)] if wide else [])]
+    cached = [form for form in forms if fused and _stays_cached(g, form, device)]
+    return (*forms, *(Form(_GROUPS, form.wide) for form in cached))
+
+
+def _is_fused(g: ConvGeometry, scaling: _dsp.Scaling) -> bool:
+    """Whether blocks are scaled in registers."""
+    return _is_tiled(g) and scaling.is_short
 
 
 def _block_functions(
-    g: ConvGeometry, scaling: _dsp.Scaling, prefix: str, groups: int
-) -> tuple[dict[int, str], tuple[Function, ...]]:
-    """The functions that compute blocks, by their pixels, and all they need.
-
-    With 0 pixels the one function that takes any number up to 4 is meant.
-    """
-    if not (_is_tiled(g) and scaling.is_short):
+    g: ConvGeometry, scaling: _dsp.Scaling, prefix: str, form: Form
+) -> tuple[tuple[Run, ...], str, tuple[Function, ...]]:
+    """Runs of blocks; or no runs and the function for blocks of any size up to 4; and the functions they need."""
+    if not _is_fused(g, scaling):
         name, functions = _dsp.block_functions(prefix, scaling)
-        return {0: name}, functions
-    sizes = (4, 3) if _pixels(g) % _BLOCK else (4,)
-    made = {size: _dsp.fused_block(prefix, scaling, size, groups > 1) for size in sizes}
-    functions = tuple(function for _, needed in made.values() for function in needed)
-    return {size: name for size, (name, _) in made.items()}, functions
+        return (), name, functions
+    runs, found = [], []
+    for pixels, count in _run_sizes(_pixels(g)):
+        block = Block(pixels, _words(g), g.out_channels, form.wide, form.groups > 1)
+        name, functions = fused_block(prefix, scaling, block)
+        expand, expands = _dsp.expand_lanes(prefix, pixels, g.in_channels, form.wide)
+        found += [*functions, *(expands if _gather(g) == "flat" else ())]
+        runs.append(Run(pixels, count, name, expand, block.pair_words))
+    return tuple(runs), "", tuple(found)
+
+
+def _run_sizes(pixels: int) -> tuple[tuple[int, int], ...]:
+    """Blocks that tile `pixels`, as (size, count): threes first, then fours."""
+    if pixels <= _BLOCK:
+        return ((pixels, 1),)
+    if pixels == 5:
+        return ((3, 1), (2, 1))
+    threes = -pixels % _BLOCK
+    runs = ((3, threes), (_BLOCK, (pixels - 3 * threes) // _BLOCK))
+    return tuple(run for run in runs if run[1])
 
 
 def _pixels(g: ConvGeometry) -> int:
@@ -141,8 +225,15 @@ def _pixels(g: ConvGeometry) -> int:
 
 
 def _is_tiled(g: ConvGeometry) -> bool:
-    """Whether blocks of 4 and 3 pixels can cover the output, and there are two channels."""
-    return _pixels(g) not in (1, 2, 5) and g.out_channels > 1
+    """Whether the functions for blocks of fixed size reach all channels and words, and there are two channels."""
+    return 1 < g.out_channels <= LARGEST_OUTPUTS and _words(g) <= LARGEST_WORDS
+
+
+def _stream_bytes(g: ConvGeometry, form: Form) -> int:
+    if form.wide:
+        block = Block(_BLOCK, _words(g), g.out_channels, form.wide, form.groups > 1)
+        return -(-g.out_channels // 2) * 4 * block.pair_words
+    return _dsp.stream_bytes(g.out_channels, g.taps)
 
 
 def _words(g: ConvGeometry) -> int:
@@ -188,18 +279,18 @@ def _inside_rows(g: ConvGeometry) -> str:
     return " && ".join(conditions)
 
 
-def _stays_cached(g: ConvGeometry, node: Node, device: Device) -> bool:
+def _stays_cached(g: ConvGeometry, form: Form, device: Device) -> bool:
     """Whether flash is slow, and its data cache holds the weights of a pair of channels, wherever they start."""
     flash = device.flash
-    if flash is None or not flash.wait_states or node.ints("clamp") != (-128, 127):
+    if flash is None or not flash.wait_states or _pixels(g) <= 5:
         return False
-    lines = -(-(8 * _words(g) + 16) // flash.line_bytes) + 1
-    return _is_tiled(g) and _pixels(g) > _BLOCK and lines <= flash.data_lines
+    block = Block(_BLOCK, _words(g), g.out_channels, form.wide, grouped=True)
+    return -(-4 * block.pair_words // flash.line_bytes) + 1 <= flash.data_lines
 
 
 def _scratch_bytes(g: ConvGeometry, groups: int) -> int:
-    """Expanded columns of blocks, and the byte buffer where windows go through one; a multiple of 8."""
-    buffer = 4 * _words(g) if _gather(g) == "bytes" else 0
+    """Expanded columns of blocks, and windows of bytes where they go through such; a multiple of 8."""
+    buffer = _BLOCK * 4 * _words(g) if _gather(g) == "bytes" else 0
     return -(-(2 * _BLOCK * 4 * _words(g) * groups + buffer) // 8) * 8
 
 
@@ -212,51 +303,66 @@ def _least_distance(g: ConvGeometry, groups: int) -> int:
     image = g.in_height * g.in_width
     first = np.concatenate([pixel + n * image for n in range(g.batch)]) * g.in_channels
     unread = np.minimum.accumulate(first[::-1])[::-1]
-    ends = _block_ends(len(first), groups if _is_tiled(g) else 1, _is_tiled(g))
+    ends = _block_ends(len(first), groups, _is_tiled(g))
     return max(0, int((ends * g.out_channels - unread[ends]).max(initial=0)))
 
 
 def _block_ends(pixels: int, groups: int, tiled: bool) -> Array:
     """Pixels stored whenever more are to be read, however the layer's scaling makes blocks: int [any].
 
-    Where blocks of 4 and 3 tile the pixels, a clamp or a left shift calls for blocks of 4 only all the same.
+    Where blocks of fixed size tile the pixels, a clamp or a left shift calls for blocks of 4 only all the same.
     """
-    ends = set(range(_BLOCK, pixels, _BLOCK))
-    if tiled:
-        threes = -pixels % _BLOCK
-        ends |= {3 * n for n in range(1, threes + 1)}
-        ends |= set(range(3 * threes, pixels, _BLOCK * groups)) - {0}
-    return np.array(sorted(end for end in ends if end < pixels), np.int64)
+    ends, at = set(range(_BLOCK, pixels, _BLOCK)), 0
+    for size, count in _run_sizes(pixels) if tiled else ():
+        ends |= set(range(at, at + size * count, size * groups))
+        at += size * count
+    return np.array(sorted(end for end in ends if 0 < end < pixels), np.int64)
 
 
-def _cycles(g: ConvGeometry, node: Node, device: Device, groups: int) -> int:
+def _cycles(g: ConvGeometry, node: Node, device: Device, form: Form) -> int:
     """From instructions of the code generated for Cortex-M4, and the flash's waits for weights and code.
 
     The instructions were fitted to within 5 % of counts.
 
-    A block costs 27, and for each pair of channels 75 (16 more where negative sums need their own rounding, 115
-    where outputs are scaled outside registers) plus 24.5 for each word of a window; gathering a pixel costs 31 for
-    each kernel row and 9.4 for each word, 11.8 through the byte buffer.
+    Outside registers, a block costs 27, and for each pair of channels 115 plus 24.5 for each word of a window. A
+    word is gathered for 9.4, and a kernel row of a pixel for 31; in lanes of four pixels, a word for 6.5.
     """
-    pixels, pairs = _pixels(g), -(-g.out_channels // 2)
+    pixels, pairs, words = _pixels(g), -(-g.out_channels // 2), _words(g)
     low, high = node.ints("clamp")
-    fused = _is_tiled(g) and (low, high) == (-128, 127)
-    scaling = (75 if node.output.zero_point <= low else 91) if fused else 115
-    threes = -pixels % _BLOCK if fused else 0
-    blocks = -(-(pixels - 3 * threes) // _BLOCK) + 0.8 * threes
-    per_pixel = (11.8 if _gather(g) == "bytes" else 9.4) * _words(g) + 31 * g.kernel_height
+    if _is_tiled(g) and (low, high) == (-128, 127):
+        kind = "positive" if node.output.zero_point <= low else "fast"
+        runs = _run_sizes(pixels)
+    else:
+        kind, runs = "", ((_BLOCK, -(-pixels // _BLOCK)),)
+    multiply = scale = 0.0
+    for size, count in runs:
+        block = Block(size, words, g.out_channels, form.wide, form.groups > 1)
+        sums, rest = block_instructions(block, kind) if kind else (24.5 * words, 115)
+        multiply, scale = multiply + count * pairs * sums, scale + count * pairs * rest
+    blocks = sum(count for _, count in runs)
     instructions = {
-        _cost.Kind.MULTIPLY: blocks * pairs * 24.5 * _words(g),
-        _cost.Kind.SCALE: blocks * pairs * (scaling + (8 if groups > 1 else 0)),
-        _cost.Kind.GATHER: blocks * 27 + pixels * per_pixel,
+        _cost.Kind.MULTIPLY: multiply,
+        _cost.Kind.SCALE: scale,
+        _cost.Kind.GATHER: blocks * 35 + pixels * _gather_instructions(g, form, fused=bool(kind)),
     }
-    stream = _dsp.stream_bytes(g.out_channels, g.taps)
-    passes = -(-round(blocks) // groups)
+    stream = _stream_bytes(g, form)
+    passes = sum(-(-count // form.groups) for _, count in runs)
     return round(
         _cost.cycles(device, instructions)
         + _cost.code_waits(device, _CODE_BYTES)
         + _cost.read_waits(device, stream, loads=blocks * stream / 4, passes=passes)
     )
+
+
+def _gather_instructions(g: ConvGeometry, form: Form, *, fused: bool) -> float:
+    """Of one pixel."""
+    lane_word = 4.5 if form.wide else 6.5
+    gather = _gather(g)
+    if gather == "words" or not fused:
+        return (9.4 if gather != "bytes" else 11.8) * _words(g) + 31 * g.kernel_height
+    if gather == "flat":
+        return lane_word * _words(g) + (20 if g.in_channels % 4 else 0)
+    return lane_word * _words(g) + 20 * g.kernel_height
 
 
 FAMILY = ConvDsp()

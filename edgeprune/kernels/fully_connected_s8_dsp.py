@@ -14,7 +14,7 @@ from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels._fully_connected import as_pointwise, is_fully_connected, matrix_shape, row_count
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
-from edgeprune.kernels.conv_s8_dsp import cost, emit_blocks
+from edgeprune.kernels.conv_s8_dsp import cost, emit_blocks, pack_blocks
 
 __all__ = ["FAMILY", "FullyConnectedDsp"]
 
@@ -58,9 +58,7 @@ class FullyConnectedDsp(KernelFamily):
         x, w, b = node.inputs
         scaling = _dsp.Scaling.of(node)
         if row_count(node) > 1:
-            stream = _dsp.pair_stream(weights[w.name], weights[b.name], x.zero_point, scaling)
-            comment = "initial sums, weights, multipliers per channel pair"
-            return (Constant("stream", "uint32_t", stream, comment),)
+            return pack_blocks(node, as_pointwise(node), weights[w.name], weights[b.name])
         matrix = weights[w.name].reshape(matrix_shape(node))
         rows = _packed_rows(matrix, weights[b.name], x.zero_point, scaling)
         return (Constant("rows", "uint32_t", rows, "initial sum, weights, multiplier per channel"),)

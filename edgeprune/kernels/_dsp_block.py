@@ -1,0 +1,121 @@
+"""Blocks of pixels times pairs of output channels, requantised in registers: code, stream of weights, instructions.
+
+A block is up to 4 pixels wide, whose windows lie in scratch as columns of halfwords, four lanes to a word. Weights
+come in one of two forms.
+
+* Encoded (`_dsp`, borrow encoding): a byte each in flash, unpacked by one SXTB16 per four; sums are 256 times the
+  accumulator, and a channel's shift travels in their low byte.
+* Wide: doubled, as halfwords, two bytes each; 2*w is within [-256, 254], and sums are twice the accumulator, below
+  2**24. Nothing is unpacked, and requantisation, which wants twice the accumulator, is an instruction shorter for
+  every output: cheaper where windows are short.
+
+Both end in the forms "positive" and "fast" of `_dsp.Scaling` for shifts n of 1 to 23: with the product h and the
+offset o = (2*zero + 1) << (n - 1), SSAT computes saturate((h + o) >> (n - 1) >> 1), which is the same as a shift by
+n. So the stream holds n - 1, by which the offset and the sum are shifted alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeprune.graph.ir import Array
+from edgeprune.kernels import _dsp
+from edgeprune.kernels.base import Function
+from edgeprune.templating import render
+
+__all__ = ["LARGEST_OUTPUTS", "LARGEST_WORDS", "Block", "block_instructions", "block_stream", "fused_block"]
+
+LARGEST_OUTPUTS = 1365
+"""Output channels: the third pixel's outputs are within the 4,095 bytes that a store's offset reaches."""
+LARGEST_WORDS = 2047
+"""Words of a window: 32 bytes of columns each are within the constant of a MOV."""
+_UNROLLED_WORDS = 4
+"""Windows up to this need no loop."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """`pixels` windows of `words` words of four inputs, times an image's `outputs` channels.
+
+    `wide` says how weights are stored; a `grouped` function takes several blocks.
+    """
+
+    pixels: int
+    words: int
+    outputs: int
+    wide: bool
+    grouped: bool
+
+    @property
+    def peeled(self) -> int:
+        """Words before the loop, which takes two at a time."""
+        return self.words if self.words <= _UNROLLED_WORDS else 2 - self.words % 2
+
+    @property
+    def weight_bytes(self) -> int:
+        """Weights of a pair of channels in the stream."""
+        return self.words * (16 if self.wide else 8)
+
+    @property
+    def pair_words(self) -> int:
+        """Words of the stream for a pair of channels: sums, weights, multipliers, and shifts where they are apart."""
+        return self.weight_bytes // 4 + (6 if self.wide else 4)
+
+
+def fused_block(prefix: str, scaling: _dsp.Scaling, block: Block) -> tuple[str, tuple[Function, ...]]:
+    """The name of the function that computes `block`, and the functions it needs, itself last.
+
+    `scaling` must be `is_short`.
+    """
+    assert scaling.is_short
+    assert block.outputs <= LARGEST_OUTPUTS
+    assert block.words <= LARGEST_WORDS
+    scale, functions = scaling.functions(prefix, 1 if block.wide else 8)
+    form = ("_wide" if block.wide else "") + ("_groups" if block.grouped else "")
+    name = f"{prefix}_block{block.pixels}_{4 * block.words}x{block.outputs}_{scaling.kind}{form}"
+    values = {"prefix": prefix, "name": name, "scale": scale, "scaling": scaling, "b": block}
+    function = Function(name, render("kernels/_dsp_block.j2", values))
+    return name, (*functions, *_dsp.helpers(prefix, ("portable_smlad", "portable_sxtb16")), function)
+
+
+def block_stream(rows: Array, b: Array, zero_x: int, scaling: _dsp.Scaling, *, wide: bool) -> Array:
+    """What the function reads for weights [out, K], at least two channels: uint32.
+
+    For every pair of channels two initial sums, the interleaved words of weights, two multipliers; `wide` ones end
+    with two shifts. An odd last channel pairs with the one before it.
+    """
+    padded = _dsp.pad_to_words(rows)
+    less = (-scaling.shifts - 1).astype(np.uint32)
+    if wide:
+        w = padded.astype(np.int64)
+        sums = (2 * (b.astype(np.int64) - zero_x * w.sum(axis=1))).astype(np.uint32)
+        four = 2 * w.reshape(len(w), -1, 4)
+        low, high = four[..., [0, 1]] & 0xFFFF, four[..., [2, 3]] & 0xFFFF
+        words = (low | (high << 16)).astype(np.uint32).reshape(len(w), -1)
+    else:
+        sums = (_dsp.initial_sums(padded, b, zero_x, scaling) & np.uint32(0xFFFFFF00)) | less
+        words = _dsp.encode_words(padded)
+    multipliers = scaling.multipliers.astype(np.uint32)
+    parts = []
+    for first in range(0, len(rows), 2):
+        start = min(first, len(rows) - 2)
+        pair = [start, start + 1]
+        parts += [sums[pair], words[pair].T.ravel(), multipliers[pair]]
+        parts += [less[pair]] if wide else []
+    return np.concatenate(parts)
+
+
+def block_instructions(block: Block, kind: str) -> tuple[float, float]:
+    """Instructions of a block with one pair of channels: of sums, and of the rest; counted in the function.
+
+    `kind` is that of the scaling.
+    """
+    pairs, half = -(-block.pixels // 2), 4 if block.wide else 5
+    loops = (block.words - block.peeled) / 2
+    multiply = (
+        block.words * (half / 2 + 2 * pairs + 4 * block.pixels - (0.5 if block.wide else -0.5)) + 3 * loops
+    )
+    scale = 2 * block.pixels * ((4 if block.wide else 5) + (2 if kind == "fast" else 0)) + 11
+    return multiply, scale + (9 if block.grouped else 4)
