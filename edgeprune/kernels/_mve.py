@@ -1,0 +1,247 @@
+"""Scaling, packing and row strips shared by the kernels for Helium, the M-profile vector extension.
+
+**Sums.** VMLADAVA.S8 adds 16 products to a word. Sums are over the raw inputs; the zero point is folded into the
+initial sum, bias - zero point * all weights, because padding is written out as the zero point. Sums wrap modulo
+2**32 on the way, which is harmless: the finished accumulator is within int32 for every input, as `ops` checks for
+every model. So any int8 weights do, -128 included.
+
+**Requantisation.** VQRDMULH.S32 is (2ab + 2**31) >> 32, saturated only for a = b = -2**31: with a multiplier >= 0
+that is TensorFlow Lite's saturating rounding doubling high multiply. VRSHL.S32 by -n is (h + 2**(n-1)) >> n. The
+reference rounds half away from zero: for h < 0 that is (h - 1 + 2**(n-1)) >> n, because both step up from the floor
+where the remainder is above 2**(n-1), and at 2**(n-1) + 1 first. h - 1 does not wrap, since a multiplier below 2**31
+keeps h above -2**31. `Scaling` says when the correction can be left out, or must be for a shift of 0.
+
+**Strips.** A convolution's windows become contiguous when an output row's input columns are laid side by side, each
+with the kernel's rows one below the other: window x starts `pitch` bytes after window x - 1, and overlapping windows
+share their columns. `Strip` says which columns there are and where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeprune.graph.ir import Array, Node
+from edgeprune.kernels.base import Constant, Function
+from edgeprune.ops._convolution import ConvGeometry, requantized_multipliers
+from edgeprune.templating import render
+
+__all__ = [
+    "LANES",
+    "Copy",
+    "Scaling",
+    "Strip",
+    "helpers",
+    "initial_sums",
+    "interleaved_stream",
+    "padded",
+    "row_distance",
+    "stream_bytes",
+    "take_apart",
+]
+
+LANES = 16
+"""Bytes of a vector register."""
+
+_REQUIRES = {
+    "pixels": ("layer_t", "multiply_3x2", "multiply_2x2", "requantize"),
+}
+"""Helpers that a helper calls."""
+
+
+def padded(count: int) -> int:
+    """`count` rounded up to whole vectors of bytes."""
+    return -(-count // LANES) * LANES
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How a layer turns accumulators into outputs.
+
+    `kind` is "positive" where the sign of a value does not matter, because outputs up to the zero point are clamped
+    to one value; "fast" without left shifts; else "general". `multipliers` and `shifts` are int32 per output channel;
+    shifts are positive to the left, as in TensorFlow Lite.
+    """
+
+    kind: str
+    zero: int
+    low: int
+    high: int
+    multipliers: Array
+    shifts: Array
+
+    @staticmethod
+    def of(node: Node) -> Scaling:
+        """The cheapest form that is exact for the layer's scales: see the file's head.
+
+        A multiplier of 0 gives 0 at any shift. Where no output is shifted by less than 1 to the right, the
+        correction of negative values applies to all of them.
+        """
+        multipliers, shifts = requantized_multipliers(node)
+        shifts = np.where(multipliers == 0, -1, shifts)
+        low, high = node.ints("clamp")
+        zero = node.output.zero_point
+        kind = "general" if (shifts >= 0).any() else ("positive" if zero <= low else "fast")
+        return Scaling(kind, zero, low, high, multipliers, shifts)
+
+    @property
+    def words(self) -> int:
+        """Words of constants per output channel."""
+        return 3 if self.kind == "general" else 2
+
+    @property
+    def flash_bytes(self) -> int:
+        """Of `constant`."""
+        return 4 * self.words * padded(len(self.shifts))
+
+    @property
+    def clamps(self) -> bool:
+        """Whether outputs are clamped to less than the int8 range, to which narrowing saturates anyway."""
+        return (self.low, self.high) != (-128, 127)
+
+    @property
+    def suffix(self) -> str:
+        """Names the form in the names of functions."""
+        return f"{self.kind}_clamped" if self.clamps else self.kind
+
+    @property
+    def arguments(self) -> str:
+        """The C arguments zero point and, where it clamps, low and high."""
+        return f"{self.zero}, {self.low}, {self.high}" if self.clamps else f"{self.zero}"
+
+    @property
+    def parameters(self) -> str:
+        """The C parameters that take `arguments`."""
+        return "int32_t zero, int32_t low, int32_t high" if self.clamps else "int32_t zero"
+
+    @property
+    def passed(self) -> str:
+        """The C arguments that hand `parameters` on."""
+        return "zero, low, high" if self.clamps else "zero"
+
+    @property
+    def limits(self) -> str:
+        """The C expressions of low and high."""
+        return "low, high" if self.clamps else "-128, 127"
+
+    def table(self) -> Array:
+        """Multipliers and shifts as `requantize` reads them: int32 [groups of 16, 4, kinds of number, 4]."""
+        columns = [self.multipliers, np.minimum(self.shifts, 0)]
+        if self.kind == "general":
+            columns.insert(1, np.maximum(self.shifts, 0))
+        table: Array = np.stack([take_apart(column) for column in columns], axis=2).astype(np.int32)
+        return table
+
+    def constant(self) -> Constant:
+        """`table` in a constant of its own."""
+        return Constant("scaling", "int32_t", self.table(), "multipliers and shifts of 16 channels", align=8)
+
+
+def take_apart(values: Array) -> Array:
+    """`values` [channels], with zeros up to a multiple of 16, as [groups of 16, 4, 4]: every fourth together."""
+    whole = np.pad(values, (0, -len(values) % LANES))
+    groups: Array = whole.reshape(-1, 4, 4).transpose(0, 2, 1)
+    return groups
+
+
+def initial_sums(rows: Array, b: Array, zero_x: int) -> Array:
+    """What each channel's sum starts from, for weights `rows` [out, K]: int32 [out], modulo 2**32."""
+    start = b.astype(np.int64) - zero_x * rows.astype(np.int64).sum(axis=1)
+    sums: Array = (start & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+    return sums
+
+
+def interleaved_stream(rows: Array, starts: Array, together: int) -> Array:
+    """Weights [out, K] and initial sums [out] as the stream that `together` channels at a time are read from: int8.
+
+    For every group of channels their initial sums, then by turns 16 weights of each; zeros fill channels and taps up.
+    """
+    out, taps = rows.shape
+    w = np.pad(rows, ((0, -out % together), (0, padded(taps) - taps)))
+    w = w.reshape(-1, together, padded(taps) // LANES, LANES).transpose(0, 2, 1, 3)
+    sums = np.pad(starts, (0, -out % together)).astype("<i4").reshape(-1, together)
+    return np.concatenate([sums.view(np.int8), w.reshape(len(sums), -1)], axis=1).ravel()
+
+
+def stream_bytes(out: int, taps: int, together: int) -> int:
+    """Flash of `interleaved_stream`."""
+    return -(-out // together) * together * (4 + padded(taps))
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Input columns that come from the image: the first one's places and the steps, in columns, and how many."""
+
+    to: int
+    to_step: int
+    source: int
+    source_step: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The columns that the windows of an output row are made of; `window_step` columns lie between two windows.
+
+    Columns that no copy writes are padding.
+    """
+
+    columns: int
+    window_step: int
+    copies: tuple[Copy, ...]
+
+    @staticmethod
+    def of(g: ConvGeometry) -> Strip:
+        """Columns side by side where neighbouring windows share them, else every window's own."""
+        if g.dilation_width == 1 and g.stride_width < g.kernel_width:
+            columns = (g.out_width - 1) * g.stride_width + g.kernel_width
+            first, end = g.pad_left, min(columns, g.pad_left + g.in_width)
+            return Strip(columns, g.stride_width, _some([Copy(first, 1, 0, 1, end - first)]))
+        copies = [_of_tap(g, tap) for tap in range(g.kernel_width)]
+        return Strip(g.out_width * g.kernel_width, g.kernel_width, _some(copies))
+
+
+def _some(copies: list[Copy]) -> tuple[Copy, ...]:
+    return tuple(copy for copy in copies if copy.count > 0)
+
+
+def _of_tap(g: ConvGeometry, tap: int) -> Copy:
+    """The columns under one tap of the kernel, window by window."""
+    x = np.arange(g.out_width) * g.stride_width - g.pad_left + tap * g.dilation_width
+    inside = np.flatnonzero((x >= 0) & (x < g.in_width))
+    if not len(inside):
+        return Copy(0, 0, 0, 0, 0)
+    first = int(inside[0])
+    return Copy(first * g.kernel_width + tap, g.kernel_width, int(x[first]), g.stride_width, len(inside))
+
+
+def row_distance(g: ConvGeometry) -> int:
+    """Least address(input) - address(output) of a kernel that copies an output row's inputs before it stores any.
+
+    When rows 0 to r are stored, the first row of the image still to be read is the top one under row r + 1, or the
+    next image's first.
+    """
+    image, row = g.in_height * g.in_width * g.in_channels, g.out_width * g.out_channels
+    ends = np.arange(1, g.batch * g.out_height, dtype=np.int64)
+    n, oy = np.divmod(ends, g.out_height)
+    top = np.clip(oy * g.stride_height - g.pad_top, 0, g.in_height)
+    unread = n * image + top * g.in_width * g.in_channels
+    return max(0, int((ends * row - unread).max(initial=0)))
+
+
+def helpers(prefix: str, parts: Iterable[str], scaling: Scaling) -> tuple[Function, ...]:
+    """The named parts of the shared template as functions, each after what it calls."""
+    names = dict.fromkeys(name for part in parts for name in (*_REQUIRES.get(part, ()), part))
+    return tuple(_part(part, prefix, scaling) for part in names)
+
+
+def _part(part: str, prefix: str, scaling: Scaling) -> Function:
+    name = f"{prefix}_mve_{part}"
+    values: dict[str, object] = {"part": part, "prefix": prefix, "scaling": scaling}
+    if part in ("requantize", "pixels", "depthwise"):
+        name += f"_{scaling.suffix}"
+    if part in ("multiply_2x2", "multiply_3x2"):
+        values |= {"part": "multiply", "pixels": int(part[-3])}
+    return Function(name, render("kernels/_mve.j2", {"name": name, **values}))

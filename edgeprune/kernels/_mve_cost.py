@@ -1,0 +1,75 @@
+"""Cycles of the kernels for Helium before they are compiled.
+
+The core does two beats of a vector instruction per cycle (Arm 102692), so an instruction on all lanes takes two
+cycles, or one where it overlaps with the one before in the other pipeline; see `edgeprune.cycles`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeprune.device import Device
+from edgeprune.kernels import _cost
+from edgeprune.kernels._mve import Scaling
+
+__all__ = ["Work", "copy_work", "cycles", "depthwise_work", "pixels_work", "row_work"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Cycles in vector loops, which their instructions' overlap decides, and instructions of scalar code."""
+
+    vector: float = 0.0
+    scalar: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.vector + other.vector, self.scalar + other.scalar)
+
+    def __rmul__(self, times: float) -> Work:
+        return Work(times * self.vector, times * self.scalar)
+
+
+def requantize_work(channels: int, scaling: Scaling) -> Work:
+    """Of one pixel's outputs."""
+    groups = -(-channels // 16)
+    return Work(groups * {"positive": 44, "fast": 60, "general": 84}[scaling.kind], 4 * groups + 30)
+
+
+def pixels_work(count: int, taps: int, channels: int, scaling: Scaling) -> Work:
+    """Of `count` pixels next to each other, as the shared template's `pixels` computes them."""
+    chunks, pairs = -(-taps // 16), -(-channels // 2)
+    threes = count // 3 if count % 3 != 1 else max(0, count // 3 - 1)
+    twos = -(-(count - 3 * threes) // 2)
+    three = pairs * Work(15 * chunks, 20) + Work(scalar=40)
+    two = pairs * Work(11 * chunks, 16) + Work(scalar=40)
+    return threes * three + twos * two + count * requantize_work(channels, scaling)
+
+
+def row_work(taps: int, channels: int, scaling: Scaling) -> Work:
+    """Of one row, four channels at a time."""
+    quads = -(-channels // 4)
+    return quads * Work(11 * -(-taps // 16), 13) + requantize_work(channels, scaling) + Work(scalar=30)
+
+
+def depthwise_work(taps: int, scaling: Scaling) -> Work:
+    """Of one pixel's 16 channels."""
+    return Work(
+        33 * (taps // 2) + 23 * (taps % 2) + 8 + {"positive": 40, "fast": 56, "general": 80}[scaling.kind], 12
+    )
+
+
+def copy_work(size: int, count: int) -> Work:
+    """Of `count` runs of `size` bytes copied."""
+    if size <= 16:
+        return Work(4 * count, 2 * count + 25)
+    return Work(count * 5 * -(-size // 16), 9 * count + 25)
+
+
+def cycles(device: Device, work: Work, *, code_bytes: int, constants: int, passes: int = 1) -> int:
+    """Cycles of a layer that reads `constants` bytes of constants `passes` times."""
+    return round(
+        work.vector
+        + _cost.cycles(device, {_cost.Kind.SCALAR: work.scalar})
+        + _cost.code_waits(device, code_bytes)
+        + _cost.read_waits(device, constants, loads=passes * constants / 16, passes=passes)
+    )

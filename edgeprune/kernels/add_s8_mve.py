@@ -1,0 +1,91 @@
+"""Add and Sub of int8 tensors of one shape for cores with Helium: four elements at a time, the rest by predication.
+
+Zero points, rounding and the output's zero point, shifted up, are one constant:
+
+    y = clamp((a * ma + b * mb + constant) >> shift)
+
+which is the definition in `ops._arithmetic`, since (value >> s) + zero = (value + zero * 2**s) >> s. The sum may wrap
+on the way, not at the end: `_constant` proves that it is within int32 for all inputs, or the family refuses.
+
+In place is safe for either operand, because four elements are read before they are written.
+"""
+
+from __future__ import annotations
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Node
+from edgeprune.kernels._mve_cost import Work, cycles
+from edgeprune.kernels._operands import (
+    constant_bytes,
+    elementwise_overlap,
+    operand_constants,
+    operand_pointers,
+)
+from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.ops import operator_for
+from edgeprune.ops._arithmetic import Additive, SumArithmetic
+
+__all__ = ["FAMILY", "AddMve"]
+
+_CODE_BYTES = 120
+
+
+class AddMve(KernelFamily):
+    """int8 Add and Sub without broadcasting."""
+
+    name = "add_s8_mve"
+
+    def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+        if not device.mve or len(nodes) != 1 or not isinstance(operator_for(nodes[0]), Additive):
+            return ()
+        (node,) = nodes
+        broadcasts = any(operand.elements != node.output.elements for operand in node.inputs)
+        if broadcasts or _constant(_arithmetic(node)) is None:
+            return ()
+        constants = constant_bytes(node)
+        work = -(-node.output.elements // 4) * Work(_VECTOR_CYCLES) + Work(scalar=25)
+        return (
+            Candidate(
+                self.name,
+                self.name,
+                nodes,
+                flash_bytes=_CODE_BYTES + constants,
+                cycles=cycles(device, work, code_bytes=_CODE_BYTES, constants=constants),
+                overlap=elementwise_overlap(node),
+            ),
+        )
+
+    def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
+        return operand_constants(candidate.nodes[0], weights)
+
+    def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        (node,) = candidate.nodes
+        p = _arithmetic(node)
+        stem = f"{names.prefix}_mve_add_shift{p.shift}"
+        function = self.render(stem, {"prefix": names.prefix, "shift": p.shift})
+        numbers = (node.output.elements, p.multiplier_a, p.multiplier_b, _constant(p), p.low, p.high)
+        operands = (*operand_pointers(node, names), names.tensors[node.output.name])
+        return Code((function,), f"{stem}({', '.join(map(str, (*operands, *numbers)))});")
+
+
+_VECTOR_CYCLES = 14
+"""Of four elements."""
+
+
+def _arithmetic(node: Node) -> SumArithmetic:
+    operator = operator_for(node)
+    assert isinstance(operator, Additive)
+    return operator.arithmetic(node)
+
+
+def _constant(p: SumArithmetic) -> int | None:
+    """What is added to a * ma + b * mb before the shift; None where the result might leave int32."""
+    rounding = (1 << p.shift) >> 1
+    constant = rounding + (p.zero_y << p.shift) - p.zero_a * p.multiplier_a - p.zero_b * p.multiplier_b
+    products = [sorted((-128 * m, 127 * m)) for m in (p.multiplier_a, p.multiplier_b)]
+    low, high = (constant + sum(ends) for ends in zip(*products, strict=True))
+    fits = all(-(1 << 31) < value < 1 << 31 for value in (constant, low, high))
+    return constant if fits else None
+
+
+FAMILY = AddMve()

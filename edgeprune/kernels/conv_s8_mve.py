@@ -1,0 +1,162 @@
+"""Convolution for cores with Helium: blocks of 3 or 2 output pixels by 2 output channels, any geometry.
+
+Per 16 inputs a block of 3 by 2 takes 5 loads and 6 VMLADAVA in a tail-predicated loop, so that no number of input
+channels needs padding in RAM. Where a window is one run of the image (pointwise, or one row high without padding) it
+is read in place. Otherwise the inputs of an output row are first laid out as a strip (see `_mve`), in which every
+window is one run: an input is copied once per output row that reads it, not once per window.
+
+Overlap: a row's strip is complete before the row's first output is stored, and a block's sums over all channels are
+complete before the block's first output is; `_least_distance` compares what is stored with what is still read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Array, Node
+from edgeprune.kernels import _mve
+from edgeprune.kernels._mve_cost import Work, copy_work, cycles, pixels_work
+from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
+from edgeprune.ops._convolution import ConvGeometry, conv_geometry
+from edgeprune.templating import render
+
+__all__ = ["FAMILY", "ConvMve", "candidate_of", "emit_conv", "pack_conv"]
+
+_CODE_BYTES = 300
+"""Of a layer's own function, about; helpers are shared by all layers."""
+_TILE = 64
+"""Output channels whose sums lie next to each other in scratch; a block of pixels has a tile of each."""
+
+
+class ConvMve(KernelFamily):
+    """int8 Conv with one group."""
+
+    name = "conv_s8_mve"
+
+    def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+        if not device.mve or len(nodes) != 1 or nodes[0].op != "Conv" or nodes[0].int("group") != 1:
+            return ()
+        g = conv_geometry(nodes[0])
+        if nodes[0].inputs[1].dtype != "int8" or not (is_direct(g) or _mve.Strip.of(g).copies):
+            return ()
+        return (candidate_of(self.name, self.name, nodes[0], g, device),)
+
+    def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
+        return pack_conv(candidate.nodes[0], weights)
+
+    def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        node = candidate.nodes[0]
+        return emit_conv(node, conv_geometry(node), names)
+
+
+def candidate_of(family: str, name: str, node: Node, g: ConvGeometry, device: Device) -> Candidate:
+    """`node`, with inputs x, w, b, as a convolution of geometry `g`."""
+    stream, scaling = _mve.stream_bytes(g.out_channels, g.taps, 2), _mve.Scaling.of(node)
+    return Candidate(
+        family,
+        name,
+        (node,),
+        flash_bytes=_CODE_BYTES + stream + scaling.flash_bytes,
+        cycles=_cycles(g, scaling, device),
+        scratch_bytes=sums_bytes(g.out_channels) + _strip_bytes(g),
+        overlap=(_least_distance(g),),
+    )
+
+
+def pack_conv(node: Node, weights: Weights) -> tuple[Constant, ...]:
+    """The constants of `node`, with inputs x, w, b: weights with the kernel's columns outermost, as strips are."""
+    x, w, b = node.inputs
+    values = weights[w.name]
+    rows = (values.transpose(0, 2, 1, 3) if values.ndim == 4 else values).reshape(len(values), -1)
+    stream = _mve.interleaved_stream(rows, _mve.initial_sums(rows, weights[b.name], x.zero_point), 2)
+    comment = "initial sums and weights per channel pair"
+    return (Constant("stream", "int8_t", stream, comment, align=8), _mve.Scaling.of(node).constant())
+
+
+def emit_conv(node: Node, g: ConvGeometry, names: LayerNames) -> Code:
+    """The C of `node`, with inputs x, w, b, as a convolution of geometry `g`."""
+    prefix, scaling = names.prefix, _mve.Scaling.of(node)
+    direct = is_direct(g)
+    stem = (
+        f"{prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
+        f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
+    )
+    runs, count = _runs(g)
+    values = {
+        "name": stem,
+        "prefix": prefix,
+        "g": g,
+        "scaling": scaling,
+        "pair_bytes": _mve.stream_bytes(2, g.taps, 2),
+        "direct": direct,
+        "rows": runs,
+        "count": count,
+        "strip": None if direct else _mve.Strip.of(g),
+        "sums_bytes": sums_bytes(g.out_channels),
+    }
+    layer = Function(stem, render("kernels/conv_s8_mve.c.j2", values))
+    x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
+    constants = f"{names.constants['stream']}, {names.constants['scaling']}"
+    zero = "" if direct else f"{node.inputs[0].zero_point}, "
+    body = f"{stem}({x}, {constants}, {y}, {names.scratch}, {zero}{scaling.arguments});"
+    parts = ("pixels",) if direct else ("pixels", "copy")
+    return Code((*_mve.helpers(prefix, parts, scaling), layer), body)
+
+
+def is_direct(g: ConvGeometry) -> bool:
+    """Whether every window is one run of the input."""
+    return g.kernel_height == 1 and g.dilation_width == 1 and not g.is_padded
+
+
+def sums_bytes(channels: int) -> int:
+    """Scratch of a block's sums: three pixels' tiles of 64 channels, the last one's read in whole vectors."""
+    last = (channels - 1) % _TILE + 1
+    return 4 * (3 * _TILE * ((channels - 1) // _TILE) + 2 * _TILE + _mve.padded(last))
+
+
+def _strip_bytes(g: ConvGeometry) -> int:
+    size = 0 if is_direct(g) else _mve.Strip.of(g).columns * g.kernel_height * g.in_channels
+    return -(-size // 8) * 8
+
+
+def _runs(g: ConvGeometry) -> tuple[int, int]:
+    """Runs of windows the same number of bytes apart, and pixels in each: rows, or all pixels where they can be."""
+    pixels = g.batch * g.out_height * g.out_width
+    flat = is_direct(g) and g.stride_height == g.stride_width == g.kernel_width == 1
+    return (1, pixels) if flat else (g.batch * g.out_height, g.out_width)
+
+
+def _least_distance(g: ConvGeometry) -> int:
+    if not is_direct(g):
+        return _mve.row_distance(g)
+    runs, count = _runs(g)
+    ends = np.concatenate([run * count + block_ends(count) for run in range(runs)])[:-1]
+    n, pixel = np.divmod(ends, g.out_height * g.out_width)
+    oy, ox = np.divmod(pixel, g.out_width)
+    unread = (n * g.in_height + oy * g.stride_height) * g.in_width + ox * g.stride_width
+    return max(0, int((ends * g.out_channels - unread * g.in_channels).max(initial=0)))
+
+
+def block_ends(count: int) -> Array:
+    """Pixels done after each block of a run of `count`, as the function `pixels` makes them: int [blocks]."""
+    sizes = []
+    left = count
+    while left > 0:
+        sizes.append(1 if left == 1 else 3 if left % 3 == 0 else 2)
+        left -= sizes[-1]
+    return np.cumsum(np.array(sizes, np.int64))
+
+
+def _cycles(g: ConvGeometry, scaling: _mve.Scaling, device: Device) -> int:
+    runs, count = _runs(g)
+    blocks = runs * len(block_ends(count))
+    work = runs * (pixels_work(count, g.taps, g.out_channels, scaling) + Work(scalar=30))
+    if not is_direct(g):
+        for copy in _mve.Strip.of(g).copies:
+            work += runs * g.kernel_height * copy_work(g.in_channels, copy.count)
+    constants = _mve.stream_bytes(g.out_channels, g.taps, 2) + scaling.flash_bytes
+    return cycles(device, work, code_bytes=_CODE_BYTES + 600, constants=constants, passes=blocks)
+
+
+FAMILY = ConvMve()
