@@ -20,6 +20,7 @@ from edgeprune.graph.verify import verify
 from edgeprune.plan import Objective, Program, plan
 from edgeprune.progress import Progress
 from edgeprune.runners import QemuRunner, Runner
+from edgeprune.tune import tune
 from edgeprune.verdict import Cost
 
 __all__ = ["Build", "compile_network", "lower", "measure"]
@@ -36,6 +37,8 @@ class Build:
     program: Program
     sources: Sources
     image: Image
+    measured_candidates: int = 0
+    """How many kernel candidates were measured before the plan chose among them."""
 
     @property
     def compacted(self) -> bool:
@@ -63,19 +66,24 @@ def compile_network(
     progress: Progress,
     *,
     compacted: bool = True,
+    tuned: bool = False,
 ) -> Build:
-    """Lower, plan, generate and link; sources and images go to `directory`."""
+    """Lower, plan, generate and link; sources and images go to `directory`.
+
+    Where `tuned`, the plan knows what every candidate takes as run in the emulator.
+    """
     with progress.task("compiling", 4) as task:
         whole = simplify(import_onnx(onnx, name))
         graph = verify(compact.run(whole) if compacted else whole)
+        measured = tune(graph, device, directory, progress) if tuned else {}
         task.advance(1, "planning")
-        program = plan(graph, device, objective)
+        program = plan(graph, device, objective, measured)
         task.advance(1, "generating C")
         sources = generate(program, name, _golden(graph))
         task.advance(1, "linking")
         image = build(sources, device, directory)
         task.advance(1, "linked")
-    return Build(onnx, whole, graph, program, sources, image)
+    return Build(onnx, whole, graph, program, sources, image, len(measured))
 
 
 def measure(

@@ -115,6 +115,7 @@ class Settings:
     samples: int | None = None
     calibration: Path | None = None
     optimize: Objective = "latency"
+    tune: bool = False
     effort: int | None = None
     train: bool = True
     seed: int = 0

@@ -71,7 +71,7 @@ def _deploy(settings: Settings, progress: Progress) -> Deployment:
     runner.check(device)
     with progress.task(f"reading {settings.model.name}"):
         model = load_model(settings.model)
-        refuse_unused(settings, model)
+        refuse_unused(settings, model, device)
         given = given_samples(model, settings.data, settings.samples)
     place = settings.output or Path("build") / f"{model.name}-{device.name}"
     if wants_project(place, settings.board_firmware):
@@ -128,6 +128,7 @@ def _findings(
         dtype="int8",
         program=network.build.program,
         compacted=network.build.compacted,
+        measured_candidates=network.build.measured_candidates,
         image=network.build.image,
         measurement=proof.measurement,
         verification=proof.verification,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from edgeprune.config import Settings
+from edgeprune.device import Device
 from edgeprune.errors import UsageError
 from edgeprune.model import Model
 
@@ -23,8 +24,8 @@ _PRUNING = {
 }
 
 
-def refuse_unused(settings: Settings, model: Model) -> None:
-    """Say which setting `model` leaves without effect.
+def refuse_unused(settings: Settings, model: Model, device: Device) -> None:
+    """Say which setting `model` or `device` leaves without effect.
 
     Raises:
         UsageError: there is one.
@@ -41,6 +42,8 @@ def refuse_unused(settings: Settings, model: Model) -> None:
             f"{model.path.name} brings no training data to prune or train it by: leave out "
             f"{_PRUNING[pruning[0]]}, or give a recipe"
         )
+    if settings.tune and device.emulator is None:
+        raise UsageError(f"{device.name} has no emulator to measure kernels in: leave out --tune")
     if "sparsify" in given and settings.density() is None:
         raise UsageError("--sparsify says when single weights go, and none are to: give --sparsity as well")
     if not settings.train and (idle := [name for name in ("effort", "rounds") if name in given]):

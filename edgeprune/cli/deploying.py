@@ -61,6 +61,9 @@ def deploy(
     samples: Samples = None,
     calibration: Calibration = None,
     optimize: Optimize = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Choose kernels by what each takes in the emulator.")
+    ] = False,
     effort: Annotated[Number, typer.Option(metavar="N", help="Training steps after pruning.")] = None,
     no_train: NoTrain = False,
     ignore: Ignore = None,
@@ -111,6 +114,7 @@ def deploy(
         "samples": samples,
         "calibration": calibration,
         "optimize": optimize,
+        "tune": True if tune else None,
         "effort": effort,
         "train": False if no_train else None,
         "ignore": tuple(ignore) if ignore else None,

@@ -14,6 +14,7 @@ from edgeprune.errors import UsageError
 from edgeprune.model import Model
 from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset, random_dataset
 from edgeprune.model.model import Dataset
+from edgeprune.plan import Objective
 from edgeprune.progress import Progress
 
 __all__ = ["Builder", "calibration_data", "int8_onnx"]
@@ -25,13 +26,17 @@ _DRAFT_SAMPLES = 16
 
 @dataclass(frozen=True, eq=False)
 class Builder:
-    """What the builds of one run share. `calibration` is None for a network that comes quantised."""
+    """What the builds of one run share.
+
+    `calibration` is None for a network that comes quantised; `tuned` builds choose among kernels as measured.
+    """
 
     device: Device
-    optimize: str
+    goal: Objective
     calibration: Dataset | None
     directory: Path
     progress: Progress
+    tuned: bool = False
 
     def int8(self, model: Model) -> bytes:
         """The network as QDQ ONNX."""
@@ -39,18 +44,20 @@ class Builder:
 
     def fit(self, model: Model, budget: Budget, folder: str, onnx: bytes | None = None) -> Fitted:
         """The network built for good within a budget, in a folder of this name; `onnx` is its int8 form, if made."""
-        return self._build(onnx or self.int8(model), model, budget, folder)
+        return self._build(onnx or self.int8(model), model, budget, folder, self.tuned)
 
     def draft(self, model: Model, budget: Budget, folder: str) -> Fitted:
         """Likewise, for a network whose values do not matter yet."""
         data = self.calibration
         if data is not None:
             data = Dataset(tuple(array[:_DRAFT_SAMPLES] for array in data.inputs))
-        return self._build(_int8(model, data, self.progress), model, budget, folder)
+        return self._build(_int8(model, data, self.progress), model, budget, folder, tuned=False)
 
-    def _build(self, onnx: bytes, model: Model, budget: Budget, folder: str) -> Fitted:
-        compiled = partial(compile_network, onnx, model.name, self.device, progress=self.progress)
-        return fit_program(compiled, budget, self.optimize, self.directory / folder, self.progress)
+    def _build(self, onnx: bytes, model: Model, budget: Budget, folder: str, tuned: bool) -> Fitted:
+        compiled = partial(
+            compile_network, onnx, model.name, self.device, progress=self.progress, tuned=tuned
+        )
+        return fit_program(compiled, budget, self.goal, self.directory / folder, self.progress)
 
 
 def int8_onnx(model: Model, settings: Settings, progress: Progress, quick: bool = False) -> bytes:

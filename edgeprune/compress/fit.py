@@ -60,26 +60,28 @@ class Compiler(Protocol):
 
 
 def fit_program(
-    compiled: Compiler, budget: Budget, optimize: str, directory: Path, progress: Progress
+    compiled: Compiler, budget: Budget, goal: Objective, directory: Path, progress: Progress
 ) -> Fitted:
     """The program that fits, or the one whose worst excess over a limit is least; with all channels where that helps.
+
+    `goal` says what to spend least of; its limits are set here.
 
     A network without its constant channels takes less, as a rule. What is left of a layer may be a number of channels
     that no fast kernel likes, so where that misses the budget narrowly, the network is tried as it came.
     """
-    found = _search(partial(compiled, compacted=True), budget, optimize, directory, progress)
+    found = _search(partial(compiled, compacted=True), budget, goal, directory, progress)
     near = worst_excess(found.cost, budget) <= _NEAR
     if found.fits or not near or not found.build.lossless_channels:
         return found
     whole = partial(compiled, compacted=False)
-    with_all = _search(whole, budget, optimize, directory / "with_all", progress)
+    with_all = _search(whole, budget, goal, directory / "with_all", progress)
     return min(found, with_all, key=lambda one: (not one.fits, worst_excess(one.cost, budget)))
 
 
 def _search(
     compiled: Callable[[Objective, Path], Build],
     budget: Budget,
-    optimize: str,
+    goal: Objective,
     directory: Path,
     progress: Progress,
 ) -> Fitted:
@@ -99,19 +101,19 @@ def _search(
             built = compiled(limits, place)
         except OverBudget as error:
             binds = str(error)
-            built = compiled(Objective("ram", limits.flash_bytes), place / "least")
+            smallest = replace(limits, optimize="ram", ram_bytes=None, ram_exchange=0)
+            built = compiled(smallest, place / "least")
             least = built.program.arena_bytes
         cost = _measure(built, progress)
         fits = cost.fits(budget)
         return _Attempt(limits, Fitted(built, cost, fits, None if fits else binds), least)
 
-    limits: Objective | None = Objective(
-        optimize, budget.flash_bytes, _less(budget.ram_bytes, _FIRST_GUESS_OF_STACK_BYTES)
-    )
+    ram = _less(budget.ram_bytes, _FIRST_GUESS_OF_STACK_BYTES)
+    limits: Objective | None = replace(goal, flash_bytes=budget.flash_bytes, ram_bytes=ram)
     done: list[_Attempt] = []
     while limits is not None and len(done) < _ATTEMPTS:
         done.append(attempt(limits, directory / f"attempt_{len(done)}"))
-        limits = None if done[-1].fitted.fits else _next(done, budget, optimize)
+        limits = None if done[-1].fitted.fits else _next(done, budget, goal)
     best = min((one.fitted for one in done), key=lambda one: (not one.fits, worst_excess(one.cost, budget)))
     if "ram" not in missed(best.cost, budget):
         return replace(best, binds=None)  # A plan may have been refused for a limit that was guessed.
@@ -127,31 +129,33 @@ def _measure(built: Build, progress: Progress) -> Cost:
     return measure(built, zeros, progress)[1]
 
 
-def _next(done: list[_Attempt], budget: Budget, optimize: str) -> Objective | None:
+def _next(done: list[_Attempt], budget: Budget, goal: Objective) -> Objective | None:
     """The limits to plan within next; None where nothing is left that has not been planned within."""
     tried = [one.limits for one in done]
-    learnt = _learnt(done, budget, optimize)
+    learnt = _learnt(done, budget, goal)
     if learnt is not None and learnt not in tried:
         return learnt
     if min(worst_excess(one.fitted.cost, budget) for one in done) > _NEAR:
         return None
     room = max((_room(one, done, budget) or 0 for one in done), default=0) or None
-    plain = (Objective(goal, None, room) for goal in (optimize, *GOALS))
+    orders = (goal.optimize, *GOALS)
+    plain = (replace(goal, optimize=order, flash_bytes=None, ram_bytes=room) for order in orders)
     return next((one for one in plain if one not in tried), None)
 
 
-def _learnt(done: list[_Attempt], budget: Budget, optimize: str) -> Objective | None:
+def _learnt(done: list[_Attempt], budget: Budget, goal: Objective) -> Objective | None:
     """The limits that the last measurements suggest."""
     last = done[-1]
-    goal = "latency" if any(_late(one, budget) for one in done) else optimize
-    ram = _room(last, done, budget)
+    if any(_late(one, budget) for one in done):
+        goal = replace(goal, optimize="latency")
+    within_ram = replace(goal, flash_bytes=None, ram_bytes=_room(last, done, budget))
     if budget.flash_bytes is None:
-        return Objective(goal, None, ram)
+        return within_ram
     if len(done) == 1 and last.fitted.cost.flash_bytes > _WORTH_SHARING * budget.flash_bytes:
         # Estimates count shared code once for each layer: a plan that they would refuse may link smallest.
-        return Objective(goal, None, ram)
+        return within_ram
     flash = _next_flash([one for one in done if one.limits.flash_bytes is not None], budget)
-    return None if flash is None else Objective(goal, flash, ram)
+    return None if flash is None else replace(within_ram, flash_bytes=flash)
 
 
 def _room(attempt: _Attempt, done: list[_Attempt], budget: Budget) -> int | None:

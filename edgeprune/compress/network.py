@@ -15,6 +15,7 @@ from edgeprune.config import Budget, Settings
 from edgeprune.device import Device
 from edgeprune.errors import OverBudget
 from edgeprune.model import Model
+from edgeprune.plan import Objective
 from edgeprune.progress import Progress
 from edgeprune.report import PruningSummary
 from edgeprune.verdict import Cost, OverResolvedBudget
@@ -66,7 +67,14 @@ def compress(
     """
     if model.module is not None and model.training is not None:
         _check_names(model.module, settings)
-    builder = Builder(device, settings.optimize, calibration_data(model, settings), scratch, progress)
+    data = calibration_data(model, settings)
+    named = settings.requested()
+    goal = Objective(
+        settings.optimize,
+        spends_flash=named.flash_bytes is not None,
+        spends_ram=named.ram_bytes is not None,
+    )
+    builder = Builder(device, goal, data, scratch, progress, settings.tune)
     whole = builder.fit(model, budget, "unpruned")
     budget = _with_ceilings(budget, settings, whole.cost)
     fits = whole.fits and whole.cost.fits(budget)

@@ -16,7 +16,12 @@ class Objective:
     """Spend the least of `optimize`; ties go to the other two, in the order latency, ram, flash.
 
     `flash_bytes` limits the sum of the candidates' estimates and `ram_bytes` the arena, persistent part
-    included; None means no limit. Without `ram_bytes` no candidate that keeps a copy of flash in RAM is used.
+    included; None means no limit. Up to a limit memory is spent for speed where `spends_flash` and `spends_ram` say so:
+    on weights packed into several times their bytes, and on copies of flash in RAM. Where the limit is but what the
+    device has, they should not.
+
+    Where "ram" is optimized, a percent more of it is spent on each `ram_exchange` percent less time, so that no network
+    takes twice the time for its last bytes; 0 spends none.
 
     Raises:
         UsageError: `optimize` is not one of `GOALS`.
@@ -25,12 +30,25 @@ class Objective:
     optimize: str = "latency"
     flash_bytes: int | None = None
     ram_bytes: int | None = None
+    spends_flash: bool = True
+    spends_ram: bool = True
+    ram_exchange: int = 8
 
     def __post_init__(self) -> None:
         if self.optimize not in GOALS:
             raise UsageError(
                 f"cannot optimize for {self.optimize!r}; choose one of {', '.join(GOALS)} for --optimize"
             )
+
+    @property
+    def expands_weights(self) -> bool:
+        """Whether weights may be packed into several times their bytes."""
+        return self.spends_flash and self.flash_bytes is not None
+
+    @property
+    def copies_flash(self) -> bool:
+        """Whether copies of flash may take RAM beyond what the activations take anyway."""
+        return self.spends_ram and self.ram_bytes is not None
 
     @property
     def priorities(self) -> tuple[str, ...]:

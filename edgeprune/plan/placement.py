@@ -96,7 +96,7 @@ def _placements(candidate: Candidate, cycles: int, device: Device, objective: Ob
                 scratch_bytes=_rounded(candidate.scratch_bytes, _SCRATCH_ALIGN) + size,
             )
         )
-    if objective.ram_bytes is not None:
+    if objective.copies_flash:
         found.append(
             replace(
                 placed,

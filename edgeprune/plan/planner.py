@@ -69,7 +69,7 @@ def program_of(table: Schedule, device: Device, objective: Objective, settled: S
     def fits(option: Option) -> bool:
         return option.need_bytes + option.candidate.persistent_bytes <= room
 
-    room = packing.arena_bytes if objective.ram_bytes is None else objective.ram_bytes
+    room = max(packing.arena_bytes, objective.ram_bytes or 0 if objective.copies_flash else 0)
     titles = {scratch_name(i): f"{nodes[-1].name} scratch" for i, nodes in enumerate(table.steps)}
     titles |= {persistent_name(i): f"{nodes[-1].name} persistent" for i, nodes in enumerate(table.steps)}
     own = {s.name: buffer(s, titles[s.name]) for s in own_storages(table.steps, candidates)}

@@ -72,16 +72,14 @@ def _options(table: Schedule, index: int, candidates: Sequence[Candidate]) -> tu
 def _offered(node: Node, device: Device, objective: Objective) -> tuple[Candidate, ...]:
     """The candidates of `node`, without those that spend memory nobody named a budget for.
 
-    Copies of flash in RAM want a RAM budget; weights packed into several times their bytes want a flash budget
-    below the device's own flash.
+    Copies of flash in RAM want a RAM budget, weights packed into several times their bytes a flash budget.
     """
-    named_flash = objective.flash_bytes is not None and objective.flash_bytes < device.flash_bytes
     candidates = admitted_candidates((node,), device)
     frugal = tuple(
         candidate
         for candidate in candidates
-        if (objective.ram_bytes is not None or not candidate.persistent_bytes)
-        and (named_flash or not candidate.expands_weights)
+        if (objective.copies_flash or not candidate.persistent_bytes)
+        and (objective.expands_weights or not candidate.expands_weights)
     )
     return frugal or candidates
 

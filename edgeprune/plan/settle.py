@@ -7,6 +7,7 @@ choice made again, a bounded number of times.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -35,6 +36,8 @@ ALIGN = 8
 _WORD = 4
 _TIGHTENINGS = 8
 _IMPROVEMENTS = 6
+_EXCHANGED_PARTS = (64, 24, 12)
+"""Parts of the least arena that are offered for time where RAM is optimized."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +68,28 @@ def settle(table: Schedule, objective: Objective) -> Settled:
 def settle_placements(table: Schedule, objective: Objective, settled: Settled) -> Settled:
     """`settled`, or what is better by `objective` with the options of `table`, where constants are copied to RAM.
 
-    Without `objective.ram_bytes`, or where RAM is what is optimized, the arena gets no larger by it.
+    Where `objective` spends no RAM for speed the arena gets no larger by it, but for what `objective.ram_exchange`
+    allows where RAM is optimized.
     """
-    saves_ram = objective.optimize == "ram"
-    limit = objective.ram_bytes
-    if limit is None or saves_ram:
-        limit = settled.packing.arena_bytes
-    goal = replace(objective, optimize="latency") if saves_ram else objective
+    least = settled.packing.arena_bytes
     options = tuple(sensible(step) for step in table.options)
-    found = _within(table, options, goal, limit)
-    return settled if found is None else min(settled, found, key=lambda one: _merit(one, goal))
+    if objective.optimize != "ram":
+        limit = objective.ram_bytes if objective.copies_flash else least
+        found = _within(table, options, objective, limit)
+        return settled if found is None else min(settled, found, key=lambda one: _merit(one, objective))
+    fast = replace(objective, optimize="latency", ram_bytes=None)
+    rooms = [least + least // part for part in _EXCHANGED_PARTS] if objective.ram_exchange else []
+    allowed = [room for room in rooms if objective.ram_bytes is None or room <= objective.ram_bytes]
+    offers = [settled, *(_within(table, options, fast, room) for room in (least, *allowed))]
+    return min((one for one in offers if one is not None), key=lambda one: _exchanged(one, objective))
+
+
+def _exchanged(settled: Settled, objective: Objective) -> tuple[float, ...]:
+    """What to have little of where RAM is optimized: flash beyond the budget, then RAM with time at its price."""
+    beyond, cycles, arena, _ = _merit(settled, replace(objective, optimize="latency"))
+    if not objective.ram_exchange:
+        return beyond, arena, cycles
+    return beyond, objective.ram_exchange * math.log(max(arena, 1)) + math.log(max(cycles, 1))
 
 
 def _merit(settled: Settled, objective: Objective) -> tuple[int, ...]:

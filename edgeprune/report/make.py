@@ -47,6 +47,8 @@ class Findings:
     program: Program | None = None
     compacted: bool = True
     """Whether the program is without the channels that are constant."""
+    measured_candidates: int = 0
+    """How many kernel candidates were measured before the program was planned."""
     image: Image | None = None
     measurement: Measurement | None = None
     verification: Verification | None = None
@@ -119,6 +121,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
             "arena_align": image.sources.arena_align,
             "compacted": findings.compacted,
         }
+        report["tuning"] = {"measured_candidates": findings.measured_candidates}
     if verification is not None:
         mismatch = verification.first_mismatch
         report["verify"] = {

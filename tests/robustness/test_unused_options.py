@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from edgeprune.config import Settings
+from edgeprune.device import load_device
 from edgeprune.errors import UsageError
 from edgeprune.model import Model, load_model
 from edgeprune.unused_options import refuse_unused
 
+HOST = load_device("host")
 RECIPE = Path(__file__).parents[1] / "recipes" / "residual.py"
 
 
@@ -39,21 +41,27 @@ def settings(**given: Any) -> Settings:
 )
 def test_an_int8_network_refuses_what_it_cannot_use(given: dict[str, Any], option: str) -> None:
     with pytest.raises(UsageError, match=option):
-        refuse_unused(settings(**given), model("onnx-int8"))
+        refuse_unused(settings(**given), model("onnx-int8"), HOST)
 
 
 def test_a_float_network_uses_calibration_but_no_training() -> None:
-    refuse_unused(settings(calibration=Path("c.npz")), model("onnx-float"))
+    refuse_unused(settings(calibration=Path("c.npz")), model("onnx-float"), HOST)
     with pytest.raises(UsageError, match="give a recipe"):
-        refuse_unused(settings(calibration=Path("c.npz"), effort=3), model("onnx-float"))
+        refuse_unused(settings(calibration=Path("c.npz"), effort=3), model("onnx-float"), HOST)
 
 
 @pytest.mark.parametrize("given", [{"sparsify": "during"}, {"sparsity": "unstructured:0.5", "train": False}])
 def test_halves_of_an_option_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="--sparsity"):
-        refuse_unused(settings(**given), load_model(RECIPE))
+        refuse_unused(settings(**given), load_model(RECIPE), HOST)
 
 
 def test_a_recipe_uses_them_all() -> None:
     given = settings(effort=5, importance="taylor", rounds=2, sparsity="unstructured:0.5", ignore=("stem",))
-    refuse_unused(given, load_model(RECIPE))
+    refuse_unused(given, load_model(RECIPE), HOST)
+
+
+def test_kernels_are_measured_only_where_there_is_an_emulator() -> None:
+    with pytest.raises(UsageError, match=r"host has no emulator .*: leave out --tune"):
+        refuse_unused(settings(tune=True), model("onnx-int8"), HOST)
+    refuse_unused(settings(tune=True), model("onnx-int8"), load_device("nucleo-l4r5zi"))

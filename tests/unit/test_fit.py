@@ -65,7 +65,7 @@ def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fitted(budget: Budget, optimize: str = "latency") -> fit.Fitted:
-    return fit.fit_program(plan, budget, optimize, Path("unused"), SilentProgress())
+    return fit.fit_program(plan, budget, Objective(optimize), Path("unused"), SilentProgress())
 
 
 @pytest.mark.parametrize("plan", PLANS)

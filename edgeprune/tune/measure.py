@@ -1,0 +1,92 @@
+"""Building trial programs, running them in the emulator, and remembering what they took."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from edgeprune.codegen import Sources, generate
+from edgeprune.cycles import with_cycles
+from edgeprune.device import Device
+from edgeprune.emulate import run
+from edgeprune.emulate.plugin import cache_dir
+from edgeprune.errors import OverBudget
+from edgeprune.firmware import build
+from edgeprune.firmware.toolchain import tool_version
+from edgeprune.graph.ir import Graph
+from edgeprune.plan import Program
+from edgeprune.plan.measured import MeasuredCycles, candidate_key
+from edgeprune.progress import Progress
+from edgeprune.tune.trials import rivals, trial_programs
+from edgeprune.version import __version__
+
+__all__ = ["tune"]
+
+_NAME = "tuning"
+
+
+def tune(graph: Graph, device: Device, directory: Path, progress: Progress) -> MeasuredCycles:
+    """Cycles of every candidate of the steps that have a choice, by the cycle model, as run in the emulator.
+
+    What was measured before is taken from the user's cache: it is filed under the generated C, the device, the
+    compiler and this version. Nothing is measured on a device that has no emulator.
+
+    Args:
+        graph: The network.
+        device: What it is built for.
+        directory: Where images go.
+        progress: Told of every image.
+
+    Raises:
+        VerificationFailed: a candidate hung or faulted.
+        EnvironmentFailure, MissingTool: see their classes.
+    """
+    if device.emulator is None:
+        return {}
+    candidates = rivals(graph, device)
+    found: dict[tuple[str, str], int] = {}
+    with progress.task("measuring kernels", len(candidates)) as task:
+        for number, program in enumerate(trial_programs(candidates, device)):
+            cycles = _cycles(program, directory / f"{_NAME}_{number}", progress)
+            keys = [candidate_key(step.candidate) for step in program.steps]
+            found |= dict(zip(keys, cycles, strict=True)) if cycles else {}
+            task.advance(len(program.steps))
+    return found
+
+
+def _cycles(program: Program, directory: Path, progress: Progress) -> tuple[int, ...]:
+    """Cycles of each step; none where the image turns out too large for the board, or cycles are not modelled."""
+    sources = generate(program, _NAME)
+    kept = _cache_file(sources, program.device)
+    if kept.is_file():
+        return tuple(json.loads(kept.read_text(encoding="utf-8")))
+    try:
+        image = build(sources, program.device, directory)
+    except OverBudget:
+        return ()
+    zeros = tuple(np.zeros((1, *tensor.shape), tensor.dtype) for tensor in program.graph.inputs)
+    latency = with_cycles(run(image, zeros), image, zeros, progress=progress).latency
+    assert latency is not None
+    _keep(kept, latency.layer_cycles)
+    return latency.layer_cycles
+
+
+def _cache_file(sources: Sources, device: Device) -> Path:
+    digest = hashlib.sha256(f"{__version__}\n{device!r}\n{tool_version(device.compiler)}\n".encode())
+    for name, text in sorted(sources.files.items()):
+        digest.update(f"{name}\n{text}\n".encode())
+    return cache_dir() / "tuning" / f"{digest.hexdigest()[:32]}.json"
+
+
+def _keep(place: Path, cycles: tuple[int, ...]) -> None:
+    """Write to the cache, whole or not at all; without a cache, the next run measures again."""
+    beside = place.with_suffix(".part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(list(cycles)), encoding="utf-8")
+        beside.replace(place)
+    except OSError:
+        beside.unlink(missing_ok=True)
