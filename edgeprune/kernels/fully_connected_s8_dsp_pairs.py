@@ -32,8 +32,6 @@ __all__ = ["FAMILY", "FullyConnectedPairsDsp"]
 _CHANNELS = 8
 _CODE_BYTES = 1000
 """Of the function that layers share, and of a layer's own, about."""
-_COLD_CODE_BYTES = 500
-"""Of those, about as many as are not in the cache already: one such layer often follows another."""
 _WORD_ALIGN = 8
 """Of the stream, so that no 64-bit word of flash is read twice."""
 
@@ -140,15 +138,21 @@ def _stream(w: Array, b: Array, zero_x: int, scaling: _dsp.Scaling) -> Array:
 
 
 def _cycles(groups: int, quads: int, device: Device) -> int:
-    """From instructions counted in the generated code for Cortex-M4, and the flash's waits for the stream and code."""
-    instructions = {
-        _cost.Kind.SCALE: groups * (32.75 * quads + 100) + 40,
+    """From instructions counted in the generated code for Cortex-M4, and the flash's waits for the stream and code.
+
+    A quad costs a group 32.75, and the group itself 90. Such code is half in registers, half loads that follow one
+    another.
+    """
+    instructions = groups * (32.75 * quads + 90) + 40
+    kinds = {
+        _cost.Kind.SCALE: instructions / 2,
+        _cost.Kind.STREAM: instructions / 2,
         _cost.Kind.GATHER: 7 * quads,
     }
     stream = groups * _group_bytes(quads)
     return round(
-        _cost.cycles(device, instructions)
-        + _cost.code_waits(device, _COLD_CODE_BYTES)
+        _cost.cycles(device, kinds)
+        + _cost.code_waits(device, _CODE_BYTES)
         + _cost.read_waits(device, stream, loads=stream / 4)
     )
 

@@ -106,7 +106,7 @@ def test_layers_of_one_shape_share_code_wherever_their_constants_are(placement: 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("optimize", ["latency", "ram", "flash"])
 def test_without_a_ram_budget_the_arena_is_what_it_was(name: str, optimize: str) -> None:
-    objective = Objective(optimize)
+    objective = Objective(optimize, ram_exchange=0)
     before = settle(schedule(network(name), SLOW, objective), objective)
     program = plan(network(name), SLOW, objective)
     assert program.arena_bytes <= before.packing.arena_bytes
@@ -131,6 +131,16 @@ def test_a_ram_budget_is_filled_with_what_saves_most() -> None:
     assert cycles == sorted(cycles, reverse=True)
     assert program.persistent_bytes > 0
     assert f"NET_ARENA_PERSISTENT_BYTES {program.persistent_bytes}\n" in library(program).files["net.h"]
+
+
+def test_the_least_ram_is_given_up_for_much_time_only() -> None:
+    strict = plan(network("residual"), SLOW, Objective("ram", ram_exchange=0))
+    for exchange in (2, 8, 100):
+        program = plan(network("residual"), SLOW, Objective("ram", ram_exchange=exchange))
+        cycles, before = (sum(step.candidate.cycles for step in one.steps) for one in (program, strict))
+        grown = program.arena_bytes / strict.arena_bytes
+        assert 1.0 <= grown <= 1.0 + 1 / 12
+        assert cycles <= before * grown**-exchange + 1
 
 
 def test_the_next_best_fits_the_same_memory() -> None:
