@@ -1,0 +1,134 @@
+"""Every candidate of the Helium families on an emulated Cortex-M55: the instructions as they are."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeprune.codegen.generate import generate
+from edgeprune.device import load_device
+from edgeprune.emulate import run
+from edgeprune.firmware import build
+from edgeprune.graph.ir import Node
+from edgeprune.kernels.base import Candidate
+from tests.kernels.test_dsp_emulated import POINTWISE, program, with_clamp
+from tests.kernels.test_linear_emulated import renamed
+from tests.support import cases
+from tests.support.dsp_kernels import scaled_by, with_weights
+from tests.support.host_kernel import reference
+from tests.support.mve_kernels import mve_candidates
+
+SAMPLES = 3
+CLAMPS = [(-128, 127), (-128, 127), (-100, 50)]
+SECTIONS = ("-ffunction-sections", "-fdata-sections")
+
+
+def residues(rng: np.random.Generator) -> list[Node]:
+    """Inputs modulo 16, output channels modulo 16 and pixels modulo 3, in convolutions and fully connected layers."""
+    convolutions = [
+        cases.conv_node(
+            rng,
+            height=1,
+            width=1 + inputs % 7,
+            in_channels=inputs,
+            out_channels=1 + inputs * 7 % 16,
+            extremes=True,
+            clamp=CLAMPS[inputs % 3],
+            **POINTWISE,
+        )
+        for inputs in range(1, 18)
+    ]
+    rows = [
+        cases.fully_connected_node(rng, in_features=40 - outputs, out_features=outputs, extremes=True)
+        for outputs in range(1, 18)
+    ]
+    return convolutions + rows
+
+
+def windows(rng: np.random.Generator) -> list[Node]:
+    """Convolutions of other windows, wide and narrow."""
+    return [
+        cases.conv_node(rng, in_channels=16, out_channels=66, width=5),
+        cases.conv_node(rng, in_channels=3, out_channels=17, strides=(2, 2), pads=(0, 0, 1, 1)),
+        cases.conv_node(rng, in_channels=19, out_channels=130, height=4, width=4, **POINTWISE),
+        cases.conv_node(rng, in_channels=20, kernel=(1, 3), pads=(0, 0, 0, 0), batch=2, strides=(2, 1)),
+        cases.conv_node(rng, in_channels=33, kernel=(2, 2), dilations=(2, 2), pads=(1, 1, 1, 1)),
+        cases.conv_node(rng, in_channels=1, kernel=(10, 4), pads=(4, 1, 5, 1), strides=(2, 2), height=20),
+        cases.fully_connected_node(rng, rows=(4,), in_features=21, out_features=9),
+    ]
+
+
+def depthwise(rng: np.random.Generator) -> list[Node]:
+    """Depthwise convolutions: channels modulo 16, even and odd taps, one tap."""
+    shapes = [{}, {"strides": (2, 2)}, {"kernel": (2, 3)}, {"dilations": (1, 2), "batch": 2}, POINTWISE]
+    return [
+        cases.conv_node(
+            rng,
+            in_channels=channels,
+            out_channels=channels,
+            group=channels,
+            height=4,
+            clamp=CLAMPS[channels % 3],
+            **shapes[channels % 5],
+        )
+        for channels in range(1, 35)
+    ]
+
+
+def scalings(rng: np.random.Generator) -> list[Node]:
+    """Every form of requantisation, with and without a clamp, of sums up to the largest."""
+    found = []
+    for group in (1, 18):
+        node = cases.conv_node(rng, in_channels=18, out_channels=18, group=group, **POINTWISE)
+        for real in (0.9, 0.3, 0.01, 2.0**-23, 2.0**-40):
+            found += [
+                scaled_by(node, real, zero, clamp)
+                for zero, clamp in ((-128, (-128, 127)), (5, (-128, 127)), (-20, (-20, 60)), (0, (-9, 9)))
+            ]
+        small = with_weights(node, rng.integers(-1, 2, node.inputs[1].shape), np.full(18, 1 << 30))
+        found.append(scaled_by(small, 9.7, 3, (-128, 127)))
+        ties = with_weights(node, np.zeros(node.inputs[1].shape), np.arange(-9, 9))
+        found.append(scaled_by(ties, 0.5, 3, (-128, 127)))
+        found.append(scaled_by(ties, 0.25, 3, (-128, 127)))
+    return found
+
+
+def sums(rng: np.random.Generator) -> list[Node]:
+    """Additions."""
+    nodes = [cases.binary_node(rng, "Add", (3, 5), (3, 5)) for _ in range(3)]
+    return [*(with_clamp(node, clamp) for node, clamp in zip(nodes, CLAMPS, strict=True)),
+            cases.binary_node(rng, "Sub", (3, 4, 4), (3, 4, 4))]  # fmt: skip
+
+
+@pytest.mark.parametrize("level", ["-Os", "-O2", "-O3"])
+@pytest.mark.parametrize(
+    "made", [residues, windows, depthwise, scalings, sums], ids=lambda made: made.__name__
+)
+def test_every_candidate_equals_its_reference(made, level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    building = importlib.import_module("edgeprune.firmware.build")
+    monkeypatch.setattr(building, "_OPTIMISATION", ("-std=c99", level, *SECTIONS))
+    rng = np.random.default_rng(12)
+    device = load_device("mps3-an547")
+    candidates: list[Candidate] = []
+    for node in made(rng):
+        for index in range(len(mve_candidates(node, device))):
+            copy = renamed(node, len(candidates))
+            candidates.append(mve_candidates(copy, device)[index])
+    sources = generate(program(candidates, device), "mve")
+    layers = [candidate.nodes[0] for candidate in candidates]
+    stored = [
+        {name: value for node in layers for name, value in cases.stored_inputs(rng, node).items()}
+        for _ in range(SAMPLES)
+    ]
+    inputs = tuple(np.stack([sample[port.tensor.name] for sample in stored]) for port in sources.inputs)
+    measurement = run(build(sources, device, tmp_path), inputs, timeout_s=60)
+    for candidate, outputs in zip(candidates, measurement.outputs, strict=True):
+        (node,) = candidate.nodes
+        for sample, output in zip(stored, outputs, strict=True):
+            expected = reference((node,), sample)[node.output.name]
+            np.testing.assert_array_equal(
+                output.reshape(expected.shape), expected, err_msg=f"{candidate.name} {node.name}"
+            )
