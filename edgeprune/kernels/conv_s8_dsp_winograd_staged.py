@@ -21,7 +21,7 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
-from edgeprune.kernels.conv_s8_dsp_winograd import Parts, Tiles, channel_heads, fits
+from edgeprune.kernels.conv_s8_dsp_winograd import Parts, Tiles, channel_heads, fits, multiply_instructions
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "WinogradStagedDsp"]
@@ -98,7 +98,7 @@ class WinogradStagedDsp(KernelFamily):
             str(node.inputs[0].zero_point),
             scaling.arguments,
         ]
-        functions = (*parts.functions, *_dsp.helpers(prefix, ("sxtb16",)), transform, layer)
+        functions = (*parts.functions, *_dsp.helpers(prefix, ("sxtb16", "sxtb16_1")), transform, layer)
         return Code(functions, f"{layer.name}({', '.join(arguments)});")
 
 
@@ -143,10 +143,10 @@ def _cycles(g: ConvGeometry, t: Tiles, strip: int, device: Device) -> int:
     groups = whole * -(-strip * t.columns // 4) + -(-rest * t.columns // 4)
     rows = 2 * t.rows * (8 * t.row_words / 2 + 30)
     instructions = {
-        _cost.Kind.MULTIPLY: groups * pairs * (16 * (16 + 11.75 * t.steps) + 8 * 80 + 75),
+        _cost.Kind.MULTIPLY: groups * pairs * multiply_instructions(t),
         _cost.Kind.GATHER: rows
         + t.rows * t.columns * (70 * t.steps + 25)
-        + strips * pairs * 2 * (95 * t.steps + 20),
+        + strips * pairs * 2 * (72 * t.steps + 20),
     }
     weights = g.out_channels * (g.taps + 12)
     return round(
