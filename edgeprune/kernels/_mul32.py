@@ -46,7 +46,7 @@ __all__ = [
     "channel_heads",
     "pack_function",
     "padded_taps",
-    "scale_function",
+    "scale_functions",
     "single_function",
     "stream",
     "stream_bytes",
@@ -64,34 +64,38 @@ _LARGEST_SUM = (1 << 20) - 1
 
 @dataclass(frozen=True)
 class Instructions:
-    """What the template's functions take on a core, counted in the code that is generated for it.
-
-    `isa` names the assembly of the multiplication: "thumb2", "thumb1", or "" for C. `tap` is multiplying one tap of
-    three pixels with four channels; `group` each call for a block of pixels and four channels; `scale` decoding,
-    scaling and storing one channel of three pixels; `pack` packing one tap of three pixels; `single` multiplying one
-    input with four channels; `load` and `product` those of the depthwise kernel, addresses and copies included.
-    """
+    """What the generated code takes on a core, counted there."""
 
     isa: str
+    """Assembly of the multiplication: "thumb2", "thumb1", or "" for C."""
     tap: float
+    """Multiplying one tap of three pixels with four channels."""
     group: float
+    """Each call that does so, with the loop around it."""
     scale: float
+    """Decoding, scaling and storing one channel of three pixels."""
     pack: float
+    """Packing one tap of three pixels."""
     single: float
+    """Multiplying one input with four channels (fully connected)."""
+    output: float
+    """Scaling and storing one sum that needs no decoding."""
     load: float
+    """Loading an input or weight (depthwise)."""
     product: float
+    """Adding one product to its sum (depthwise)."""
+    outputs: int
+    """Depthwise sums that the registers hold."""
 
+
+_RV32 = Instructions("", 25, 60, 71, 11, 16.5, 16, 1, 2, 8)
 
 CORES: Mapping[str, Instructions] = MappingProxyType(
     {
-        "cortex-m0plus": Instructions(
-            "thumb1", tap=29, group=80, scale=120, pack=12, single=20, load=2.5, product=3
-        ),
-        "cortex-m3": Instructions(
-            "thumb2", tap=15.75, group=60, scale=50, pack=9, single=12, load=1, product=1
-        ),
-        "rv32imc": Instructions("", tap=23, group=60, scale=60, pack=12, single=14, load=1, product=2),
-        "rv32imac": Instructions("", tap=23, group=60, scale=60, pack=12, single=14, load=1, product=2),
+        "cortex-m0plus": Instructions("thumb1", 29, 80, 133, 14, 21, 40, 2, 2.5, 5),
+        "cortex-m3": Instructions("thumb2", 15.75, 58, 47, 9, 12, 9, 1, 1, 5),
+        "rv32imc": _RV32,
+        "rv32imac": _RV32,
     }
 )
 """The cores these kernels are for. Others do better with what they have."""
@@ -137,30 +141,36 @@ def stream_bytes(out: int, taps: int) -> int:
     return -(-out // CHANNELS) * CHANNELS * (8 + padded_taps(taps))
 
 
-def scale_function(prefix: str, scaling: Scaling, device_core: str) -> Function:
-    """The function that scales one accumulator to an output."""
-    halves = CORES[device_core].isa == "thumb1"
+def scale_functions(prefix: str, scaling: Scaling, core: str) -> tuple[str, tuple[Function, ...]]:
+    """The function that scales one accumulator to an output, by name, and what it needs, itself last."""
+    saturate = _part("saturate", prefix, f"{prefix}_saturate8")
+    halves = CORES[core].isa == "thumb1"
     name = f"{prefix}_scale32_{scaling.suffix}"
-    return _part("scale", prefix, name, scaling=scaling, halves=halves)
+    scale = _part("scale", prefix, name, scaling=scaling, halves=halves, saturate=saturate.name)
+    return name, (scale,) if scaling.clamps else (saturate, scale)
 
 
 def block_functions(
-    prefix: str, scaling: Scaling, device_core: str, *, chunks: bool
+    prefix: str, scaling: Scaling, core: str, *, chunks: bool
 ) -> tuple[str, tuple[Function, ...]]:
     """The function that computes all channels of three pixels, by name, and what it needs, itself last."""
-    scale = scale_function(prefix, scaling, device_core)
-    multiply = _part("multiply", prefix, f"{prefix}_multiply_3x4", isa=CORES[device_core].isa)
+    scale, scales = scale_functions(prefix, scaling, core)
+    multiply = _part("multiply", prefix, f"{prefix}_multiply_3x4", isa=CORES[core].isa)
     decode = _part("decode", prefix, f"{prefix}_decode_3")
     name = f"{prefix}_block_3{'_chunks' if chunks else ''}_{scaling.suffix}"
-    names = {"scale": scale.name, "multiply": multiply.name, "decode": decode.name}
+    names = {"scale": scale, "multiply": multiply.name, "decode": decode.name}
     chunk = CHUNK_TAPS if chunks else 0
     block = _part("block", prefix, name, scaling=scaling, chunk=chunk, **names)
-    return name, (scale, multiply, decode, block)
+    return name, (*scales, multiply, decode, block)
 
 
-def single_function(prefix: str) -> Function:
-    """The function that multiplies one row of inputs with four channels."""
-    return _part("single", prefix, f"{prefix}_multiply_1x4_words")
+def single_function(prefix: str, core: str) -> Function:
+    """The function that multiplies one row of inputs with four channels.
+
+    It reads weights by the word where the core takes bytes out of a word in one instruction or two.
+    """
+    words = bool(CORES[core].isa)
+    return _part("single", prefix, f"{prefix}_multiply_1x4_{'words' if words else 'bytes'}", words=words)
 
 
 def pack_function(prefix: str) -> Function:

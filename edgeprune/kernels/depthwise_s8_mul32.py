@@ -24,8 +24,6 @@ from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 __all__ = ["FAMILY", "DepthwiseMul32"]
 
 _CODE_BYTES = 800
-_OUTPUTS = 5
-"""At most, side by side: what registers hold beside a row of weights."""
 _TAPS = 3
 """Weights of a kernel row at a time."""
 
@@ -71,23 +69,25 @@ class DepthwiseMul32(KernelFamily):
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node, prefix = candidate.nodes[0], names.prefix
         g, scaling = conv_geometry(node), _dsp.Scaling.of(node)
-        scale = _mul32.scale_function(prefix, scaling, str(candidate.parameters["core"]))
+        core = str(candidate.parameters["core"])
+        sizes = _blocks(g, _mul32.CORES[core].outputs)
+        scale, scales = _mul32.scale_functions(prefix, scaling, core)
         shape = f"{g.kernel_height}x{g.kernel_width}_{g.in_height}x{g.in_width}x{g.in_channels}"
         stem = f"{prefix}_depthwise_{shape}"
-        values = {"prefix": prefix, "g": g, "ring": Ring.of(g), "scaling": scaling, "scale": scale.name}
+        values = {"prefix": prefix, "g": g, "ring": Ring.of(g), "scaling": scaling, "scale": scale}
         blocks = [
             self.render(
                 f"{prefix}_depthwise_{count}_outputs_{shape}",
                 {**values, "part": "block", "count": count, "pieces": _pieces(g, count)},
             )
-            for count in sorted(set(_blocks(g)), reverse=True)
+            for count in sorted(set(sizes), reverse=True)
         ]
-        layer = self.render(stem, {**values, "part": "layer", "blocks": _calls(g, blocks)})
+        layer = self.render(stem, {**values, "part": "layer", "blocks": _calls(sizes, blocks)})
         x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
         constants = f"{names.constants['weights']}, {names.constants['heads']}"
         zero = f"{node.inputs[0].zero_point}, " if g.is_padded else ""
         body = f"{stem}({x}, {constants}, {y}, (int8_t *){names.scratch}, {zero}{scaling.arguments});"
-        return Code((scale, *blocks, layer), body)
+        return Code((*scales, *blocks, layer), body)
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,15 @@ class Ring:
         )
 
 
-def _blocks(g: ConvGeometry) -> tuple[int, ...]:
-    """Outputs of each block of a row: as few blocks as there can be, all alike if they can."""
-    count = -(-g.out_width // _OUTPUTS)
+def _blocks(g: ConvGeometry, limit: int) -> tuple[int, ...]:
+    """Outputs of each block of a row, at most `limit`: as few blocks as there can be, all alike if they can."""
+    count = -(-g.out_width // limit)
     size = -(-g.out_width // count)
     return (*((size,) * (g.out_width // size)), *((g.out_width % size,) if g.out_width % size else ()))
 
 
-def _calls(g: ConvGeometry, blocks: list[Function]) -> list[tuple[str, int, int]]:
+def _calls(sizes: tuple[int, ...], blocks: list[Function]) -> list[tuple[str, int, int]]:
     """For each size of block the function, how many there are, and their outputs."""
-    sizes = _blocks(g)
     return [
         (function.name, sizes.count(size), size)
         for function, size in zip(blocks, sorted(set(sizes), reverse=True), strict=True)
@@ -165,20 +164,19 @@ def _least_distance(g: ConvGeometry) -> int:
 def _cycles(g: ConvGeometry, device: Device) -> int:
     """From instructions counted in the generated code of each core, and the flash's waits for weights and code."""
     core = _mul32.CORES[device.core]
-    per_block = 0.0
-    for count in _blocks(g):
+    per_channel = 0.0
+    for count in _blocks(g, core.outputs):
         loads = sum(len(taps) + len(columns) for taps, columns in _pieces(g, count))
-        products = count * g.kernel_width
-        row = loads * core.load + products * core.product + 5
-        per_block += g.kernel_height * row + count * (core.scale / 3 - 3) + 30
+        row = loads * core.load + count * g.kernel_width * core.product + 6 * core.load
+        per_channel += g.kernel_height * row + count * core.output + 28 * core.load
     copied = g.in_height * (g.in_width * g.in_channels * 0.6 + 60)
-    blocks = g.out_height * len(_blocks(g))
+    blocks = g.out_height * len(_blocks(g, core.outputs))
     constants = g.in_channels * (g.kernel_height * g.kernel_width + 8)
     loads = blocks * g.in_channels * (g.kernel_height * g.kernel_width + 2)
     return round(
         _cost.cycles(
             device,
-            {_cost.Kind.PLANES: g.out_height * g.in_channels * per_block, _cost.Kind.SCALAR: copied},
+            {_cost.Kind.PLANES: g.out_height * g.in_channels * per_channel, _cost.Kind.SCALAR: copied},
         )
         + _cost.code_waits(device, _CODE_BYTES)
         + _cost.read_waits(device, constants, loads=loads, passes=blocks)

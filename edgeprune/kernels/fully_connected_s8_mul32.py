@@ -1,7 +1,7 @@
 """Fully connected layers for cores with a 32-bit multiplication only.
 
-One row of inputs is multiplied with four output channels at a time, whose weights at one input are one word: flash is
-read a word at a time, and each input once for four products. Nothing is packed, and all accumulators of int8 weights
+One row of inputs is multiplied with four output channels at a time, whose weights at one input are one word, which
+cores with slow flash read as one; each input is read once for four products. Nothing is packed, and all accumulators of int8 weights
 are within the range. Several rows, as in sequence models, are the pixels of a pointwise convolution.
 A convolution whose window is the whole image is one row too.
 """
@@ -65,20 +65,22 @@ class FullyConnectedMul32(KernelFamily):
             return emit_blocks(candidate, node, as_pointwise(node), names)
         outputs, inputs = matrix_shape(node)
         scaling = _dsp.Scaling.of(node)
-        scale = _mul32.scale_function(names.prefix, scaling, str(candidate.parameters["core"]))
-        multiply = _mul32.single_function(names.prefix)
+        core = str(candidate.parameters["core"])
+        scale, scales = _mul32.scale_functions(names.prefix, scaling, core)
+        multiply = _mul32.single_function(names.prefix, core)
         stem = f"{names.prefix}_fully_connected_{inputs}_{outputs}"
         values = {
             "inputs": inputs,
             "outputs": outputs,
             "taps": _mul32.padded_taps(inputs),
             "multiply": multiply.name,
-            "scale": scale.name,
+            "words": bool(_mul32.CORES[core].isa),
+            "scale": scale,
             "scaling": scaling,
         }
         x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
         body = f"{stem}({x}, {names.constants['stream']}, {y}, {scaling.arguments});"
-        return Code((scale, multiply, self.render(stem, values)), body)
+        return Code((*scales, multiply, self.render(stem, values)), body)
 
 
 def _cycles(outputs: int, inputs: int, device: Device) -> int:
@@ -86,8 +88,8 @@ def _cycles(outputs: int, inputs: int, device: Device) -> int:
     core = _mul32.CORES[device.core]
     groups = -(-outputs // _mul32.CHANNELS)
     instructions = {
-        _cost.Kind.SUMS: groups * core.single * inputs,
-        _cost.Kind.SCALE: groups * 40 + outputs * (10 + core.scale / 3),
+        _cost.Kind.MULTIPLY: groups * core.single * inputs,
+        _cost.Kind.SCALE: groups * 40 + outputs * (8 + core.output),
     }
     stream = _mul32.stream_bytes(outputs, inputs)
     return round(

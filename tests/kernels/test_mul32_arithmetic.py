@@ -72,16 +72,16 @@ def _decode_on_host():
 
 def _scale_on_host(scaling: _dsp.Scaling, core: str):
     """The layer's scaling function, compiled, as a function of accumulators, multiplier and right shift."""
-    scale = _mul32.scale_function("net", scaling, core)
+    scale, functions = _mul32.scale_functions("net", scaling, core)
     limits = f", {scaling.low}, {scaling.high}" if scaling.clamps else ""
     signature = "void run_layer(const int32_t *sums, int8_t *y, int32_t n, int32_t multiplier, int32_t shift)"
     offset = scaling.offset("shift").replace("zero", f"({scaling.zero})")
     text = "\n".join(
         [
             render("library/kernel_prologue.c.j2", {"prefix": "net"}),
-            scale.text,
+            *(function.text for function in functions),
             f"{signature};\n{signature}\n{{\n    for (int32_t i = 0; i < n; i++) {{",
-            f"        y[i] = {scale.name}(sums[i], multiplier, shift, {offset}{limits});\n    }}\n}}",
+            f"        y[i] = {scale}(sums[i], multiplier, shift, {offset}{limits});\n    }}\n}}",
         ]
     )
     function = _compile(text, tuple(FLAGS))

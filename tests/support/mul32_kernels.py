@@ -29,7 +29,7 @@ def assert_exact(node: Node, family: str, rng: np.random.Generator) -> None:
     """Every candidate equals the reference, also with the input as near the output as it declares."""
     values = cases.stored_inputs(rng, node)
     expected = reference((node,), values)["y"]
-    for device in (M0PLUS, M3):
+    for device in (M0PLUS, M3, RV32):
         for candidate in admitted(node, family, device):
             got = run_on_host(candidate, values)["y"]
             np.testing.assert_array_equal(got, expected, err_msg=f"{candidate.name} for {device.core}")
