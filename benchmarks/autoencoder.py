@@ -48,7 +48,7 @@ def autoencoder(widths: tuple[int, ...] = WIDTHS) -> bytes:
             f"{stem}_weights_scale", (rng.uniform(0.5, 1.0, outputs) * scale).astype(np.float32)
         )
         zeros = constant(f"{stem}_weights_zero", np.zeros(outputs, np.int8))
-        bias = constant(f"{stem}_bias", rng.uniform(-1.0, 1.0, outputs).astype(np.float32))
+        bias = constant(f"{stem}_bias", rng.uniform(-0.1, 0.1, outputs).astype(np.float32))
         nodes.append(helper.make_node("DequantizeLinear", [matrix, scales, zeros], [f"{stem}_w"], axis=0))
         nodes.append(helper.make_node("Gemm", [x, f"{stem}_w", bias], [stem], name=stem, transB=1))
         if index == last:

@@ -62,7 +62,7 @@ def sensible(options: Sequence[Option]) -> tuple[Option, ...]:
 
 def runner_up(options: Sequence[Option], chosen: Option, objective: Objective) -> Candidate | None:
     """The best of the other candidates for the step, or None when there is no other."""
-    others = [option for option in options if option.candidate is not chosen.candidate]
+    others = [option for option in options if option.candidate.name != chosen.candidate.name]
     best = min(
         others,
         key=lambda option: tuple(_METRICS[goal](option) for goal in objective.priorities),
