@@ -33,6 +33,8 @@ LARGEST_WORDS = 2047
 """Words of a window: 32 bytes of columns each are within the constant of a MOV."""
 _UNROLLED_WORDS = 4
 """Windows up to this need no loop."""
+_LONG_WORDS = 16
+"""Windows from this on are worth a loop of four words instead of two."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,16 @@ class Block:
     grouped: bool
 
     @property
+    def unrolled(self) -> int:
+        """Words of a turn of the loop."""
+        return 4 if self.words >= _LONG_WORDS else 2
+
+    @property
     def peeled(self) -> int:
-        """Words before the loop, which takes two at a time."""
-        return self.words if self.words <= _UNROLLED_WORDS else 2 - self.words % 2
+        """Words before the loop, the first of which starts the sums; with none, they are started by copies."""
+        if self.words <= _UNROLLED_WORDS:
+            return self.words
+        return self.words % 4 if self.unrolled == 4 else 2 - self.words % 2
 
     @property
     def weight_bytes(self) -> int:

@@ -11,11 +11,11 @@ instructions for the nine taps of an output, and requantises them there. Its wei
 Otherwise weights enter as 256*w, which int16 holds even for w = -128, so that sums are 256 times the accumulator
 and share the requantisation of `_dsp`. The accumulator must stay below 2**23, which the weights prove.
 
-Output and input must not overlap: later strips and channel groups read inputs again. But where the whole image is
-one strip, the planes hold all inputs of their channels before an output is stored, and outputs of those channels
-take the places of their inputs when both images start at one address and have one size. Candidates of their own,
-with four planes or two, do that; at any other distance they first move the input to the output's place, which is
-safe wherever the input lies.
+While a strip is stored, its channel groups still read its own input rows, and later strips the rows from their
+first on: output may overtake input rows above, `_least_distance`. Where the whole image is one strip, the planes
+hold all inputs of their channels before an output is stored, and outputs of those channels take the places of their
+inputs when both images start at one address and have one size. Candidates of their own, with four planes or two, do
+that; at any other distance they first move the input to the output's place, which is safe wherever the input lies.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class DepthwiseDsp(KernelFamily):
             flash_bytes=_CODE_BYTES + g.in_channels * (g.taps + 8),
             cycles=_cycles(g, tiling, _is_fused(g, tiling, nodes[0]), device),
             scratch_bytes=tiling.scratch_bytes,
-            overlap=(0 if in_place else None,),
+            overlap=(0 if in_place else _least_distance(g, tiling),),
             parameters={"strip": tiling.strip, "planes": tiling.planes, "in_place": int(in_place)},
         )
 
@@ -231,6 +231,19 @@ def _works_in_place(g: ConvGeometry) -> bool:
     """Whether output and input have one size, and no group of four channels reads a channel of another."""
     same_size = (g.out_height, g.out_width) == (g.in_height, g.in_width)
     return same_size and (g.in_channels % 4 == 0 or g.in_channels < 4)
+
+
+def _least_distance(g: ConvGeometry, t: Tiling) -> int:
+    """The least address(input) - address(output), not below 0, at which no unread input is overwritten.
+
+    While the strip from output row a to b is computed, outputs up to row b are stored, and rows from the first of
+    a's window on are still read.
+    """
+    begin = np.arange(0, g.out_height, t.strip)
+    end = np.minimum(begin + t.strip, g.out_height)
+    unread = np.clip(begin * g.stride_height - g.pad_top, 0, g.in_height)
+    reach = end * g.out_width * g.out_channels - unread * g.in_width * g.in_channels
+    return max(0, int(reach.max()))
 
 
 def _in_pairs(taps: list[int | None]) -> tuple[tuple[int | None, int | None], ...]:
