@@ -55,6 +55,7 @@ CASES = (
             ("mps2-an385", "cortex-m3"),
             ("nucleo-g0b1re", "cortex-m0"),
             ("riscv-virt", "rv32imac"),
+            ("ensemble-e3", "cortex-m55"),
         )
         for name, model, data in (
             ("kws", "models/kws.onnx", "data/kws01.npz"),

@@ -18,6 +18,8 @@ from capstone.arm import (
     ARM_REG_FPSCR_NZCV,
     ARM_REG_ITSTATE,
     ARM_REG_PC,
+    ARM_REG_Q0,
+    ARM_REG_Q15,
 )
 
 from edgeprune.cycles.instruction import Form, Instruction, Kind
@@ -61,11 +63,17 @@ _COMPARISONS = frozenset(("cmp", "cmn", "tst", "teq"))
 _BRANCHES = frozenset(("b", "bl", "bx", "blx", "cbz", "cbnz", "tbb", "tbh"))
 _WIDE_PREFIX = 0b11101
 
-# Helium (Arm DDI 0553, chapter C2), which the decoder does not know, lies in the coprocessor space.
+# Helium (Arm DDI 0553, chapter C2) lies in the coprocessor space. The decoder takes some of it for instructions of
+# coprocessors, which the devices do not have, and some for Neon's, which are the same; the rest it does not know.
 _COPROCESSOR = 0xEC00
 _COPROCESSOR_MASK = 0xEC00
+_COPROCESSOR_NAMES = ("cdp", "ldc", "stc", "mcr", "mrc", "mrrc")
 _MEMORY, _MEMORY_MASK, _LOAD_BIT = 0xEC00, 0xEE00, 0x0010
-_LOOP_END, _LOOP_START, _LOOP_MASK = 0xF000, 0xF040, 0xFF80
+# VPST and VPT without comparison; low-overhead loops and VCTP, told apart by their second halfwords.
+_PREDICATE, _PREDICATE_MASK, _PREDICATE_SECOND, _PREDICATE_SECOND_MASK = 0xFE31, 0xFFBF, 0x0F4D, 0x1FFF
+_LOOP, _LOOP_MASK, _LOOP_END, _LOOP_END_MASK = 0xF000, 0xFF80, 0xF00F, 0xFFCF
+_LOOP_SECOND, _LOOP_SECOND_MASK = 0xC001, 0xD001
+_COUNT_SECOND = 0xE801
 
 
 def _decoder() -> Cs:
@@ -83,7 +91,7 @@ def decode_thumb(code: bytes, location: int) -> tuple[Instruction, ...]:
     at = 0
     while at < len(code):
         for raw in _DECODER.disasm(code[at:], location + at):
-            found.append(_instruction(raw))
+            found.append(_undecoded(bytes(raw.bytes), raw.address) if _is_helium(raw) else _instruction(raw))
             at += raw.size
         if at < len(code):
             size = 4 if code[at + 1] >> 3 >= _WIDE_PREFIX else 2
@@ -92,18 +100,28 @@ def decode_thumb(code: bytes, location: int) -> tuple[Instruction, ...]:
     return tuple(found)
 
 
+def _is_helium(raw: Any) -> bool:
+    if raw.insn_name().startswith(_COPROCESSOR_NAMES):
+        return True
+    return any(o.type == ARM_OP_REG and ARM_REG_Q0 <= o.reg <= ARM_REG_Q15 for o in raw.operands)
+
+
 def _undecoded(word: bytes, location: int) -> Instruction:
-    """What can be said from the first halfword of an instruction that the decoder does not know."""
-    first = int.from_bytes(word[:2], "little")
+    """What can be said from the halfwords of an instruction that the decoder does not know."""
+    first, second = int.from_bytes(word[:2], "little"), int.from_bytes(word[2:], "little")
     text = f".inst {word[1::-1].hex()}{word[:1:-1].hex()}"
+    if first & _LOOP_MASK == _LOOP and second == _COUNT_SECOND:
+        return Instruction(location, 4, "vctp", text, Kind.ALU)
+    if first & _LOOP_MASK == _LOOP and second & _LOOP_SECOND_MASK == _LOOP_SECOND:
+        ends = first & _LOOP_END_MASK == _LOOP_END
+        return Instruction(location, 4, "le" if ends else "dls", text, Kind.BRANCH, Form.LOOP)
+    if first & _PREDICATE_MASK == _PREDICATE and second & _PREDICATE_SECOND_MASK == _PREDICATE_SECOND:
+        return Instruction(location, 4, "vpst", text, Kind.ALU)
     if len(word) == 4 and first & _COPROCESSOR_MASK == _COPROCESSOR:
         if first & _MEMORY_MASK == _MEMORY:
             kind = Kind.LOAD if first & _LOAD_BIT else Kind.STORE
             return Instruction(location, 4, "vector", text, kind, transfers=4, access_bytes=4)
         return Instruction(location, 4, "vector", text, Kind.VECTOR)
-    if len(word) == 4 and first & _LOOP_MASK in (_LOOP_END, _LOOP_START):
-        ends = first & _LOOP_MASK == _LOOP_END
-        return Instruction(location, 4, "le" if ends else "dls", text, Kind.BRANCH, Form.LOOP)
     return Instruction(location, len(word), "unknown", text, Kind.UNKNOWN)
 
 

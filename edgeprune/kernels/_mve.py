@@ -31,12 +31,14 @@ from edgeprune.templating import render
 __all__ = [
     "LANES",
     "Copy",
+    "Form",
     "Scaling",
     "Strip",
     "helpers",
     "initial_sums",
     "interleaved_stream",
     "padded",
+    "pixels",
     "row_distance",
     "stream_bytes",
     "take_apart",
@@ -45,10 +47,44 @@ __all__ = [
 LANES = 16
 """Bytes of a vector register."""
 
-_REQUIRES = {
-    "pixels": ("layer_t", "multiply_3x2", "multiply_2x2", "requantize"),
-}
-"""Helpers that a helper calls."""
+_MOST_CHUNKS = 8
+"""Vectors of a window whose products are one straight line; offsets of loads reach as far."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How products of a window of `taps` inputs are laid out in code.
+
+    As one straight line of `chunks` vectors; or as a loop over `steps` such lines; or, with 0 chunks, as a loop over
+    vectors that is predicated by the number of inputs, which is then `steps`.
+    """
+
+    taps: int
+    chunks: int
+    looped: bool
+
+    @staticmethod
+    def of(taps: int, *, whole: bool) -> Form:
+        """The fastest form; `whole` says that whole vectors may be read behind a window's last input."""
+        vectors = -(-taps // LANES)
+        if taps % LANES and not whole:
+            return Form(taps, 0, looped=True)
+        if vectors <= _MOST_CHUNKS:
+            return Form(taps, vectors, looped=False)
+        divisor = max(n for n in range(1, _MOST_CHUNKS + 1) if vectors % n == 0)
+        return Form(taps, divisor if divisor > 1 else 0, looped=True)
+
+    @property
+    def steps(self) -> int:
+        """The argument of the same name in C."""
+        return -(-self.taps // LANES) // self.chunks if self.chunks else self.taps
+
+    @property
+    def suffix(self) -> str:
+        """Names the form in the names of functions."""
+        if not self.chunks:
+            return "any"
+        return f"by{self.chunks}" if self.looped else f"of{self.chunks}"
 
 
 def padded(count: int) -> int:
@@ -217,31 +253,47 @@ def _of_tap(g: ConvGeometry, tap: int) -> Copy:
     return Copy(first * g.kernel_width + tap, g.kernel_width, int(x[first]), g.stride_width, len(inside))
 
 
-def row_distance(g: ConvGeometry) -> int:
-    """Least address(input) - address(output) of a kernel that copies an output row's inputs before it stores any.
+def row_distance(g: ConvGeometry, rows: int = 1) -> int:
+    """Least address(input) - address(output) of a kernel that copies what `rows` output rows read before it stores any.
 
-    When rows 0 to r are stored, the first row of the image still to be read is the top one under row r + 1, or the
-    next image's first.
+    When the rows of an image before row r are stored, its first row still to be read is the top one under row r; after
+    its last row it is the next image's first.
     """
     image, row = g.in_height * g.in_width * g.in_channels, g.out_width * g.out_channels
-    ends = np.arange(1, g.batch * g.out_height, dtype=np.int64)
-    n, oy = np.divmod(ends, g.out_height)
-    top = np.clip(oy * g.stride_height - g.pad_top, 0, g.in_height)
+    starts = np.arange(0, g.out_height, rows, dtype=np.int64)
+    top = np.clip(starts * g.stride_height - g.pad_top, 0, g.in_height)
+    n = np.arange(g.batch, dtype=np.int64)[:, None]
+    stored = (n * g.out_height + starts) * row
     unread = n * image + top * g.in_width * g.in_channels
-    return max(0, int((ends * row - unread).max(initial=0)))
+    return max(0, int((stored - unread).max(initial=0)))
 
 
 def helpers(prefix: str, parts: Iterable[str], scaling: Scaling) -> tuple[Function, ...]:
-    """The named parts of the shared template as functions, each after what it calls."""
-    names = dict.fromkeys(name for part in parts for name in (*_REQUIRES.get(part, ()), part))
-    return tuple(_part(part, prefix, scaling) for part in names)
+    """The named parts of the shared template as functions."""
+    return tuple(_part(part, prefix, scaling=scaling) for part in parts)
 
 
-def _part(part: str, prefix: str, scaling: Scaling) -> Function:
-    name = f"{prefix}_mve_{part}"
-    values: dict[str, object] = {"part": part, "prefix": prefix, "scaling": scaling}
-    if part in ("requantize", "pixels", "depthwise"):
-        name += f"_{scaling.suffix}"
-    if part in ("multiply_2x2", "multiply_3x2"):
-        values |= {"part": "multiply", "pixels": int(part[-3])}
-    return Function(name, render("kernels/_mve.j2", {"name": name, **values}))
+def pixels(prefix: str, scaling: Scaling, form: Form) -> tuple[str, tuple[Function, ...]]:
+    """The name of the function that computes pixels next to each other, and what it needs, itself last."""
+    name = f"{prefix}_mve_pixels_{form.suffix}_{scaling.suffix}"
+    functions = (
+        *helpers(prefix, ("layer_t", "requantize"), scaling),
+        *(
+            _part(
+                "multiply", prefix, f"{prefix}_mve_multiply_{count}x2_{form.suffix}", pixels=count, form=form
+            )
+            for count in (3, 2)
+        ),
+        _part("pixels", prefix, name, scaling=scaling, form=form),
+    )
+    return name, functions
+
+
+def _part(part: str, prefix: str, name: str | None = None, **values: object) -> Function:
+    if name is None:
+        scaling = values["scaling"]
+        name = f"{prefix}_mve_{part}"
+        if part == "requantize":
+            assert isinstance(scaling, Scaling)
+            name += f"_{scaling.suffix}"
+    return Function(name, render("kernels/_mve.j2", {"part": part, "prefix": prefix, "name": name, **values}))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from edgeprune.device import Device
 from edgeprune.kernels import _cost
-from edgeprune.kernels._mve import Scaling
+from edgeprune.kernels._mve import Form, Scaling
 
 __all__ = ["Work", "copy_work", "cycles", "depthwise_work", "pixels_work", "row_work"]
 
@@ -35,14 +35,21 @@ def requantize_work(channels: int, scaling: Scaling) -> Work:
     return Work(groups * {"positive": 44, "fast": 60, "general": 84}[scaling.kind], 4 * groups + 30)
 
 
-def pixels_work(count: int, taps: int, channels: int, scaling: Scaling) -> Work:
+def pixels_work(count: int, form: Form, channels: int, scaling: Scaling) -> Work:
     """Of `count` pixels next to each other, as the shared template's `pixels` computes them."""
-    chunks, pairs = -(-taps // 16), -(-channels // 2)
+    pairs = -(-channels // 2)
     threes = count // 3 if count % 3 != 1 else max(0, count // 3 - 1)
     twos = -(-(count - 3 * threes) // 2)
-    three = pairs * Work(15 * chunks, 20) + Work(scalar=40)
-    two = pairs * Work(11 * chunks, 16) + Work(scalar=40)
+    three = pairs * (_products(form, 3) + Work(scalar=11 + 4 * form.looped)) + Work(scalar=50)
+    two = pairs * (_products(form, 2) + Work(scalar=8 + 3 * form.looped)) + Work(scalar=50)
     return threes * three + twos * two + count * requantize_work(channels, scaling)
+
+
+def _products(form: Form, pixels: int) -> Work:
+    """Of a pair of channels: 4 cycles per window and 16 inputs, and for the first loads of a line."""
+    vectors = -(-form.taps // 16)
+    lines = vectors // form.chunks if form.chunks else vectors
+    return Work(4 * pixels * vectors + 3 * lines)
 
 
 def row_work(taps: int, channels: int, scaling: Scaling) -> Work:
@@ -65,11 +72,13 @@ def copy_work(size: int, count: int) -> Work:
     return Work(count * 5 * -(-size // 16), 9 * count + 25)
 
 
-def cycles(device: Device, work: Work, *, code_bytes: int, constants: int, passes: int = 1) -> int:
-    """Cycles of a layer that reads `constants` bytes of constants `passes` times."""
+def cycles(
+    device: Device, work: Work, *, code_bytes: int, constants: int, blocks: int = 1, passes: int = 1
+) -> int:
+    """Cycles of a layer whose `blocks` read `constants` bytes of constants each, in `passes` through all of them."""
     return round(
         work.vector
         + _cost.cycles(device, {_cost.Kind.SCALAR: work.scalar})
         + _cost.code_waits(device, code_bytes)
-        + _cost.read_waits(device, constants, loads=passes * constants / 16, passes=passes)
+        + _cost.read_waits(device, constants, loads=blocks * constants / 16, passes=passes)
     )

@@ -68,7 +68,7 @@ class AddMve(KernelFamily):
         return Code((function,), f"{stem}({', '.join(map(str, (*operands, *numbers)))});")
 
 
-_VECTOR_CYCLES = 14
+_VECTOR_CYCLES = 12
 """Of four elements."""
 
 

@@ -122,7 +122,9 @@ def _cycles(g: ConvGeometry, scaling: _mve.Scaling, device: Device) -> int:
     for copy in _mve.Strip.of(g).copies:
         work += rows * g.kernel_height * copy_work(g.in_channels, copy.count)
     constants = _constant_bytes(g, scaling)
-    return cycles(device, work, code_bytes=_CODE_BYTES, constants=constants, passes=rows * g.out_width)
+    return cycles(
+        device, work, code_bytes=_CODE_BYTES, constants=constants, blocks=rows * g.out_width, passes=rows
+    )
 
 
 FAMILY = DepthwiseMve()

@@ -15,7 +15,7 @@ from edgeprune.graph.ir import Node
 from edgeprune.kernels import _mve
 from edgeprune.kernels._mve_cost import cycles, row_work
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
-from edgeprune.kernels.conv_s8_mve import candidate_of, emit_conv, pack_conv
+from edgeprune.kernels.conv_s8_mve import candidates_of, emit_conv, pack_conv
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "FullyConnectedMve"]
@@ -35,7 +35,7 @@ class FullyConnectedMve(KernelFamily):
             return ()
         (node,) = nodes
         if _rows(node) > 1:
-            return (candidate_of(self.name, f"{self.name}_rows", node, _as_pointwise(node), device),)
+            return candidates_of(self.name, f"{self.name}_rows", node, _as_pointwise(node), device)
         outputs, inputs = _matrix_shape(node)
         scaling = _mve.Scaling.of(node)
         stream = _mve.stream_bytes(outputs, inputs, _TOGETHER)
@@ -70,7 +70,7 @@ class FullyConnectedMve(KernelFamily):
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         (node,) = candidate.nodes
         if _rows(node) > 1:
-            return emit_conv(node, _as_pointwise(node), names)
+            return emit_conv(candidate, _as_pointwise(node), names)
         outputs, inputs = _matrix_shape(node)
         scaling, prefix = _mve.Scaling.of(node), names.prefix
         stem = f"{prefix}_fully_connected_{inputs}_{outputs}"

@@ -19,7 +19,7 @@ from tests.kernels.test_linear_emulated import renamed
 from tests.support import cases
 from tests.support.dsp_kernels import scaled_by, with_weights
 from tests.support.host_kernel import reference
-from tests.support.mve_kernels import mve_candidates
+from tests.support.mve_kernels import SLOW, mve_candidates
 
 SAMPLES = 3
 CLAMPS = [(-128, 127), (-128, 127), (-100, 50)]
@@ -111,7 +111,7 @@ def test_every_candidate_equals_its_reference(made, level, tmp_path: Path, monke
     building = importlib.import_module("edgeprune.firmware.build")
     monkeypatch.setattr(building, "_OPTIMISATION", ("-std=c99", level, *SECTIONS))
     rng = np.random.default_rng(12)
-    device = load_device("mps3-an547")
+    device = replace(load_device("mps3-an547"), flash=SLOW.flash)
     candidates: list[Candidate] = []
     for node in made(rng):
         for index in range(len(mve_candidates(node, device))):

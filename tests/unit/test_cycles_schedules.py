@@ -239,3 +239,25 @@ def test_helium_is_told_apart_by_its_first_halfword() -> None:
     found = code("cortex-m55", (VLDRW, VMLADAV, ADDS))
     assert [instruction.kind for instruction in found] == [Kind.LOAD, Kind.VECTOR, Kind.ALU]
     assert [instruction.location for instruction in found] == [0x100, 0x104, 0x108]
+
+
+HELIUM = {
+    "ecb7 1e10": Kind.LOAD,  # vldrb.8 q0, [r7], #16, which looks like LDC
+    "eca2 1e10": Kind.STORE,  # vstrb.8 q0, [r2], #16, which looks like STC
+    "fcb0 1f61": Kind.LOAD,  # vld43.32 {q0, q1, q2, q3}, [r0]!
+    "ee01 4e02": Kind.VECTOR,  # vmullb.s8 q2, q0, q1
+    "ff20 0b48": Kind.VECTOR,  # vqrdmulh.s32 q0, q0, q4, which is Neon's
+    "f003 e801": Kind.ALU,  # vctp.8 r3
+    "fe31 8f4d": Kind.ALU,  # vpstt
+}
+
+
+def test_helium_that_looks_like_other_instructions() -> None:
+    found = code("cortex-m55", tuple(HELIUM))
+    assert [instruction.kind for instruction in found] == list(HELIUM.values())
+
+
+def test_loops_begin_and_end() -> None:
+    started, ended = code("cortex-m55", ("f00b e001", "f01f c005"))  # dlstp.8 lr, r11; letp lr, -8
+    assert (started.name, ended.name) == ("dls", "le")
+    assert started.form is ended.form is Form.LOOP

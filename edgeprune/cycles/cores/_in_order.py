@@ -78,7 +78,8 @@ class Run:
         timing, before = self.timing, self.previous
         folds = instruction.size == 2 and before is not None and before.size == 2 and not self.folded
         if instruction.form is Form.LOOP:
-            return Block(self.stalls.cost(self.time + 1), self.stalls.cost(self.time + timing.loop_branch))
+            again = timing.loop_branch if instruction.name == "le" else 1
+            return Block(self.stalls.cost(self.time + 1), self.stalls.cost(self.time + again))
         if instruction.form in (Form.INDIRECT, Form.TABLE):
             taken = timing.indirect_branch
         elif folds and before is not None:
