@@ -29,6 +29,7 @@ LAYERS = {
         {"in_channels": 8, "group": 8, "kernel": (5, 5), "pads": (2, 2, 2, 2)},
     ],
     "fully_connected_s8_dsp": [{"in_features": 30}, {"rows": (3,)}],
+    "fully_connected_s8_dsp_pairs": [{"in_features": 30, "out_features": 13, "clamp": (-128, 127)}],
 }
 CASES = [(family, case) for family, found in LAYERS.items() for case in found]
 
