@@ -38,9 +38,10 @@ def costs(
 ) -> CostTable:
     """The costs of the skeleton's network on `device`, when every layer runs the best kernel by `objective`.
 
-    Budgets of `objective` are ignored, and every step takes its own best candidate, its constants in flash. With all channels kept,
-    flash, cycles and MACs are the sums over the plan without budgets (unless it optimizes "ram", which spends
-    on a small step what a large one needs anyway), and the highest row is the largest step's need. `kernels`, of
+    Budgets of `objective` are ignored, and every step takes its own best candidate, its constants in flash. With
+    all channels kept, flash, cycles and MACs are the sums over the plan without budgets, but for what it saves by
+    copies of constants (and unless it optimizes "ram", which spends on a small step what a large one needs anyway),
+    and the highest row is the largest step's need. `kernels`, of
     the same device, spares what another table has asked for already.
 
     Raises:
