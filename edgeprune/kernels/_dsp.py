@@ -230,14 +230,17 @@ def block_functions(prefix: str, scaling: Scaling) -> tuple[str, tuple[Function,
     return name, (*functions, *helpers(prefix, ("multiply_4x2",)), block)
 
 
-def expand_lanes(prefix: str, lanes: int, stride: int, wide: bool) -> tuple[str, tuple[Function, ...]]:
-    """The name of the function that expands `lanes` pixels `stride` bytes apart into columns, with what it needs.
+def expand_lanes(
+    prefix: str, pixels: int, stride: int, *, wide: bool, lanes: int = 4
+) -> tuple[str, tuple[Function, ...]]:
+    """The name of the function that expands `pixels` pixels `stride` bytes apart into columns, with what it needs.
 
-    With `wide` it only widens them to halfwords.
+    With `wide` it only widens them to halfwords. Columns are `lanes` words wide, 4 or 3.
     """
-    name = f"{prefix}_{'widen' if wide else 'expand'}{lanes}_{stride}"
+    name = f"{prefix}_{'widen' if wide else 'expand'}{pixels}_{stride}" + ("_dense" if lanes == 3 else "")
     needed = helpers(prefix, ("sxtb16", "sxtb16_1") if wide else ("expand_word",))
-    return name, (*needed, _part("expand_lanes", prefix, name, lanes=lanes, stride=stride, wide=wide))
+    values = {"lanes": pixels, "spread": lanes, "stride": stride, "wide": wide}
+    return name, (*needed, _part("expand_lanes", prefix, name, **values))
 
 
 def _part(part: str, prefix: str, name: str, **values: object) -> Function:

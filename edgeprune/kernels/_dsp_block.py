@@ -41,7 +41,8 @@ _LONG_WORDS = 16
 class Block:
     """`pixels` windows of `words` words of four inputs, times an image's `outputs` channels.
 
-    `wide` says how weights are stored; a `grouped` function takes several blocks.
+    `wide` says how weights are stored; a `grouped` function takes several blocks. Columns hold `lanes` pixels side by
+    side, 4, or 3 for blocks of 3 alone, which an LDM loads at once.
     """
 
     pixels: int
@@ -49,6 +50,7 @@ class Block:
     outputs: int
     wide: bool
     grouped: bool
+    lanes: int = 4
 
     @property
     def unrolled(self) -> int:
@@ -61,6 +63,11 @@ class Block:
         if self.words <= _UNROLLED_WORDS:
             return self.words
         return self.words % 4 if self.unrolled == 4 else 2 - self.words % 2
+
+    @property
+    def column_words(self) -> int:
+        """Words of a block's columns."""
+        return 2 * self.lanes * self.words
 
     @property
     def weight_bytes(self) -> int:
@@ -79,10 +86,15 @@ def fused_block(prefix: str, scaling: _dsp.Scaling, block: Block) -> tuple[str, 
     `scaling` must be `is_short`.
     """
     assert scaling.is_short
+    assert block.lanes in (block.pixels, 4)
     assert block.outputs <= LARGEST_OUTPUTS
     assert block.words <= LARGEST_WORDS
     scale, functions = scaling.functions(prefix, 1 if block.wide else 8)
-    form = ("_wide" if block.wide else "") + ("_groups" if block.grouped else "")
+    form = (
+        ("_dense" if block.lanes == 3 else "")
+        + ("_wide" if block.wide else "")
+        + ("_groups" if block.grouped else "")
+    )
     name = f"{prefix}_block{block.pixels}_{4 * block.words}x{block.outputs}_{scaling.kind}{form}"
     values = {"prefix": prefix, "name": name, "scale": scale, "scaling": scaling, "b": block}
     function = Function(name, render("kernels/_dsp_block.j2", values))
@@ -121,10 +133,10 @@ def block_instructions(block: Block, kind: str) -> tuple[float, float]:
 
     `kind` is that of the scaling.
     """
-    pairs, half = -(-block.pixels // 2), 4 if block.wide else 5
-    loops = (block.words - block.peeled) / 2
-    multiply = (
-        block.words * (half / 2 + 2 * pairs + 4 * block.pixels - (0.5 if block.wide else -0.5)) + 3 * loops
-    )
+    weights = 2 if block.wide else 3
+    loads = 2 if block.lanes == 3 else 2 * -(-block.pixels // 2)
+    copies = 0 if block.peeled else 2 * (block.pixels - 1)
+    turns = (block.words - block.peeled) // block.unrolled
+    multiply = block.words * (weights + loads + 4 * block.pixels) + 3 * turns + copies
     scale = 2 * block.pixels * ((4 if block.wide else 5) + (2 if kind == "fast" else 0)) + 11
     return multiply, scale + (9 if block.grouped else 4)

@@ -127,13 +127,12 @@ def pack_blocks(
 
 @dataclass(frozen=True)
 class Run:
-    """`count` blocks of `pixels` pixels, the function for them and the one that expands their inputs."""
+    """`count` times `block`, the function that computes it and the one that expands its inputs."""
 
-    pixels: int
     count: int
     function: str
     expand: str
-    pair_words: int
+    block: Block
 
 
 def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames, form: Form = Form()) -> Code:
@@ -143,7 +142,7 @@ def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames, form: Form = For
     parts = ["fill"] if gather == "words" and g.is_padded else []
     if general or gather == "words":
         parts.append("expand")
-    patches, patches_functions = _dsp.expand_lanes(prefix, _BLOCK, 4 * _words(g), form.wide)
+    patches, patches_functions = _dsp.expand_lanes(prefix, _BLOCK, 4 * _words(g), wide=form.wide)
     if gather == "bytes" and not general:
         functions = (*functions, *patches_functions)
     stem = (
@@ -201,12 +200,17 @@ def _block_functions(
         return (), name, functions
     runs, found = [], []
     for pixels, count in _run_sizes(_pixels(g)):
-        block = Block(pixels, _words(g), g.out_channels, form.wide, form.groups > 1)
+        block = _block(g, form, pixels)
         name, functions = fused_block(prefix, scaling, block)
-        expand, expands = _dsp.expand_lanes(prefix, pixels, g.in_channels, form.wide)
+        expand, expands = _dsp.expand_lanes(prefix, pixels, g.in_channels, wide=form.wide, lanes=block.lanes)
         found += [*functions, *(expands if _gather(g) == "flat" else ())]
-        runs.append(Run(pixels, count, name, expand, block.pair_words))
+        runs.append(Run(count, name, expand, block))
     return tuple(runs), "", tuple(found)
+
+
+def _block(g: ConvGeometry, form: Form, pixels: int = _BLOCK) -> Block:
+    lanes = 3 if pixels == 3 and _gather(g) == "flat" else _BLOCK
+    return Block(pixels, _words(g), g.out_channels, form.wide, form.groups > 1, lanes)
 
 
 def _run_sizes(pixels: int) -> tuple[tuple[int, int], ...]:
@@ -231,8 +235,7 @@ def _is_tiled(g: ConvGeometry) -> bool:
 
 def _stream_bytes(g: ConvGeometry, form: Form) -> int:
     if form.wide:
-        block = Block(_BLOCK, _words(g), g.out_channels, form.wide, form.groups > 1)
-        return -(-g.out_channels // 2) * 4 * block.pair_words
+        return -(-g.out_channels // 2) * 4 * _block(g, form).pair_words
     return _dsp.stream_bytes(g.out_channels, g.taps)
 
 
@@ -284,8 +287,7 @@ def _stays_cached(g: ConvGeometry, form: Form, device: Device) -> bool:
     flash = device.flash
     if flash is None or not flash.wait_states or _pixels(g) <= 5:
         return False
-    block = Block(_BLOCK, _words(g), g.out_channels, form.wide, grouped=True)
-    return -(-4 * block.pair_words // flash.line_bytes) + 1 <= flash.data_lines
+    return -(-4 * _block(g, form).pair_words // flash.line_bytes) + 1 <= flash.data_lines
 
 
 def _scratch_bytes(g: ConvGeometry, groups: int) -> int:
@@ -336,8 +338,7 @@ def _cycles(g: ConvGeometry, node: Node, device: Device, form: Form) -> int:
         kind, runs = "", ((_BLOCK, -(-pixels // _BLOCK)),)
     multiply = scale = 0.0
     for size, count in runs:
-        block = Block(size, words, g.out_channels, form.wide, form.groups > 1)
-        sums, rest = block_instructions(block, kind) if kind else (24.5 * words, 115)
+        sums, rest = block_instructions(_block(g, form, size), kind) if kind else (24.5 * words, 115)
         multiply, scale = multiply + count * pairs * sums, scale + count * pairs * rest
     blocks = sum(count for _, count in runs)
     instructions = {

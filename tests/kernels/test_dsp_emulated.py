@@ -22,12 +22,29 @@ from tests.support.dsp_kernels import scaled_by
 from tests.support.host_kernel import reference, weights_of
 
 SAMPLES = 3
+BLOCKS = (
+    (1, 20, 4),
+    (2, 7, 4),
+    (3, 9, 3),
+    (5, 20, 5),
+    (9, 71, 4),
+    (9, 64, 5),
+    (16, 74, 2),
+    (11, 12, 7),
+    (35, 40, 6),
+)
+"""Pixels, input and output channels: every size of block, windows of every length modulo 4 and loop, odd channels."""
 POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
 
 
 def with_clamp(node: Node, clamp: tuple[int, int]) -> Node:
     """`node` with its output clamped otherwise."""
     return replace(node, attrs={**node.attrs, "clamp": clamp})
+
+
+def pointwise(rng: np.random.Generator, pixels: int, inputs: int, outputs: int) -> Node:
+    """A pointwise convolution of one row of pixels."""
+    return cases.conv_node(rng, height=1, width=pixels, in_channels=inputs, out_channels=outputs, **POINTWISE)
 
 
 def nodes(rng: np.random.Generator) -> list[Node]:
@@ -48,6 +65,10 @@ def nodes(rng: np.random.Generator) -> list[Node]:
             cases.conv_node(rng, width=4, height=2, out_channels=7, **POINTWISE), 0.01, -128, (-128, 127)
         ),
         scaled_by(cases.conv_node(rng, width=7, height=1, out_channels=3, **POINTWISE), 0.01, 3, (-128, 127)),
+        *(scaled_by(pointwise(rng, *shape), 0.01, -128, (-128, 127)) for shape in BLOCKS[::2]),
+        *(scaled_by(pointwise(rng, *shape), 0.01, 3, (-128, 127)) for shape in BLOCKS[1::2]),
+        scaled_by(cases.conv_node(rng, in_channels=24, height=5, width=6), 0.002, 3, (-128, 127)),
+        scaled_by(cases.conv_node(rng, in_channels=36, height=3, width=5), 0.002, -128, (-128, 127)),
         depthwise(7),
         scaled_by(depthwise(5, height=7, width=7), 0.01, -128, (-128, 127)),
         scaled_by(depthwise(4, height=6, width=5, strides=(2, 1)), 0.01, 3, (-128, 127)),
