@@ -47,6 +47,7 @@ def deploy(
     runner: RunnerName = "qemu",
     port: str | None = None,
     board_firmware: bool = False,
+    package: Sequence[str] = ("cmake",),
     progress: Progress | None = None,
 ) -> Deployment:
     """From a trained network to a verified C library that fits a device and a budget.
@@ -82,6 +83,7 @@ def deploy(
         runner: What runs the result: the emulator, or a board.
         port: The board: a serial port, "tcp:HOST:PORT", or pyOCD's name of the target.
         board_firmware: Whether the bundle gets the firmware that runs the library on a board.
+        package: Formats in which the bundle holds the library for build systems, of `codegen.packages.packages()`.
         progress: Where to report to; silent by default.
 
     Returns:
@@ -123,6 +125,7 @@ def deploy(
             runner=runner,
             port=port,
             board_firmware=board_firmware,
+            package=tuple(package),
         ),
         progress,
     )

@@ -33,7 +33,7 @@ _MARK = "report.json"
 _SECTIONS = {"model", "device", "budget", "fits", "flash", "ram", "latency", "layers", "verify", "accuracy"}
 _SECTIONS |= {"pruning", "tools", "library"}
 _LIBRARY, _MODEL, _VECTORS, _DEVICE = "library", "model.onnx", "verification.npz", "device.toml"
-_FIRMWARE = "firmware"
+_FIRMWARE, _PACKAGE = "firmware", "package"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,8 @@ class Contents:
     """What a bundle holds: C files by name, the int8 ONNX model, stored inputs and the outputs they must give.
 
     `device_toml` is the profile when it was the user's own file; `firmware` the project of a board's firmware by file
-    name, when it was asked for; `float_files` the float network by file name. The last two are not read back.
+    name, when it was asked for; `float_files` the float network by file name; `packages` the library for build systems
+    by `<format>/<path>`. The last three are not read back.
     """
 
     library: Mapping[str, str]
@@ -52,6 +53,7 @@ class Contents:
     device_toml: str | None = None
     firmware: Mapping[str, str] = field(default_factory=dict)
     float_files: Mapping[str, bytes] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
 
 
 def bundle_files(contents: Contents) -> dict[str, str | bytes]:
@@ -62,6 +64,7 @@ def bundle_files(contents: Contents) -> dict[str, str | bytes]:
     np.savez_compressed(vectors, **arrays)  # type: ignore[arg-type]
     files: dict[str, str | bytes] = {f"{_LIBRARY}/{name}": text for name, text in contents.library.items()}
     files.update({f"{_FIRMWARE}/{name}": text for name, text in contents.firmware.items()})
+    files.update({f"{_PACKAGE}/{name}": text for name, text in contents.packages.items()})
     files.update(contents.float_files)
     files.update({_MODEL: contents.onnx, _VECTORS: vectors.getvalue()})
     if contents.device_toml is not None:

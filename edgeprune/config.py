@@ -134,6 +134,7 @@ class Settings:
     runner: RunnerName = "qemu"
     port: str | None = None
     board_firmware: bool = False
+    package: tuple[str, ...] = ("cmake",)
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.bundle import Contents, bundle_files, scratch_directory, staged_directory, write_files
+from edgeprune.codegen.packages import check_packages, render_all
 from edgeprune.compress import Network, checkpoints, compress
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device, load_device
@@ -64,6 +65,7 @@ def deploy(settings: Settings, progress: Progress | None = None) -> Deployment:
 
 def _deploy(settings: Settings, progress: Progress) -> Deployment:
     device = load_device(settings.device)
+    check_packages(settings.package)
     budget = settings.budget(device.flash_bytes, device.ram_bytes)
     if budget.latency_ms is not None and device.emulator is None:
         raise UsageError(f"{device.name} has no latency to keep: leave out --latency")
@@ -113,6 +115,7 @@ def _contents(
         device_toml=own_device.read_text(encoding="utf-8") if own_device.is_file() else None,
         firmware=bundle_project(image, stack_bytes, place, settings.board_firmware),
         float_files=in_float.files,
+        packages=render_all(settings.package, network.build.sources, network.build.image.device),
     )
 
 

@@ -79,4 +79,8 @@ Port = Annotated[
         metavar="PORT", help="The board: /dev/ttyACM0, tcp:HOST:PORT, or pyOCD's name of the target."
     ),
 ]
+Package = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(metavar="FORMAT", help="For which build system: cmake, arduino ... (repeatable)."),
+]
 Bundle = Annotated[Path, typer.Argument(metavar="DIR", help="A bundle that `edgeprune deploy` wrote.")]

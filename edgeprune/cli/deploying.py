@@ -20,6 +20,7 @@ from edgeprune.cli.arguments import (
     Number,
     Optimize,
     Output,
+    Package,
     Port,
     ReserveFlash,
     ReserveRam,
@@ -90,6 +91,7 @@ def deploy(
     board_firmware: Annotated[
         bool, typer.Option("--board-firmware", help="Add the firmware that runs the library on a board.")
     ] = False,
+    package: Package = None,
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -126,6 +128,7 @@ def deploy(
         "runner": runner,
         "port": port,
         "board_firmware": True if board_firmware else None,
+        "package": tuple(package) if package else None,
     }
 
     def body(terminal: Terminal) -> Outcome:

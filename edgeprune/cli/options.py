@@ -45,6 +45,8 @@ def _from_file(file: Path) -> dict[str, Any]:
     for name in _TEXTS:
         if isinstance(values.get(name), int) and not isinstance(values[name], bool):
             values[name] = str(values[name])
+    if isinstance(values.get("package"), str):
+        values["package"] = [values["package"]]
     if isinstance(values.get("device"), str) and values["device"].endswith(".toml"):
         values["device"] = str(file.parent / values["device"])
     return values

@@ -26,7 +26,7 @@ from edgeprune.version import __version__
 __all__ = ["Checkpoints", "checkpoints", "fingerprint", "may_resume"]
 
 _FINGERPRINT = "run.json"
-_NOT_PART = {"resume", "output", "runner", "port", "board_firmware"}
+_NOT_PART = {"resume", "output", "runner", "port", "board_firmware", "package"}
 """Settings that change nothing about the network that is made."""
 
 
