@@ -97,6 +97,11 @@ def scalings(rng: np.random.Generator) -> list[Node]:
     return found
 
 
+def means(rng: np.random.Generator) -> list[Node]:
+    """Means of channels modulo 8."""
+    return [cases.reduce_mean_node(rng, (1, 5, 7, channels), (1, 2)) for channels in (3, 8, 12, 16, 21)]
+
+
 def sums(rng: np.random.Generator) -> list[Node]:
     """Additions."""
     nodes = [cases.binary_node(rng, "Add", (3, 5), (3, 5)) for _ in range(3)]
@@ -106,7 +111,7 @@ def sums(rng: np.random.Generator) -> list[Node]:
 
 @pytest.mark.parametrize("level", ["-Os", "-O2", "-O3"])
 @pytest.mark.parametrize(
-    "made", [residues, windows, depthwise, scalings, sums], ids=lambda made: made.__name__
+    "made", [residues, windows, depthwise, scalings, means, sums], ids=lambda made: made.__name__
 )
 def test_every_candidate_equals_its_reference(made, level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     building = importlib.import_module("edgeprune.firmware.build")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -172,6 +174,22 @@ def test_addition(op, shape):
         assert_exact(cases.binary_node(rng, op, shape, shape), rng)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 4), (1, 5, 3, 8), (1, 16, 16, 4), (1, 2, 3, 21)], ids=str)
+def test_means(shape):
+    rng = np.random.default_rng(sum(shape))
+    assert_exact(cases.reduce_mean_node(rng, shape, (1, 2)), rng)
+
+
+@pytest.mark.parametrize("value", [-128, 127])
+def test_means_of_largest_sums(value):
+    rng = np.random.default_rng(0)
+    node = cases.reduce_mean_node(rng, (1, 16, 16, 4), (1, 2))
+    node = replace(node, attrs={**node.attrs, "clamp": (-128, 127)})
+    values = {"x": np.full((1, 16, 16, 4), value, np.int8)}
+    (candidate,) = mve_candidates(node)
+    np.testing.assert_array_equal(run_on_host(candidate, values)["y"], reference((node,), values)["y"])
+
+
 def test_offers_what_it_can_do():
     rng = np.random.default_rng(7)
     depthwise = cases.conv_node(rng, in_channels=4, out_channels=4, group=4)
@@ -191,3 +209,8 @@ def test_offers_what_it_can_do():
         assert families()[name].candidates((grouped,), MVE) == ()
         assert families()[name].candidates((wide,), MVE) == ()
         assert families()[name].candidates((depthwise,), PLAIN) == ()
+    means = families()["reduce_mean_s8_mve"]
+    assert means.candidates((cases.reduce_mean_node(rng, (1, 16, 16, 4), (1, 2)),), MVE)
+    assert means.candidates((cases.reduce_mean_node(rng, (1, 16, 17, 4), (1, 2)),), MVE) == ()
+    assert means.candidates((cases.reduce_mean_node(rng, (2, 4, 4, 4), (1, 2)),), MVE) == ()
+    assert means.candidates((cases.reduce_mean_node(rng, (1, 4, 4, 4), (2, 3)),), MVE) == ()
