@@ -102,6 +102,15 @@ def means(rng: np.random.Generator) -> list[Node]:
     return [cases.reduce_mean_node(rng, (1, 5, 7, channels), (1, 2)) for channels in (3, 8, 12, 16, 21)]
 
 
+def pools(rng: np.random.Generator) -> list[Node]:
+    """The largest and the average of windows; channels modulo 16 and 8."""
+    largest = [
+        cases.max_pool_node(rng, (1, 7, 6, channels), kernel=(3, 2), pads=(1, 0, 1, 1))
+        for channels in (3, 16, 21, 40)
+    ]
+    return largest + [cases.average_pool_node(rng, (1, 6, 7, channels)) for channels in (3, 8, 21)]
+
+
 def sums(rng: np.random.Generator) -> list[Node]:
     """Additions."""
     nodes = [cases.binary_node(rng, "Add", (3, 5), (3, 5)) for _ in range(3)]
@@ -111,7 +120,7 @@ def sums(rng: np.random.Generator) -> list[Node]:
 
 @pytest.mark.parametrize("level", ["-Os", "-O2", "-O3"])
 @pytest.mark.parametrize(
-    "made", [residues, windows, depthwise, scalings, means, sums], ids=lambda made: made.__name__
+    "made", [residues, windows, depthwise, scalings, means, pools, sums], ids=lambda made: made.__name__
 )
 def test_every_candidate_equals_its_reference(made, level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     building = importlib.import_module("edgeprune.firmware.build")

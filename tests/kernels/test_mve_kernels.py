@@ -190,6 +190,29 @@ def test_means_of_largest_sums(value):
     np.testing.assert_array_equal(run_on_host(candidate, values)["y"], reference((node,), values)["y"])
 
 
+POOLS = [
+    {},
+    {"kernel": (3, 3), "pads": (1, 1, 1, 1)},
+    {"kernel": (3, 2), "strides": (1, 1), "pads": (0, 0, 2, 1)},
+    {"kernel": (2, 2), "dilations": (2, 1), "strides": (1, 2)},
+]
+
+
+@pytest.mark.parametrize("channels", [1, 8, 16, 21, 33])
+@pytest.mark.parametrize("case", POOLS, ids=str)
+def test_largest(case, channels):
+    rng = np.random.default_rng(channels)
+    assert_exact(cases.max_pool_node(rng, (2, 6, 7, channels), **case), rng)
+    assert_exact(cases.max_pool_node(rng, (1, 6, 7, channels), **case), rng)
+
+
+@pytest.mark.parametrize("channels", [1, 8, 21])
+@pytest.mark.parametrize("case", [{}, {"kernel": (3, 4), "strides": (1, 1)}], ids=str)
+def test_averages(case, channels):
+    rng = np.random.default_rng(channels)
+    assert_exact(cases.average_pool_node(rng, (1, 6, 7, channels), **case), rng)
+
+
 def test_offers_what_it_can_do():
     rng = np.random.default_rng(7)
     depthwise = cases.conv_node(rng, in_channels=4, out_channels=4, group=4)
@@ -209,6 +232,8 @@ def test_offers_what_it_can_do():
         assert families()[name].candidates((grouped,), MVE) == ()
         assert families()[name].candidates((wide,), MVE) == ()
         assert families()[name].candidates((depthwise,), PLAIN) == ()
+    padded = cases.average_pool_node(rng, kernel=(3, 3), pads=(1, 1, 1, 1))
+    assert families()["pool_s8_mve"].candidates((padded,), MVE) == ()
     means = families()["reduce_mean_s8_mve"]
     assert means.candidates((cases.reduce_mean_node(rng, (1, 16, 16, 4), (1, 2)),), MVE)
     assert means.candidates((cases.reduce_mean_node(rng, (1, 16, 17, 4), (1, 2)),), MVE) == ()
