@@ -34,9 +34,10 @@ __all__ = [
 ALIGN = 8
 """The alignment of the arena and of scratch."""
 _WORD = 4
+_PERSISTENT = "\0persistent "
 _TIGHTENINGS = 8
 _IMPROVEMENTS = 6
-_EXCHANGED_PARTS = (64, 24, 12)
+_EXCHANGED_PARTS = (100, 50, 25)
 """Parts of the least arena that are offered for time where RAM is optimized."""
 
 
@@ -112,15 +113,49 @@ def _least(table: Schedule, options: Sequence[Sequence[Option]], objective: Obje
     with the least needs is not always the one that packs best.
     """
     free = replace(objective, ram_bytes=None)
-    best = _within(table, options, replace(free, optimize="ram"), None)
-    assert best is not None
+    first = _within(table, options, replace(free, optimize="ram"), None)
+    assert first is not None
+    best = min(first, _sparing(table, options), key=lambda one: one.packing.arena_bytes)
     fast = replace(free, optimize="latency")
     for _ in range(_IMPROVEMENTS):
         lower = _within(table, options, fast, best.packing.arena_bytes - 1)
         if lower is None:
             break
         best = lower
-    return _within(table, options, fast, best.packing.arena_bytes) or best
+    return _within(table, options, fast, best.packing.arena_bytes) or _sped_up(table, options, best)
+
+
+def _sparing(table: Schedule, options: Sequence[Sequence[Option]]) -> Settled:
+    """Every step in the least memory that it can run in.
+
+    Where steps only share the largest need, the distances of one can be in the way of its neighbours'.
+    """
+    chosen = tuple(
+        min(step, key=lambda option: (option.need_bytes, option.candidate.cycles)) for step in options
+    )
+    return Settled(chosen, _pack(table, chosen))
+
+
+def _sped_up(table: Schedule, options: Sequence[Sequence[Option]], settled: Settled) -> Settled:
+    """`settled` with faster options, the largest savings first, wherever its arena still holds the network."""
+    limit = settled.packing.arena_bytes
+    chosen = list(settled.chosen)
+    faster = [
+        (chosen[step].candidate.cycles - option.candidate.cycles, step, option)
+        for step, offered in enumerate(options)
+        for option in offered
+        if option.candidate.cycles < chosen[step].candidate.cycles and option.need_bytes <= limit
+    ]
+    packing, done = settled.packing, set[int]()
+    for _, step, option in sorted(faster, key=lambda one: -one[0]):
+        if step in done:
+            continue
+        tried = [*chosen[:step], option, *chosen[step + 1 :]]
+        found = _pack(table, tried, limit)
+        if found.arena_bytes <= limit:
+            chosen, packing = tried, found
+            done.add(step)
+    return Settled(tuple(chosen), packing)
 
 
 def _within(
@@ -136,11 +171,19 @@ def _within(
         if limit is None or packings[0].arena_bytes <= limit:
             packings.append(_pack(table, chosen))
             return Settled(chosen, min(packings, key=lambda packing: packing.arena_bytes))
+        beyond = packings[0].arena_bytes - limit
+        if _persistent_bytes(chosen) >= beyond:
+            limits = [None if one is None else one - beyond for one in limits]
+            continue
         worst = _worst(options, chosen)
         if worst is None:
             return None
-        limits[worst] = chosen[worst].need_bytes + chosen[worst].candidate.persistent_bytes - 1
+        limits[worst] = chosen[worst].need_bytes + _persistent_bytes(chosen) - 1
     return None
+
+
+def _persistent_bytes(chosen: Sequence[Option]) -> int:
+    return sum(option.candidate.persistent_bytes for option in chosen)
 
 
 def _chosen(
@@ -164,11 +207,14 @@ def _worst(options: Sequence[Sequence[Option]], chosen: Sequence[Option]) -> int
 
 
 def _pack(table: Schedule, chosen: Sequence[Option], limit: int | None = None) -> Packing:
-    """Offsets for activations and the steps' own buffers; on words where that saves memory over doublewords.
+    """Offsets for activations and scratch; on words where that saves memory over doublewords.
 
-    With a `limit` the search ends as soon as it is met, and earlier where it is not.
+    What lasts lies below, where it is in nobody's way. With a `limit` the search ends as soon as it is met, and earlier
+    where it is not.
     """
-    everything = [*table.storages, *own_storages(table.steps, [option.candidate for option in chosen])]
+    own = own_storages(table.steps, [option.candidate for option in chosen])
+    lasting, top = _stacked([storage for storage in own if storage.name.startswith(_PERSISTENT)])
+    everything = [*table.storages, *(storage for storage in own if storage.name not in lasting)]
     by_name = {storage.name: storage for storage in everything}
     distances = {
         (upper, lower): distance
@@ -177,10 +223,9 @@ def _pack(table: Schedule, chosen: Sequence[Option], limit: int | None = None) -
         for upper, distance in input_distances(option.candidate, table.owner).items()
         if by_name[upper].dies_at(step)
     }
-    persistent = sum(option.candidate.persistent_bytes for option in chosen)
-    bound = persistent + max((option.need_bytes for option in chosen), default=0)
+    bound = max((option.need_bytes for option in chosen), default=0)
     effort = Effort.FULL if limit is None else Effort.QUICK
-    bound = bound if limit is None else max(bound, limit)
+    bound = bound if limit is None else max(bound, limit - top)
     packing = pack(everything, distances, lambda storage: ALIGN, bound, effort)
     numbers = (*(storage.size_bytes for storage in everything), *distances.values())
     if packing.arena_bytes > bound and any(0 < number % ALIGN <= _WORD for number in numbers):
@@ -193,7 +238,17 @@ def _pack(table: Schedule, chosen: Sequence[Option], limit: int | None = None) -
             effort,
         )
         packing = min(packing, narrow, key=lambda one: one.arena_bytes)
-    return packing
+    above = {name: top + offset for name, offset in packing.offsets.items()}
+    return Packing({**lasting, **above}, top + packing.arena_bytes, packing.proven)
+
+
+def _stacked(storages: Sequence[Storage]) -> tuple[dict[str, int], int]:
+    """Offsets of `storages` one upon the other, and where they end."""
+    offsets, top = {}, 0
+    for storage in storages:
+        offsets[storage.name] = top
+        top += -(-storage.size_bytes // ALIGN) * ALIGN
+    return offsets, top
 
 
 def own_storages(steps: Sequence[tuple[Node, ...]], candidates: Sequence[Candidate]) -> list[Storage]:
@@ -215,7 +270,7 @@ def scratch_name(step: int) -> str:
 
 def persistent_name(step: int) -> str:
     """The name of a step's persistent part among storages."""
-    return f"\0persistent {step}"
+    return f"{_PERSISTENT}{step}"
 
 
 def _wide_tensors(graph: Graph) -> set[str]:

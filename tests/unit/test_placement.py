@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -133,13 +134,27 @@ def test_a_ram_budget_is_filled_with_what_saves_most() -> None:
     assert f"NET_ARENA_PERSISTENT_BYTES {program.persistent_bytes}\n" in library(program).files["net.h"]
 
 
+def test_copies_that_do_not_pack_are_made_fewer_not_given_up() -> None:
+    """The choice counts what each step needs, the packing may need more: what is left still goes to copies."""
+    graph = network("residual")
+    least = plan(graph, SLOW, Objective("ram", ram_exchange=0))
+    everything = plan(graph, SLOW, Objective(ram_bytes=ROOM)).persistent_bytes
+    found = [
+        plan(graph, SLOW, Objective(ram_bytes=least.arena_bytes + room))
+        for room in range(0, everything + 64, 64)
+    ]
+    cycles = [sum(step.candidate.cycles for step in program.steps) for program in found]
+    assert max(after - before for before, after in itertools.pairwise(cycles)) <= cycles[0] // 1000
+    assert found[-1].persistent_bytes > 0
+
+
 def test_the_least_ram_is_given_up_for_much_time_only() -> None:
     strict = plan(network("residual"), SLOW, Objective("ram", ram_exchange=0))
     for exchange in (2, 8, 100):
         program = plan(network("residual"), SLOW, Objective("ram", ram_exchange=exchange))
         cycles, before = (sum(step.candidate.cycles for step in one.steps) for one in (program, strict))
         grown = program.arena_bytes / strict.arena_bytes
-        assert 1.0 <= grown <= 1.0 + 1 / 12
+        assert 1.0 <= grown <= 1.04
         assert cycles <= before * grown**-exchange + 1
 
 
