@@ -46,6 +46,7 @@ __all__ = [
     "channel_heads",
     "pack_function",
     "padded_taps",
+    "row_functions",
     "scale_functions",
     "single_function",
     "stream",
@@ -88,12 +89,12 @@ class Instructions:
     """Depthwise sums that the registers hold."""
 
 
-_RV32 = Instructions("", 25, 60, 71, 11, 16.5, 16, 1, 2, 8)
+_RV32 = Instructions("", 25, 60, 71, 11, 14, 16, 1, 2.1, 6)
 
 CORES: Mapping[str, Instructions] = MappingProxyType(
     {
-        "cortex-m0plus": Instructions("thumb1", 29, 80, 133, 14, 21, 40, 2, 2.5, 5),
-        "cortex-m3": Instructions("thumb2", 15.75, 58, 47, 9, 12, 9, 1, 1, 5),
+        "cortex-m0plus": Instructions("thumb1", 29, 80, 133, 14, 19.5, 40, 2, 2.3, 5),
+        "cortex-m3": Instructions("thumb2", 15.75, 58, 47, 9, 10.7, 9, 1, 1, 5),
         "rv32imc": _RV32,
         "rv32imac": _RV32,
     }
@@ -167,10 +168,17 @@ def block_functions(
 def single_function(prefix: str, core: str) -> Function:
     """The function that multiplies one row of inputs with four channels.
 
-    It reads weights by the word where the core takes bytes out of a word in one instruction or two.
+    It reads weights by the word where the core takes bytes out of a word in one instruction or two, and four inputs
+    in a row where the registers hold that much.
     """
-    words = bool(CORES[core].isa)
-    return _part("single", prefix, f"{prefix}_multiply_1x4_{'words' if words else 'bytes'}", words=words)
+    isa = CORES[core].isa
+    name = f"{prefix}_multiply_1x4_{'words' if isa else 'bytes'}"
+    return _part("single", prefix, name, words=bool(isa), unrolled=isa != "thumb1")
+
+
+def row_functions(prefix: str) -> tuple[Function, Function]:
+    """The functions that copy a row of inputs and fill rows with padding."""
+    return _part("copy", prefix, f"{prefix}_copy_row"), _part("fill", prefix, f"{prefix}_fill_bytes")
 
 
 def pack_function(prefix: str) -> Function:

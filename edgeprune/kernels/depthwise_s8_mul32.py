@@ -75,6 +75,7 @@ class DepthwiseMul32(KernelFamily):
         shape = f"{g.kernel_height}x{g.kernel_width}_{g.in_height}x{g.in_width}x{g.in_channels}"
         stem = f"{prefix}_depthwise_{shape}"
         values = {"prefix": prefix, "g": g, "ring": Ring.of(g), "scaling": scaling, "scale": scale}
+        copy, fill = _mul32.row_functions(prefix)
         blocks = [
             self.render(
                 f"{prefix}_depthwise_{count}_outputs_{shape}",
@@ -82,12 +83,21 @@ class DepthwiseMul32(KernelFamily):
             )
             for count in sorted(set(sizes), reverse=True)
         ]
-        layer = self.render(stem, {**values, "part": "layer", "blocks": _calls(sizes, blocks)})
+        layer = self.render(
+            stem,
+            {
+                **values,
+                "part": "layer",
+                "blocks": _calls(sizes, blocks),
+                "copy": copy.name,
+                "fill": fill.name,
+            },
+        )
         x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
         constants = f"{names.constants['weights']}, {names.constants['heads']}"
         zero = f"{node.inputs[0].zero_point}, " if g.is_padded else ""
         body = f"{stem}({x}, {constants}, {y}, (int8_t *){names.scratch}, {zero}{scaling.arguments});"
-        return Code((*scales, *blocks, layer), body)
+        return Code((*scales, copy, *((fill,) if g.is_padded else ()), *blocks, layer), body)
 
 
 @dataclass(frozen=True)
@@ -169,7 +179,7 @@ def _cycles(g: ConvGeometry, device: Device) -> int:
         loads = sum(len(taps) + len(columns) for taps, columns in _pieces(g, count))
         row = loads * core.load + count * g.kernel_width * core.product + 6 * core.load
         per_channel += g.kernel_height * row + count * core.output + 28 * core.load
-    copied = g.in_height * (g.in_width * g.in_channels * 0.6 + 60)
+    copied = g.in_height * (g.in_width * g.in_channels * 0.6 + 40)
     blocks = g.out_height * len(_blocks(g, core.outputs))
     constants = g.in_channels * (g.kernel_height * g.kernel_width + 8)
     loads = blocks * g.in_channels * (g.kernel_height * g.kernel_width + 2)

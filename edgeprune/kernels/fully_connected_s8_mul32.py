@@ -1,9 +1,9 @@
 """Fully connected layers for cores with a 32-bit multiplication only.
 
-One row of inputs is multiplied with four output channels at a time, whose weights at one input are one word, which
-cores with slow flash read as one; each input is read once for four products. Nothing is packed, and all accumulators of int8 weights
-are within the range. Several rows, as in sequence models, are the pixels of a pointwise convolution.
-A convolution whose window is the whole image is one row too.
+One row of inputs is multiplied with four output channels at a time. Their weights at one input are one word, which
+cores with slow flash read as one; each input is read once for four products. Nothing is packed, and no sum of int8
+products leaves its range. Several rows, as in sequence models, are the pixels of a pointwise convolution. A
+convolution whose window is the whole image is one row too.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _cycles(outputs: int, inputs: int, device: Device) -> int:
     groups = -(-outputs // _mul32.CHANNELS)
     instructions = {
         _cost.Kind.MULTIPLY: groups * core.single * inputs,
-        _cost.Kind.SCALE: groups * 40 + outputs * (8 + core.output),
+        _cost.Kind.SCALE: groups * (40 + core.group) * core.load + outputs * (8 + core.output),
     }
     stream = _mul32.stream_bytes(outputs, inputs)
     return round(

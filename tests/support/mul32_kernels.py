@@ -34,5 +34,5 @@ def assert_exact(node: Node, family: str, rng: np.random.Generator) -> None:
             got = run_on_host(candidate, values)["y"]
             np.testing.assert_array_equal(got, expected, err_msg=f"{candidate.name} for {device.core}")
             if candidate.overlap[0] is not None:
-                got = run_on_host(candidate, values, overlapped="x")["y"]
+                got = run_on_host(candidate, values, overlapped="x", align=4)["y"]
                 np.testing.assert_array_equal(got, expected, err_msg=f"distance {candidate.overlap[0]}")
