@@ -131,6 +131,7 @@ def test_a_ram_budget_is_filled_with_what_saves_most() -> None:
         cycles.append(sum(step.candidate.cycles for step in program.steps))
     assert cycles == sorted(cycles, reverse=True)
     assert program.persistent_bytes > 0
+    assert "Copies constants into it" in library(program).files["net.h"]
     assert f"NET_ARENA_PERSISTENT_BYTES {program.persistent_bytes}\n" in library(program).files["net.h"]
 
 
