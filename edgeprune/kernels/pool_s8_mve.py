@@ -81,12 +81,14 @@ def _is_plain_average(node: Node, g: ConvGeometry) -> bool:
 
 
 def _cycles(g: ConvGeometry, op: str, device: Device) -> int:
-    pixels = g.batch * g.out_height * g.out_width
-    per_vector = (
-        _taps(g) * Work(3, 1) + Work(scalar=6 * g.kernel_height) + Work(4 if op == "MaxPool" else 30, 8)
-    )
-    work = pixels * (-(-g.in_channels // _LANES[op]) * per_vector + Work(scalar=20))
-    return cycles(device, work, code_bytes=_CODE_BYTES, constants=0)
+    """Windows inside the image become straight lines; others are loops over taps."""
+    vectors, pixels = -(-g.in_channels // _LANES[op]), g.batch * g.out_height * g.out_width
+    per_vector = _taps(g) * Work(3) + (Work(2) if op == "MaxPool" else Work(34, 8))
+    per_pixel = Work(scalar=3)
+    if g.is_padded:
+        per_vector += Work(scalar=_taps(g) + 6 * g.kernel_height + 8)
+        per_pixel = Work(scalar=20)
+    return cycles(device, pixels * (vectors * per_vector + per_pixel), code_bytes=_CODE_BYTES, constants=0)
 
 
 FAMILY = PoolMve()
