@@ -5,7 +5,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-APT_PACKAGES := gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm \
+APT_PACKAGES := gcc g++ libc6-dev cmake make gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm \
     gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
 PYTEST_WORKERS ?= 2
 
@@ -38,7 +38,7 @@ setup: tools $(VENV)/.installed
 # System packages: installed only where a tool is missing.
 tools:
 	@missing=""; \
-	for tool in gcc arm-none-eabi-gcc qemu-system-arm riscv64-unknown-elf-gcc qemu-system-riscv32; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for tool in gcc g++ cmake arm-none-eabi-gcc qemu-system-arm riscv64-unknown-elf-gcc qemu-system-riscv32; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if command -v arm-none-eabi-gcc >/dev/null; then \
 	    echo '#include <string.h>' | arm-none-eabi-gcc -E -x c - >/dev/null 2>&1 || missing="$$missing newlib"; \
 	fi; \

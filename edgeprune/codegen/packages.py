@@ -17,6 +17,7 @@ except ModuleNotFoundError:
     import tomli as tomllib  # type: ignore[import-not-found,no-redef]
 
 from edgeprune import templating
+from edgeprune.codegen.semihosting import emulator_command, link_flags, machine_flags
 from edgeprune.codegen.sources import Sources
 from edgeprune.device import Device
 from edgeprune.errors import UsageError
@@ -32,10 +33,6 @@ _MANIFEST = "package.toml"
 _TEMPLATE = ".j2"
 _PREFIX = "{{prefix}}"
 """Stands for the library's prefix in names of files and folders."""
-
-# What the example of a package is linked with, besides the flags of the core.
-_ARM_SEMIHOSTING = ("--specs=nano.specs", "--specs=rdimon.specs", "-nostartfiles")
-_PICOLIBC = "--specs=picolibc.specs"
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,11 @@ def check_packages(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def render_all(names: Sequence[str], sources: Sources, device: Device) -> dict[str, str]:
-    """The packages of several formats: `<format>/<path>` -> text."""
+    """The packages of the formats that `names` ask for: `<format>/<path>` -> text.
+
+    Raises:
+        UsageError: there is no such format.
+    """
     formats = {name: render(name, sources, device) for name in check_packages(names)}
     return {f"{name}/{path}": text for name, files in formats.items() for path, text in files.items()}
 
@@ -128,7 +129,6 @@ def _library_files(chosen: _Format, sources: Sources) -> Iterator[tuple[str, str
 def _values(chosen: _Format, sources: Sources, device: Device) -> Mapping[str, object]:
     """What templates may name; the list for authors of formats is in docs/packages.md."""
     own_headers = tuple(name for name in sources.files if name.endswith(".h"))
-    cortex_m = device.core.startswith("cortex-m")
     return {
         "version": __version__,
         "package_version": VERSION,
@@ -136,7 +136,7 @@ def _values(chosen: _Format, sources: Sources, device: Device) -> Mapping[str, o
         "prefix": sources.prefix,
         "macro": sources.prefix.upper(),
         "device": device,
-        "is_cortex_m": cortex_m,
+        "is_cortex_m": device.core.startswith("cortex-m"),
         "header": sources.header,
         "header_dir": chosen.headers,
         "source_dir": chosen.sources,
@@ -145,9 +145,9 @@ def _values(chosen: _Format, sources: Sources, device: Device) -> Mapping[str, o
         "body": lambda name: _without_includes(sources.files[name], own_headers).strip(),
         "arena_bytes": sources.arena_bytes,
         "tool_prefix": device.compiler.removesuffix("gcc"),
-        "machine_flags": [*device.flags, *(() if cortex_m or device.emulator is None else (_PICOLIBC,))],
-        "link_flags": _example_link_flags(device),
-        "emulator_command": _emulator_command(device),
+        "machine_flags": machine_flags(device),
+        "link_flags": link_flags(device),
+        "emulator_command": emulator_command(device),
     }
 
 
@@ -155,31 +155,3 @@ def _without_includes(text: str, headers: Sequence[str]) -> str:
     """`text` without the lines that include one of `headers`."""
     lines = {f'#include "{name}"' for name in headers}
     return "\n".join(line for line in text.splitlines() if line.strip() not in lines)
-
-
-def _example_link_flags(device: Device) -> tuple[str, ...]:
-    """How a program that prints and exits by semihosting is linked for the emulated board."""
-    board = device.emulator
-    if board is None:
-        return ()
-    if device.core.startswith("cortex-m"):
-        return _ARM_SEMIHOSTING
-    # The whole program lies in the RAM that the board starts from.
-    half = board.ram_bytes // 2 & ~0xFFF
-    start = board.ram_origin if board.entry_origin is None else board.entry_origin
-    memory = {"__flash": start, "__flash_size": half, "__ram": start + half, "__ram_size": half}
-    memory["__stack_size"] = half // 8
-    symbols = ",".join(f"--defsym={name}={value:#x}" for name, value in memory.items())
-    return ("--crt0=hosted", "--oslib=semihost", f"-Wl,{symbols}")
-
-
-def _emulator_command(device: Device) -> tuple[str, ...]:
-    """QEMU's command line up to the name of the program; nothing for the development machine."""
-    board = device.emulator
-    if board is None:
-        return ()
-    cpu = () if board.cpu is None else ("-cpu", board.cpu)
-    bios = () if board.program == "qemu-system-arm" else ("-bios", "none")
-    quiet = ("-display", "none", "-serial", "null", "-monitor", "null")
-    semihosting = ("-semihosting-config", "enable=on,target=native")
-    return (board.program, "-M", board.machine, *cpu, *bios, *quiet, *semihosting, "-kernel")
