@@ -17,6 +17,8 @@ import numpy as np
 
 from edgeprune.errors import EdgepruneError, EnvironmentFailure, UsageError
 from edgeprune.graph.ir import Array
+from edgeprune.report.html import report_html
+from edgeprune.report.load import read_json
 
 __all__ = [
     "Contents",
@@ -29,7 +31,7 @@ __all__ = [
     "write_files",
 ]
 
-_MARK = "report.json"
+_MARK, _PAGE = "report.json", "report.html"
 _SECTIONS = {"model", "device", "budget", "fits", "flash", "ram", "latency", "layers", "verify", "accuracy"}
 _SECTIONS |= {"pruning", "tools", "library"}
 _LIBRARY, _MODEL, _VECTORS, _DEVICE = "library", "model.onnx", "verification.npz", "device.toml"
@@ -70,6 +72,7 @@ def bundle_files(contents: Contents) -> dict[str, str | bytes]:
     if contents.device_toml is not None:
         files[_DEVICE] = contents.device_toml
     files[_MARK] = _report_text(contents.report)
+    files[_PAGE] = report_html(contents.report)
     return files
 
 
@@ -169,15 +172,16 @@ def write_files(directory: Path, files: Mapping[str, str | bytes]) -> None:
 
 
 def rewrite_report(directory: Path, report: Mapping[str, Any]) -> None:
-    """Replaces the report of the bundle in `directory`, whole or not at all.
+    """Replaces the report of the bundle in `directory` and its page, each whole or not at all.
 
     Raises:
         EnvironmentFailure: it cannot be written.
     """
     aside = directory / f".{_MARK}.new"
     try:
-        aside.write_text(_report_text(report), encoding="utf-8")
-        aside.replace(directory / _MARK)
+        for name, text in ((_MARK, _report_text(report)), (_PAGE, report_html(report))):
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(directory / name)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise EnvironmentFailure(f"the report of {directory} cannot be written: {error.strerror}") from error
@@ -192,10 +196,7 @@ def read_report(directory: Path) -> dict[str, Any]:
     path = directory / _MARK
     if not path.is_file():
         raise UsageError(f"{directory} is not an edgeprune bundle: it has no report.json")
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is damaged: {error}") from error
-    if not isinstance(report, dict) or not report.keys() >= _SECTIONS:
+    report = read_json(path)
+    if not report.keys() >= _SECTIONS:
         raise UsageError(f"{path} is damaged: it is not a whole report")
     return report

@@ -34,7 +34,7 @@ from edgeprune.float_network import FloatNetwork, float_network
 from edgeprune.model import Model, load_model
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prove import Proof, prove
-from edgeprune.report import Findings, make_report
+from edgeprune.report import Findings, deploy_command, make_report
 from edgeprune.runners import bundle_project, check_core, choose_runner, wants_project
 from edgeprune.seeding import seeded
 from edgeprune.unused_options import refuse_unused
@@ -88,11 +88,13 @@ def _deploy(settings: Settings, progress: Progress) -> Deployment:
             samples = choose_samples(model, network.build.graph, given, settings.samples, settings.seed)
             proof = prove(network.build, model, network.pruned, samples, scratch, progress, runner)
             in_float = float_network(model, network.pruned, progress)
-            report = make_report(_findings(model, device, network, proof, in_float))
+            findings = _findings(model, device, network, proof, in_float)
+            report = make_report(replace(findings, command=deploy_command(settings)))
             write_files(bundle, bundle_files(_contents(network, proof, in_float, report, settings, place)))
     except OverBudget as error:
         held = error.budget if isinstance(error, OverResolvedBudget) else budget
-        return Deployment(make_report(_over_budget(model, device, held, error)), None)
+        missed = _over_budget(model, device, held, error)
+        return Deployment(make_report(replace(missed, command=deploy_command(settings))), None)
     return Deployment(report, place)
 
 

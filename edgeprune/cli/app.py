@@ -26,6 +26,7 @@ from edgeprune.cli.arguments import (
 from edgeprune.cli.deploying import EXAMPLE, deploy
 from edgeprune.cli.ending import Outcome, catch_sigterm, conclude
 from edgeprune.cli.options import merge_settings
+from edgeprune.cli.reporting import COMPARE_EXAMPLE, REPORT_EXAMPLE, compare, report
 from edgeprune.cli.sweeping import EXAMPLE as SWEEP_EXAMPLE
 from edgeprune.cli.sweeping import sweep
 from edgeprune.cli.terminal import Terminal
@@ -122,18 +123,8 @@ def profile(directory: Bundle, as_json: Json = False, debug: Debug = False) -> N
     conclude(body, as_json, debug)
 
 
-@app.command(epilog="Example: edgeprune report build/kws-nucleo-l4r5zi")
-def report(directory: Bundle, as_json: Json = False, debug: Debug = False) -> None:
-    """Show the summary of a finished bundle again."""
-
-    def body(terminal: Terminal) -> Outcome:
-        from edgeprune.bundle import read_report
-        from edgeprune.report.terminal import summary
-
-        found = read_report(directory)
-        return Outcome(found, summary(found, directory))
-
-    conclude(body, as_json, debug)
+app.command(epilog=REPORT_EXAMPLE)(report)
+app.command(epilog=COMPARE_EXAMPLE)(compare)
 
 
 @app.command(epilog="Example: edgeprune devices --show nucleo-l4r5zi")

@@ -39,7 +39,7 @@ from edgeprune.cli.terminal import Terminal
 from edgeprune.config import Settings
 from edgeprune.errors import EdgepruneError, OverBudget
 
-__all__ = ["EXAMPLE", "sweep"]
+__all__ = ["EXAMPLE", "points_table", "sweep"]
 
 EXAMPLE = "Example: edgeprune sweep recipe.py --device nucleo-f446re --points 6 --smallest 15%"
 
@@ -139,7 +139,9 @@ def _sweep(
             raise
         raise _Stopped(place, 130 if isinstance(stop, KeyboardInterrupt) else 143) from None
     files = [str(file) for file in (place / SWEEP_FILE, *made.pictures)]
-    shown = Group(_table(made.values["points"]), Text(), Text("curve: ", "bold") + Text(", ".join(files)))
+    shown = Group(
+        points_table(made.values["points"]), Text(), Text("curve: ", "bold") + Text(", ".join(files))
+    )
     return Outcome(made.values, shown, _status(made.values["points"]))
 
 
@@ -156,7 +158,8 @@ def _status(points: list[Mapping[str, Any]]) -> int:
     return OverBudget.exit_status if len(failures) == len(points) else 0
 
 
-def _table(points: list[Mapping[str, Any]]) -> Table:
+def points_table(points: list[Mapping[str, Any]]) -> Table:
+    """The points of a `sweep.json`."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("point", "flash B", "RAM B", "ms", "MACs", "parameters", "float", "as run"):
         table.add_column(title, justify="right", no_wrap=True)

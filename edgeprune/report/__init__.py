@@ -1,5 +1,6 @@
 """What a run found: report.json and the terminal summary."""
 
+from edgeprune.report.command import deploy_command
 from edgeprune.report.make import Accuracy, Findings, make_report, measured_values
 from edgeprune.report.pruning import (
     Change,
@@ -19,6 +20,7 @@ __all__ = [
     "QuantizationAware",
     "RoundSummary",
     "Sparsity",
+    "deploy_command",
     "make_report",
     "measured_values",
 ]

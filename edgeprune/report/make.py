@@ -55,6 +55,8 @@ class Findings:
     accuracy: Accuracy | None = None
     pruning: PruningSummary | None = None
     host: HostLatency | None = None
+    command: tuple[str, ...] | None = None
+    """What was called, so that it can be called again."""
 
 
 def make_report(findings: Findings) -> dict[str, Any]:
@@ -89,6 +91,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
         "pruning": None if findings.pruning is None else pruning_values(findings.pruning),
         "host": None if findings.host is None else _host(findings.host),
         "tools": {} if measurement is None else dict(measurement.tools),
+        "command": None if findings.command is None else list(findings.command),
     }
     if program is not None:
         report["macs"] = program.macs

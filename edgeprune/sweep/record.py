@@ -1,4 +1,4 @@
-"""The folder of a sweep: `sweep.json`, rewritten whole after every point, and the picture."""
+"""The folder of a sweep: `sweep.json`, rewritten whole after every point, the picture and the page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 
 from edgeprune.bundle import read_report
 from edgeprune.errors import EnvironmentFailure, OverBudget, UsageError
+from edgeprune.report.html import sweep_html
 from edgeprune.sweep.plot import draw_sweep
 from edgeprune.version import __version__
 
 __all__ = ["SWEEP_FILE", "Record", "finished_points"]
 
-SWEEP_FILE = "sweep.json"
+SWEEP_FILE, _PAGE = "sweep.json", "report.html"
 
 Point = dict[str, Any]
 """One point as `sweep.json` holds it."""
@@ -93,12 +94,13 @@ class Record:
         return {**self._about, "count": self._count, "points": points, "plots": plots}
 
     def draw(self) -> tuple[Path, ...]:
-        """Draw the curve beside `sweep.json`; nothing where no point has an accuracy."""
+        """Write the page beside `sweep.json` and draw the curve; no picture where no point has an accuracy."""
         title = f"{self._about['model']} on {self._about['device']}"
         pictures = draw_sweep(title, self.values()["points"])
         for kind, contents in pictures.items():
             (self._place / f"sweep.{kind}").write_bytes(contents)
         self._pictures = tuple(self._place / f"sweep.{kind}" for kind in pictures)
+        (self._place / _PAGE).write_text(sweep_html(self.values()), encoding="utf-8")
         self._write()
         return self._pictures
 

@@ -16,7 +16,7 @@ from edgeprune.cli import app
 from edgeprune.device import device_names
 from tests.support.onnx_models import flatten_net
 
-VERBS = ("deploy", "sweep", "analyze", "verify", "profile", "report", "devices", "doctor", "demo")
+VERBS = ("deploy", "sweep", "analyze", "verify", "profile", "report", "compare", "devices", "doctor", "demo")
 
 
 def run(*arguments: str | Path) -> Result:
@@ -63,7 +63,7 @@ def test_wrong_options_are_usage_errors() -> None:
 
 def test_deploy_writes_a_whole_bundle_and_says_how_to_use_it(bundle: Path) -> None:
     names = {path.name for path in bundle.iterdir()}
-    assert names == {"library", "model.onnx", "verification.npz", "report.json"}
+    assert names == {"library", "package", "model.onnx", "verification.npz", "report.json", "report.html"}
     result = run("report", bundle)
     assert result.exit_code == 0
     assert result.stdout == ""

@@ -20,7 +20,8 @@ def test_recipe_is_deployed_bit_exact(name: str, tmp_path: Path) -> None:
     assert result.report["verify"]["bit_exact"]
     assert result.report["verify"]["max_difference_to_onnx"] <= 3
     assert {path.name for path in result.directory.iterdir()} == {
-        "library", "model.onnx", "report.json", "verification.npz", "float.onnx", "float.pt2", "float_state.pt",
+        "library", "package", "model.onnx", "report.html", "report.json", "verification.npz",
+        "float.onnx", "float.pt2", "float_state.pt",
     }  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def test_three_points_of_which_one_cannot_be(tmp_path: Path) -> None:
         assert report["verify"]["bit_exact"]
         assert report["flash"]["total"] == point["flash"]
     assert {path.name for path in place.iterdir()} == {
-        "point_1", "point_2", "sweep.json", "sweep.svg", "sweep.png",
+        "point_1", "point_2", "report.html", "sweep.json", "sweep.svg", "sweep.png",
     }  # fmt: skip
     assert all(word in result.stderr for word in ("point 2 of 3", str(place / "sweep.png"), "over budget"))
 

@@ -132,7 +132,7 @@ def test_every_point_is_in_the_record_and_in_the_picture(
     assert points[3]["reason"] == "over budget: flash"
     assert [point["pruned"] for point in points[:3]] == [False, True, True]
     assert sorted(path.name for path in made.directory.iterdir()) == [
-        "point_1", "point_2", "point_3", "sweep.json", "sweep.png", "sweep.svg",
+        "point_1", "point_2", "point_3", "report.html", "sweep.json", "sweep.png", "sweep.svg",
     ]  # fmt: skip
     assert (made.directory / "sweep.png").read_bytes()[:4] == b"\x89PNG"
     assert b"latency (ms)" in (made.directory / "sweep.svg").read_bytes()

@@ -1,0 +1,7 @@
+"""Reports as self-contained HTML pages: pure functions of report.json, sweep.json or a comparison, without scripts."""
+
+from edgeprune.report.html.comparison import comparison_html
+from edgeprune.report.html.page import report_html
+from edgeprune.report.html.sweep import sweep_html
+
+__all__ = ["comparison_html", "report_html", "sweep_html"]

@@ -1,0 +1,277 @@
+"""What a `report.json` and a `sweep.json` must hold to be shown, and the sentence a damaged one is answered with.
+
+Sections that a run did not reach are null; fields that a version did not know may be missing, others may be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edgeprune.errors import UsageError
+
+__all__ = ["check_report", "check_sweep"]
+
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""Bytes, instructions, steps: what is counted."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+
+class _Model(_Section):
+    name: str
+
+
+class _Budget(_Section):
+    flash: Count | None
+    ram: Count | None
+    latency_ms: float | None
+    macs: Count | None = None
+    parameters: Count | None = None
+
+
+class _Nearest(_Section):
+    flash: float
+    ram: float
+    latency_ms: float | None = None
+
+
+class _Flash(_Section):
+    total: Count
+    code: Count
+    weights: Count
+
+
+class _Ram(_Section):
+    total: Count
+    arena: Count
+    arena_persistent: Count = 0
+    arena_lower_bound: Count
+    static: Count
+    stack: Count
+
+
+class _Latency(_Section):
+    instructions: Count
+    cycles: Count
+    cycles_model: str
+    cycles_error: str
+    ms: float
+    measured_ms: float | None = None
+    measured_cycles: Count | None = None
+    measured_note: str | None = None
+
+
+class _NextBest(_Section):
+    kernel: str
+    cycles: Count
+    flash: Count
+
+
+class _Layer(_Section):
+    name: str
+    op: str
+    kernel: str
+    shape: list[Count]
+    macs: Count
+    instructions: Count | None
+    cycles: Count | None
+    flash: Count | None
+    sparsity: float | None = None
+    next_best: _NextBest | None = None
+
+
+class _Buffer(_Section):
+    name: str
+    tensors: list[str]
+    region: str
+    offset: Count
+    size: Count
+    first_step: Count
+    last_step: Count
+
+
+class _Port(_Section):
+    name: str
+
+
+class _Verify(_Section):
+    samples: Count
+    bit_exact: bool
+    max_difference_to_onnx: float | None
+    first_mismatch: str | None = None
+
+
+class _Accuracy(_Section):
+    metric: str
+    original: float | None = Field(alias="float")
+    pruned: float | None
+    int8: float | None
+    emulated: float | None
+    samples: Count
+
+
+class _Group(_Section):
+    name: str
+    before: Annotated[int, Field(gt=0, lt=1 << 63)]
+    after: Count
+
+
+class _Frozen(_Section):
+    name: str
+    reason: str
+
+
+class _Unpruned(_Section):
+    flash: float
+    ram: float
+    latency_ms: float | None = None
+
+
+class _Change(_Section):
+    before: float
+    after: float
+
+
+class _Round(_Section):
+    loss: _Change
+    macs: Count
+    steps: Count
+
+
+class _QuantizationAware(_Section):
+    used: bool
+    int8: _Change | None
+
+
+class _Generalization(_Section):
+    train_loss: _Change
+    test_loss: _Change
+    gap: _Change
+
+
+class _Sparsity(_Section):
+    density: float
+    when: str
+
+
+class _Pruning(_Section):
+    groups: list[_Group]
+    lossless_channels: Count = 0
+    rounds: Count = 0
+    steps: Count = 0
+    frozen: list[_Frozen] = []
+    unpruned: _Unpruned | None = None
+    history: list[_Round] | None = None
+    quantization_aware: _QuantizationAware | None = None
+    generalization: _Generalization | None = None
+    sparsity: _Sparsity | None = None
+
+
+class _Pair(_Section):
+    original: float
+    pruned: float
+    ratio: float
+
+
+class _Host(_Section):
+    onnxruntime_ms: _Pair
+    torch_ms: _Pair
+
+
+class _Library(_Section):
+    prefix: str
+    files: list[str]
+
+
+class _Report(_Section):
+    edgeprune: str
+    model: _Model
+    device: str
+    backend: str
+    dtype: str
+    budget: _Budget
+    fits: bool
+    nearest: _Nearest | None
+    reason: str | None = None
+    flash: _Flash | None
+    ram: _Ram | None
+    latency: _Latency | None
+    macs: Count | None
+    parameters: Count | None
+    layers: list[_Layer]
+    buffers: list[_Buffer] = []
+    inputs: list[_Port] = []
+    outputs: list[_Port] = []
+    verify: _Verify | None
+    accuracy: _Accuracy | None
+    pruning: _Pruning | None
+    host: _Host | None = None
+    tools: dict[str, str]
+    library: _Library | None = None
+    command: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> _Report:
+        built = (self.flash, self.ram, self.macs, self.parameters, self.library)
+        if self.fits and any(value is None for value in built):
+            raise ValueError("it fits, but what was built is missing")
+        for buffer in self.buffers:
+            if not buffer.first_step <= buffer.last_step < max(1, len(self.layers)):
+                raise ValueError(f"the buffer {buffer.name!r} lives at steps that there are not")
+        return self
+
+
+class _Point(_Section):
+    number: Count
+    fits: bool
+    bundle: str | None
+    reason: str | None
+    flash: Count | None
+    ram: Count | None
+    latency_ms: float | None
+    macs: Count | None
+    parameters: Count | None
+    accuracy: _Accuracy | None
+    pruned: bool | None
+
+
+class _Sweep(_Section):
+    edgeprune: str
+    model: str
+    device: str
+    points: list[_Point]
+
+
+def check_report(values: Mapping[str, Any], path: Path) -> None:
+    """Refuse what is not a report of a bundle, or of a network that did not fit.
+
+    Raises:
+        UsageError: it names `path`, the first field that is wrong, and what is wrong with it.
+    """
+    _check(_Report, values, path, "report")
+
+
+def check_sweep(values: Mapping[str, Any], path: Path) -> None:
+    """Refuse what is not the record of a sweep.
+
+    Raises:
+        UsageError: it names `path`, the first field that is wrong, and what is wrong with it.
+    """
+    _check(_Sweep, values, path, "record of a sweep")
+
+
+def _check(section: type[_Section], values: Mapping[str, Any], path: Path, what: str) -> None:
+    try:
+        section.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        where = f"{place}: " if place else ""
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise UsageError(f"{path} is damaged: it is not a whole {what} ({where}{reason})") from None
