@@ -112,7 +112,10 @@ class DepthwiseDsp(KernelFamily):
         if g.pad_left >= g.kernel_width:  # a first window without any input
             return ()
         strips = dict.fromkeys(_highest_strip(g, limit) for limit in _SCRATCH_LIMITS)
-        found = [self._candidate(nodes, g, Tiling.of(g, strip), device, in_place=False) for strip in strips]
+        strip_tilings = [Tiling.of(g, strip) for strip in strips]
+        if g.in_channels % 4 == 0:
+            strip_tilings.append(Tiling.of(g, 1, 2))
+        found = [self._candidate(nodes, g, tiling, device, in_place=False) for tiling in strip_tilings]
         if _works_in_place(g):
             planes = (4, 2) if g.in_channels % 2 == 0 else (4,)
             tilings = [Tiling.of(g, g.out_height, count) for count in planes]
@@ -122,9 +125,10 @@ class DepthwiseDsp(KernelFamily):
     def _candidate(
         self, nodes: tuple[Node, ...], g: ConvGeometry, tiling: Tiling, device: Device, *, in_place: bool
     ) -> Candidate:
+        lanes = "" if tiling.planes == 4 else f"_planes{tiling.planes}"
         return Candidate(
             self.name,
-            f"{self.name}_{f'in_place{tiling.planes}' if in_place else f'strip{tiling.strip}'}",
+            f"{self.name}_{f'in_place{tiling.planes}' if in_place else f'strip{tiling.strip}{lanes}'}",
             nodes,
             flash_bytes=_CODE_BYTES + g.in_channels * (g.taps + 8),
             cycles=_cycles(g, tiling, _is_fused(g, tiling, nodes[0]), device),

@@ -82,6 +82,7 @@ def settle_placements(table: Schedule, objective: Objective, settled: Settled) -
     rooms = [least + least // part for part in _EXCHANGED_PARTS] if objective.ram_exchange else []
     allowed = [room for room in rooms if objective.ram_bytes is None or room <= objective.ram_bytes]
     offers = [settled, *(_within(table, options, fast, room) for room in (least, *allowed))]
+    offers += [_sped_up(table, options, settled, room) for room in allowed]
     return min((one for one in offers if one is not None), key=lambda one: _exchanged(one, objective))
 
 
@@ -136,9 +137,11 @@ def _sparing(table: Schedule, options: Sequence[Sequence[Option]]) -> Settled:
     return Settled(chosen, _pack(table, chosen))
 
 
-def _sped_up(table: Schedule, options: Sequence[Sequence[Option]], settled: Settled) -> Settled:
-    """`settled` with faster options, the largest savings first, wherever its arena still holds the network."""
-    limit = settled.packing.arena_bytes
+def _sped_up(
+    table: Schedule, options: Sequence[Sequence[Option]], settled: Settled, room: int | None = None
+) -> Settled:
+    """`settled` with faster options, the largest savings first, wherever its arena, or `room`, holds the network."""
+    limit = room or settled.packing.arena_bytes
     chosen = list(settled.chosen)
     faster = [
         (chosen[step].candidate.cycles - option.candidate.cycles, step, option)
