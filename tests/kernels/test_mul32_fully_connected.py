@@ -8,7 +8,7 @@ import pytest
 from edgeprune.kernels import families
 from tests.support import cases
 from tests.support.dsp_kernels import DSP
-from tests.support.mul32_kernels import assert_exact
+from tests.support.mul32_kernels import M0PLUS, M3, RV32, assert_exact
 
 FAMILY = "fully_connected_s8_mul32"
 
@@ -20,7 +20,7 @@ FAMILY = "fully_connected_s8_mul32"
 def test_shapes(rows, depth, channels):
     rng = np.random.default_rng(3)
     node = cases.fully_connected_node(rng, rows=rows, in_features=depth, out_features=channels, extremes=True)
-    assert_exact(node, FAMILY, rng)
+    assert_exact(node, FAMILY, rng, (M0PLUS, M3, RV32))
     assert families()[FAMILY].candidates((node,), DSP) == ()
 
 
