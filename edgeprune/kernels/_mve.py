@@ -39,7 +39,9 @@ __all__ = [
     "interleaved_stream",
     "padded",
     "pixels",
+    "places_constant",
     "row_distance",
+    "scattered",
     "stream_bytes",
     "take_apart",
 ]
@@ -251,6 +253,28 @@ def _of_tap(g: ConvGeometry, tap: int) -> Copy:
         return Copy(0, 0, 0, 0, 0)
     first = int(inside[0])
     return Copy(first * g.kernel_width + tap, g.kernel_width, int(x[first]), g.stride_width, len(inside))
+
+
+def places_constant(places: Array | None) -> tuple[Constant, ...]:
+    """`places` of `scattered` as a constant, where there are any."""
+    return (
+        () if places is None else (Constant("places", "uint8_t", places, "of neighbouring columns", align=1),)
+    )
+
+
+def scattered(copies: tuple[Copy, ...], channels: int, column_bytes: int) -> Array | None:
+    """Where the bytes of several columns next to each other go, counted from the first: uint8 [16].
+
+    None where a vector does not hold two columns, where columns do not lie side by side, or where a place is too far
+    for a byte.
+    """
+    if len(copies) != 1 or 2 * channels > LANES or not copies[0].to_step == copies[0].source_step == 1:
+        return None
+    column, byte = np.divmod(np.arange(LANES // channels * channels), channels)
+    places = column * column_bytes + byte
+    if places[-1] > np.iinfo(np.uint8).max:
+        return None
+    return np.pad(places, (0, LANES - len(places))).astype(np.uint8)
 
 
 def row_distance(g: ConvGeometry, rows: int = 1) -> int:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from edgeprune.device import Device
 from edgeprune.kernels import _cost
-from edgeprune.kernels._mve import Form, Scaling
+from edgeprune.kernels._mve import Form, Scaling, Strip
 
-__all__ = ["Work", "copy_work", "cycles", "depthwise_work", "pixels_work", "row_work"]
+__all__ = ["Work", "cycles", "depthwise_work", "pixels_work", "row_work", "strip_work"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,15 @@ def depthwise_work(taps: int, scaling: Scaling) -> Work:
     )
 
 
-def copy_work(size: int, count: int) -> Work:
+def strip_work(strip: Strip, channels: int, scattered: bool) -> Work:
+    """Of laying out one row of an image; `scattered`: several columns at a time."""
+    if scattered:
+        vectors = sum(-(-copy.count // (16 // channels)) for copy in strip.copies)
+        return Work(4 * vectors, 6 * vectors + 25)
+    return sum((_copy_work(channels, copy.count) for copy in strip.copies), Work())
+
+
+def _copy_work(size: int, count: int) -> Work:
     """Of `count` runs of `size` bytes copied."""
     if size <= 16:
         return Work(4 * count, 2 * count + 25)

@@ -22,7 +22,7 @@ import numpy as np
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _mve
-from edgeprune.kernels._mve_cost import Work, copy_work, cycles, pixels_work
+from edgeprune.kernels._mve_cost import Work, cycles, pixels_work, strip_work
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
@@ -49,7 +49,8 @@ class ConvMve(KernelFamily):
         return candidates_of(self.name, self.name, nodes[0], g, device)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
-        return pack_conv(candidate.nodes[0], weights)
+        places = _places(conv_geometry(candidate.nodes[0]))
+        return (*pack_conv(candidate.nodes[0], weights), *_mve.places_constant(places))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         return emit_conv(candidate, conv_geometry(candidate.nodes[0]), names)
@@ -113,6 +114,7 @@ def emit_conv(candidate: Candidate, g: ConvGeometry, names: LayerNames) -> Code:
     )
     runs, count = _runs(g)
     pixels, functions = _mve.pixels(prefix, scaling, form)
+    places = _places(g)
     values = {
         "name": stem,
         "prefix": prefix,
@@ -128,13 +130,15 @@ def emit_conv(candidate: Candidate, g: ConvGeometry, names: LayerNames) -> Code:
         "strip": None if direct else _mve.Strip.of(g),
         "strip_bytes": _strip_bytes(g),
         "sums_bytes": _sums_bytes(order.tile),
+        "places": places is not None,
     }
     layer = Function(stem, render("kernels/conv_s8_mve.c.j2", values))
     x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
     constants = f"{names.constants['stream']}, {names.constants['scaling']}"
-    zero = "" if direct else f"{node.inputs[0].zero_point}, "
-    body = f"{stem}({x}, {constants}, {y}, {names.scratch}, {zero}{scaling.arguments});"
-    copy = () if direct else _mve.helpers(prefix, ("copy",), scaling)
+    more = [] if places is None else [names.constants["places"]]
+    more += [] if direct else [str(node.inputs[0].zero_point)]
+    body = f"{stem}({', '.join([x, constants, y, names.scratch, *more, scaling.arguments])});"
+    copy = () if direct else _mve.helpers(prefix, ("copy" if places is None else "scatter",), scaling)
     return Code((*functions, *copy, layer), body)
 
 
@@ -167,6 +171,13 @@ def _sums_bytes(channels: int) -> int:
     """Scratch of a block's sums: three pixels' runs of 64 channels, the last one's read in whole vectors."""
     last = (channels - 1) % _SUMS + 1
     return 4 * (3 * _SUMS * ((channels - 1) // _SUMS) + 2 * _SUMS + _mve.padded(last))
+
+
+def _places(g: ConvGeometry) -> Array | None:
+    """Where columns go that are laid out several at a time."""
+    if _is_direct(g):
+        return None
+    return _mve.scattered(_mve.Strip.of(g).copies, g.in_channels, g.kernel_height * g.in_channels)
 
 
 def _strip_bytes(g: ConvGeometry) -> int:
@@ -213,8 +224,7 @@ def _cycles(g: ConvGeometry, scaling: _mve.Scaling, order: Order, device: Device
     for tile in tiles:
         work += runs * (pixels_work(count, _form(g), tile, scaling) + Work(scalar=30))
     if not _is_direct(g):
-        for copy in _mve.Strip.of(g).copies:
-            work += runs * g.kernel_height * copy_work(g.in_channels, copy.count)
+        work += runs * g.kernel_height * strip_work(_mve.Strip.of(g), g.in_channels, _places(g) is not None)
     blocks = runs * len(_block_ends(count))
     together = g.batch * -(-g.out_height // order.rows)
     passes = blocks if len(tiles) == 1 else 1 if _is_direct(g) else together

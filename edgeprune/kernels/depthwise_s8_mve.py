@@ -19,9 +19,9 @@ from __future__ import annotations
 import numpy as np
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Node
+from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _mve
-from edgeprune.kernels._mve_cost import Work, copy_work, cycles, depthwise_work
+from edgeprune.kernels._mve_cost import Work, cycles, depthwise_work, strip_work
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
@@ -74,7 +74,8 @@ class DepthwiseMve(KernelFamily):
             for part in (_mve.take_apart(starts), grouped, scaling)
         ]
         comment = "initial sums, weights, multipliers and shifts of 16 channels"
-        return (Constant("stream", "int8_t", np.concatenate(stream, axis=1), comment, align=8),)
+        constant = Constant("stream", "int8_t", np.concatenate(stream, axis=1), comment, align=8)
+        return (constant, *_mve.places_constant(_places(g)))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         (node,) = candidate.nodes
@@ -85,6 +86,7 @@ class DepthwiseMve(KernelFamily):
             f"{prefix}_depthwise_{g.kernel_height}x{g.kernel_width}_"
             f"{g.in_height}x{g.in_width}x{g.in_channels}"
         )
+        places = _places(g)
         values = {
             "part": "layer",
             **shared,
@@ -94,12 +96,20 @@ class DepthwiseMve(KernelFamily):
             "strip": _mve.Strip.of(g),
             "group_bytes": _group_bytes(g),
             "groups": _groups(g),
+            "places": places is not None,
         }
         layer = self.render(stem, values)
         x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
         zero_x, strip = node.inputs[0].zero_point, f"(int8_t *){names.scratch}"
-        body = f"{stem}({x}, {names.constants['stream']}, {y}, {strip}, {zero_x}, {scaling.arguments});"
-        return Code((*_mve.helpers(prefix, ("copy",), scaling), row, layer), body)
+        more = [] if places is None else [names.constants["places"]]
+        arguments = [x, names.constants["stream"], y, strip, *more, str(zero_x), scaling.arguments]
+        copy = _mve.helpers(prefix, ("copy" if places is None else "scatter",), scaling)
+        return Code((*copy, row, layer), f"{stem}({', '.join(arguments)});")
+
+
+def _places(g: ConvGeometry) -> Array | None:
+    """Where columns go that are laid out several at a time."""
+    return _mve.scattered(_mve.Strip.of(g).copies, g.in_channels, g.kernel_height * _mve.LANES)
 
 
 def _groups(g: ConvGeometry) -> int:
@@ -119,8 +129,7 @@ def _constant_bytes(g: ConvGeometry, scaling: _mve.Scaling) -> int:
 def _cycles(g: ConvGeometry, scaling: _mve.Scaling, device: Device) -> int:
     rows, groups = g.batch * g.out_height, _groups(g)
     work = rows * groups * (g.out_width * depthwise_work(g.taps, scaling) + Work(scalar=40))
-    for copy in _mve.Strip.of(g).copies:
-        work += rows * g.kernel_height * copy_work(g.in_channels, copy.count)
+    work += rows * g.kernel_height * strip_work(_mve.Strip.of(g), g.in_channels, _places(g) is not None)
     constants = _constant_bytes(g, scaling)
     return cycles(
         device, work, code_bytes=_CODE_BYTES, constants=constants, blocks=rows * g.out_width, passes=rows
