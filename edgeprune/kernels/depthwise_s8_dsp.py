@@ -268,7 +268,7 @@ def _cycles(g: ConvGeometry, t: Tiling, fused: bool, device: Device) -> int:
     """From instructions of the code generated for Cortex-M4, fitted to within 9 % of counts, and flash waits.
 
     Filling four planes costs 14 for each word, two 11, and 15 for each row. With fused requantisation a row of
-    outputs costs 27 for two (30 at stride 2), and starting a channel 45. Otherwise a pair of outputs costs 19 (22 at
+    outputs costs 27 for two (30 at stride 2), and starting a channel 65. Otherwise a pair of outputs costs 19 (22 at
     stride 2) in the unrolled function, or as its loops say, requantising an output 16 with its share of the row's
     call, a word of the table of weights 6, and starting a channel 18.
     """
@@ -278,7 +278,7 @@ def _cycles(g: ConvGeometry, t: Tiling, fused: bool, device: Device) -> int:
     rows, starts = t.planes * groups * g.out_height, t.planes * groups * strips
     if fused:
         per_pair = 24 + 3 * g.stride_width
-        instructions = rows * (g.out_width * per_pair / 2 + 7) + starts * 45
+        instructions = rows * (g.out_width * per_pair / 2 + 7) + starts * 65
     else:
         words = t.even_words + (t.odd_words or t.even_words)
         per_pair = 16 + 3 * g.stride_width if _is_unrolled(g) else 6 + g.kernel_height * (3 + 2 * words)
