@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprune.report.numbers import count, milliseconds, points, score
-from edgeprune.report.terminal import new_table, printable
+from edgeprune.report.terminal import new_table
+from edgeprune.report.text import printable
 
 __all__ = ["comparison_text", "signed", "title"]
 
@@ -104,7 +105,7 @@ def _layers(values: Mapping[str, Any]) -> Table:
 
 
 def _kernels(row: Mapping[str, Any]) -> Text:
-    a, b = row["kernel"]["a"], row["kernel"]["b"]
+    a, b = (None if name is None else printable(name) for name in row["kernel"].values())
     if row["only_in"] is not None:
-        return Text(b if a is None else a) + Text(f"  only in {row['only_in'].upper()}", "dim")
-    return Text(a if a == b else f"{a}\n\N{RIGHTWARDS ARROW} {b}")
+        return Text(b or a or "") + Text(f"  only in {row['only_in'].upper()}", "dim")
+    return Text(str(a) if a == b else f"{a}\n\N{RIGHTWARDS ARROW} {b}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgeprune.codegen.describe import describe_step
 from edgeprune.config import Budget
 from edgeprune.device import Device
 from edgeprune.emulate import Measurement
@@ -179,6 +180,7 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
                 "function": None if image is None else image.sources.layers[index].function,
                 "outputs": [tensor.name for tensor in step.nodes[-1].outputs],
                 "shape": list(step.nodes[-1].output.shape),
+                "geometry": describe_step(step),
                 "macs": step.macs,
                 "instructions": count,
                 "cycles": cycles,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 __all__ = ["Block", "Kind", "MemoryMap", "memory_maps"]
@@ -28,12 +29,8 @@ class Block:
         """The address behind its last byte."""
         return self.offset + self.size
 
-    def alive(self, step: int) -> bool:
-        """Whether it holds something at `step`."""
-        return self.first <= step <= self.last
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MemoryMap:
     """One region of the arena over the steps of the library.
 
@@ -49,13 +46,18 @@ class MemoryMap:
         """The address behind the highest block."""
         return max((block.end for block in self.blocks), default=0)
 
+    @cached_property
+    def _alive(self) -> tuple[tuple[Block, ...], ...]:
+        """Per step the blocks in use, by address."""
+        steps: tuple[list[Block], ...] = tuple([] for _ in self.steps)
+        for block in sorted(self.blocks, key=lambda one: (one.offset, one.end)):
+            for step in range(block.first, block.last + 1):
+                steps[step].append(block)
+        return tuple(map(tuple, steps))
+
     def alive(self, step: int) -> tuple[Block, ...]:
         """The blocks in use at `step`, by address."""
-        return tuple(
-            sorted(
-                (block for block in self.blocks if block.alive(step)), key=lambda one: (one.offset, one.end)
-            )
-        )
+        return self._alive[step]
 
     def owners(self, step: int, address: int) -> tuple[Block, ...]:
         """The blocks that the byte at `address` belongs to at `step`: none, one, or two that overlap."""
@@ -69,7 +71,7 @@ class MemoryMap:
             reached = max(reached, block.end)
         return used
 
-    @property
+    @cached_property
     def peak(self) -> int:
         """The step that uses most bytes, the first of several."""
         return max(range(len(self.steps)), key=lambda step: (self.used_bytes(step), -step), default=0)

@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgeprune.report.memory_map import Block, MemoryMap
-from edgeprune.report.terminal import new_table, printable
+from edgeprune.report.terminal import new_table
+from edgeprune.report.text import printable
 
 __all__ = ["memory_text"]
 

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprune.report.pruning_text import pruning_facts
+from edgeprune.report.text import clean, printable
 
 __all__ = ["new_table", "printable", "summary"]
 
-_LONGEST_NAME = 40
 _BAR = 24
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -39,17 +39,6 @@ def summary(report: Mapping[str, Any], directory: Path | None) -> RenderableType
     return Group(*parts)
 
 
-def printable(name: str) -> str:
-    """A name out of a model, fit for a table: printable, on one line, not too long."""
-    shown = "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name
-    )
-    if len(shown) <= _LONGEST_NAME:
-        return shown
-    half = _LONGEST_NAME // 2 - 1
-    return f"{shown[:half]}\N{HORIZONTAL ELLIPSIS}{shown[-half:]}"
-
-
 def new_table(*left: str, right: Sequence[str] = ()) -> Table:
     """A plain table with columns aligned to the left and, after them, to the right."""
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -69,7 +58,7 @@ def _headline(report: Mapping[str, Any]) -> Text:
 
 
 def _refusal(report: Mapping[str, Any]) -> list[RenderableType]:
-    lines: list[RenderableType] = [Text(str(report["reason"]))]
+    lines: list[RenderableType] = [Text(clean(str(report["reason"])))]
     nearest = report["nearest"]
     if nearest is not None:
         named = [f"--flash {int(nearest['flash'])}", f"--ram {int(nearest['ram'])}"]
@@ -128,7 +117,7 @@ def _breakdown(report: Mapping[str, Any]) -> list[Text]:
         )
         lines += _measured(latency)
     lines.append(f"network: {report['macs']:,} multiply-accumulates, {report['parameters']:,} parameters")
-    return [Text(line, "dim") for line in lines]
+    return [Text(clean(line), "dim") for line in lines]
 
 
 def _measured(latency: Mapping[str, Any]) -> list[str]:
@@ -147,7 +136,12 @@ def _measured(latency: Mapping[str, Any]) -> list[str]:
 def _layers(report: Mapping[str, Any]) -> Table:
     table = new_table("layer", "op", "kernel", "output", right=("MACs", "instructions", "cycles", "flash B"))
     for row in report["layers"]:
-        names = (printable(row["name"]), row["op"], row["kernel"], _TIMES.join(map(str, row["shape"][1:])))
+        names = (
+            printable(row["name"]),
+            printable(row["op"]),
+            clean(row["kernel"]),
+            _TIMES.join(map(str, row["shape"][1:])),
+        )
         numbers = (row["macs"], row["instructions"], row["cycles"], row["flash"])
         cells = ("" if number is None else f"{number:,}" for number in numbers)
         table.add_row(*map(Text, names), *cells)
@@ -184,7 +178,7 @@ def _facts(report: Mapping[str, Any]) -> list[Text]:
     facts += pruning_facts(report)
     if tools:
         facts.append(("tools", ", ".join(f"{name} {value}" for name, value in tools.items())))
-    return [Text(f"{name}: ", "bold") + Text(value) for name, value in facts]
+    return [Text(f"{clean(name)}: ", "bold") + Text(clean(value)) for name, value in facts]
 
 
 def _stages(accuracy: Mapping[str, Any]) -> str:

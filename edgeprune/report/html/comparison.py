@@ -14,7 +14,7 @@ from edgeprune.version import __version__
 
 __all__ = ["Row", "comparison_html"]
 
-_MOST_BARS, _MOST_ROWS = 120, 1000
+_MOST_BARS, _MOST_ROWS = 120, 500
 _HEADLINE = ("flash", "RAM", "latency")
 _TEXT = 20.0
 """Percent of the chart's width kept free for the figure behind the longest bar."""

@@ -10,12 +10,10 @@ import jinja2
 from markupsafe import Markup
 
 from edgeprune.report.numbers import compact, count, milliseconds, percent, score
-from edgeprune.report.terminal import printable
+from edgeprune.report.text import clean, printable
 from edgeprune.resources import resource_dir
 
 __all__ = ["render_html"]
-
-_LONGEST_TEXT = 2000
 
 
 @functools.cache
@@ -27,7 +25,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=True,
-        finalize=_clean,
+        finalize=_finalized,
     )
     environment.filters.update(
         compact=compact, count=count, ms=milliseconds, percent=percent, pc=_percentage, short=printable
@@ -41,15 +39,9 @@ def render_html(template: str, values: Mapping[str, Any]) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def _clean(value: object) -> object:
-    """Texts without control characters, directional overrides and halves of surrogate pairs, of bounded length."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    shown = "".join(
-        character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}"
-        for character in value[:_LONGEST_TEXT]
-    )
-    return shown if len(value) <= _LONGEST_TEXT else shown + "\N{HORIZONTAL ELLIPSIS}"
+def _finalized(value: object) -> object:
+    """What a template is about to write; what is markup already has been through here."""
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _percentage(value: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgeprune.report.numbers import compact, count, percent
 
-__all__ = ["Bar", "LayerChart", "LayerRow", "layer_chart"]
+__all__ = ["MOST_BARS", "Bar", "LayerChart", "LayerRow", "layer_chart"]
 
 MOST_BARS = 120
 """Layers in the chart; of a deeper network, those that take most. The table has all."""

@@ -13,7 +13,7 @@ __all__ = ["MapChart", "MapRow", "Rectangle", "map_charts"]
 ROW_HEIGHT, HEAD_HEIGHT = 26, 34
 _LEFT = 34.0
 """Where addresses begin: percent of the chart's width; left of it stand the steps and what they use."""
-_TICKS = 4
+_TICKS, _MOST_STEPS = 4, 160
 _KINDS = ("activation", "scratch", "input", "output", "persistent")
 
 
@@ -42,7 +42,7 @@ class MapRow:
 
 @dataclass(frozen=True)
 class MapChart:
-    """The map of one region."""
+    """The map of one region; of a very deep network, the steps around the peak."""
 
     memory: MemoryMap
     rows: tuple[MapRow, ...]
@@ -57,7 +57,7 @@ class MapChart:
     @property
     def peak(self) -> MapRow:
         """The step with most bytes in use."""
-        return self.rows[self.memory.peak]
+        return next(row for row in self.rows if row.peak)
 
 
 def map_charts(report: Mapping[str, Any]) -> tuple[MapChart, ...]:
@@ -66,26 +66,27 @@ def map_charts(report: Mapping[str, Any]) -> tuple[MapChart, ...]:
 
 
 def _chart(memory: MemoryMap) -> MapChart:
-    wide = 100 - _LEFT
-    peak = memory.peak
+    wide, peak = 100 - _LEFT, memory.peak
+    begin = max(0, min(peak - _MOST_STEPS // 2, len(memory.steps) - _MOST_STEPS))
+    end = min(begin + _MOST_STEPS, len(memory.steps))
     rows = tuple(
-        MapRow(step, name, memory.used_bytes(step), HEAD_HEIGHT + step * ROW_HEIGHT, step == peak)
-        for step, name in enumerate(memory.steps)
+        MapRow(step, memory.steps[step], memory.used_bytes(step), HEAD_HEIGHT + i * ROW_HEIGHT, step == peak)
+        for i, step in enumerate(range(begin, end))
     )
-    rectangles = tuple(
-        Rectangle(
-            _LEFT + wide * block.offset / memory.size_bytes,
-            HEAD_HEIGHT + block.first * ROW_HEIGHT,
-            wide * block.size / memory.size_bytes,
-            (block.last - block.first + 1) * ROW_HEIGHT,
-            _KINDS.index(block.kind) + 1,
-            block,
-        )
-        for block in memory.blocks
-    )
+    rectangles = []
+    for block in memory.blocks:
+        first, last = max(block.first, begin), min(block.last, end - 1)
+        if first <= last:
+            x, width = (
+                _LEFT + wide * block.offset / memory.size_bytes,
+                wide * block.size / memory.size_bytes,
+            )
+            y, height = HEAD_HEIGHT + (first - begin) * ROW_HEIGHT, (last - first + 1) * ROW_HEIGHT
+            rectangles.append(Rectangle(x, y, width, height, _KINDS.index(block.kind) + 1, block))
     present = {block.kind for block in memory.blocks}
     kinds = tuple((kind, i) for i, kind in enumerate(_KINDS, 1) if kind in present)
     ticks = tuple(
         (_LEFT + wide * i / _TICKS, round(memory.size_bytes * i / _TICKS)) for i in range(_TICKS + 1)
     )
-    return MapChart(memory, rows, rectangles, ticks, kinds, _LEFT, HEAD_HEIGHT + len(rows) * ROW_HEIGHT + 1)
+    height = HEAD_HEIGHT + len(rows) * ROW_HEIGHT + 1
+    return MapChart(memory, rows, tuple(rectangles), ticks, kinds, _LEFT, height)

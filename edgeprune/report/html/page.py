@@ -7,7 +7,7 @@ from typing import Any
 
 from edgeprune.report.html.budgets import gauges
 from edgeprune.report.html.environment import render_html
-from edgeprune.report.html.layers import layer_chart
+from edgeprune.report.html.layers import MOST_BARS, layer_chart
 from edgeprune.report.html.memory import map_charts
 from edgeprune.report.html.reproduce import commands
 from edgeprune.report.html.stages import group_bars, stage_bars
@@ -15,7 +15,7 @@ from edgeprune.report.pruning_text import pruning_facts
 
 __all__ = ["report_html"]
 
-_MOST_ROWS = 1000
+_MOST_ROWS = 500
 """Rows of a table; what is longer is cut, with a word about it, so that the page stays below a megabyte."""
 
 
@@ -37,5 +37,6 @@ def report_html(report: Mapping[str, Any]) -> str:
             "facts": pruning_facts(report),
             "commands": commands(report),
             "most_rows": _MOST_ROWS,
+            "most_bars": MOST_BARS,
         },
     )

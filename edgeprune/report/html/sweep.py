@@ -17,7 +17,7 @@ _AXES = (("flash", "Flash, bytes"), ("ram", "RAM, bytes"), ("latency_ms", "Laten
 _LEFT, _RIGHT = 16.0, 94.0
 """Where the axis begins and where the largest value stands; percent of the width."""
 _TOP, _BOTTOM, _HEIGHT = 18, 190, 226
-_MOST_ROWS = 1000
+_MOST_ROWS = 500
 
 
 @dataclass(frozen=True)
