@@ -22,8 +22,9 @@ from typing import Protocol
 
 SIDE = 8
 PROMPT = b"> "
-GREETING_S = 1.0
 ANSWER_S = 20.0
+WAKE_S = 1.0
+QUIET_S = 0.3
 QEMU = ("qemu-system-arm", "-M", "mps2-an386", "-display", "none", "-monitor", "none")
 
 
@@ -80,8 +81,21 @@ class Board:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        if self._until_prompt(GREETING_S) is None:  # it has greeted someone before
-            self.ask("")
+
+    def await_greeting(self) -> None:
+        """Of a board that starts now: nothing is sent before its receiver is on."""
+        if self._until_prompt(ANSWER_S) is None:
+            raise Failure(f"the board did not greet within {ANSWER_S:g} s")
+
+    def wake(self) -> None:
+        """Of a board that is up: ends a line that someone may have begun, and discards what comes of it."""
+        for _ in range(int(ANSWER_S / WAKE_S)):
+            self._line.send(b"\r")
+            if self._until_prompt(WAKE_S) is not None:
+                while self._line.receive(QUIET_S):
+                    pass
+                return
+        raise Failure(f"the board gave no prompt within {ANSWER_S:g} s")
 
     def ask(self, command: str) -> str:
         """The answer to a command, without the prompt behind it."""
@@ -109,6 +123,15 @@ class Board:
                 return None
             said += self._line.receive(left)
         return said[: -len(PROMPT)].decode("ascii", errors="replace").strip()
+
+
+@contextlib.contextmanager
+def attached(port: str) -> Iterator[Board]:
+    """A board that is up, at `tcp:HOST:PORT` or at a terminal."""
+    with open_line(port) as line:
+        board = Board(line)
+        board.wake()
+        yield board
 
 
 @contextlib.contextmanager
@@ -145,8 +168,8 @@ def make_raw(descriptor: int) -> None:
 
 
 @contextlib.contextmanager
-def emulated(elf: Path) -> Iterator[Line]:
-    """The line of a board in QEMU that runs `elf`; the board starts when the line is open, and ends with it."""
+def emulated(elf: Path) -> Iterator[Board]:
+    """A board in QEMU that runs `elf`, from its start to the end of the block."""
     if not elf.is_file():
         raise Failure(f"{elf} does not exist: build the firmware first")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -159,7 +182,9 @@ def emulated(elf: Path) -> Iterator[Line]:
             server.settimeout(ANSWER_S)
             connection, _ = server.accept()
             with connection:
-                yield TcpLine(connection)
+                board = Board(TcpLine(connection))
+                board.await_greeting()
+                yield board
         except TimeoutError:
             raise Failure(f"{QEMU[0]} did not start within {ANSWER_S:g} s") from None
         finally:
@@ -196,8 +221,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         images = {path: read_image(path) for path in options.images}
-        with open_line(options.port) if options.port else emulated(options.qemu) as line:
-            board = Board(line)
+        with attached(options.port) if options.port else emulated(options.qemu) as board:
             for path, pixels in images.items():
                 digit, _ = board.classify(pixels)
                 print(f"{path}: {digit}", flush=True)

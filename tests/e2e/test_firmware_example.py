@@ -99,16 +99,14 @@ def test_the_board_computes_what_the_reference_does(place: Path, elf: Path, scri
     stored = np.rint(real / np.float32(tensor.quant.scale[0])) + tensor.quant.zero_point[0]
     inputs = np.clip(stored, -128, 127).astype(np.int8).reshape(-1, *tensor.shape)
     (expected,) = reference_outputs(graph, (inputs,), SilentProgress())
-    with script.emulated(elf) as line:
-        board = script.Board(line)
+    with script.emulated(elf) as board:
         answers = [board.classify(pixels) for pixels in images]
     np.testing.assert_array_equal([scores for _, scores in answers], expected.reshape(len(images), -1))
     assert sum(digit == int(path.stem) for (digit, _), path in zip(answers, IMAGES, strict=True)) >= 9
 
 
 def test_the_console_survives_nonsense(elf: Path, script: ModuleType) -> None:
-    with script.emulated(elf) as line:
-        board = script.Board(line)
+    with script.emulated(elf) as board:
         assert board.ask("test") == "the self test passes"
         assert board.ask("image 00") == "error: an image is 128 hexadecimal digits"
         assert board.ask("image " + "0" * 127 + "g") == "error: an image is 128 hexadecimal digits"

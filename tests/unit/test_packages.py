@@ -6,6 +6,7 @@ import functools
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from edgeprune import templating
+from edgeprune.cli.options import merge_settings
 from edgeprune.codegen import Sources
 from edgeprune.codegen import packages as module
 from edgeprune.codegen.packages import VERSION, check_packages, packages, render, render_all
@@ -70,6 +72,16 @@ def test_formats_are_asked_for_by_name() -> None:
         check_packages(["cmake,yocto"])
 
 
+@pytest.mark.parametrize("value", ['"arduino,cmake"', '["arduino", "cmake"]'])
+def test_formats_are_a_key_of_the_settings_file(value: str, tmp_path: Path) -> None:
+    file = tmp_path / "edgeprune.toml"
+    file.write_text(f"package = {value}\n")
+    settings = merge_settings(file, {"model": Path("m.onnx"), "device": "host"})
+    assert check_packages(settings.package) == ("arduino", "cmake")
+    settings = merge_settings(file, {"model": Path("m.onnx"), "device": "host", "package": ("zephyr",)})
+    assert check_packages(settings.package) == ("zephyr",)
+
+
 def test_an_unknown_format_is_refused_before_anything_is_read() -> None:
     with pytest.raises(UsageError, match="yocto"):
         deploy(Settings(Path("missing.onnx"), "host", package=("yocto",)))
@@ -81,25 +93,32 @@ def test_packages_of_several_formats_have_a_folder_each() -> None:
     assert {"arduino/flatten/library.properties", "cmake/CMakeLists.txt"} < files.keys()
 
 
-def test_a_new_format_is_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "package" / "make" / "{{prefix}}"
-    folder.mkdir(parents=True)
-    (folder.parent / "package.toml").write_text(
-        'title = "Make"\nheaders = "{{prefix}}"\nsources = "{{prefix}}/c"\n'
-    )
-    (folder / "{{prefix}}.mk.j2").write_text("{{ macro }}_SOURCES := {{ c_files | join(' ') }}\n")
-    (folder / "empty.j2").write_text("{% if device.mve %}Helium{% endif %}\n")
+@pytest.fixture
+def own_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder in place of `templates/`."""
     monkeypatch.setattr(module, "resource_dir", lambda _: tmp_path)
     monkeypatch.setattr(templating, "resource_dir", lambda _: tmp_path)
     templating._environment.cache_clear()
-    try:
-        assert packages() == ("make",)
-        files = rendered("make")
-    finally:
-        templating._environment.cache_clear()
-    assert files["flatten/flatten.mk"].startswith("FLATTEN_SOURCES := flatten.c ")
-    assert {"flatten/flatten.h", "flatten/c/flatten_weights.h"} < files.keys()
-    assert "flatten/empty" not in files
+    yield tmp_path
+    templating._environment.cache_clear()
+
+
+def test_a_new_format_is_a_new_folder(own_templates: Path) -> None:
+    """The example of docs/packages.md: two files."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "packages.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```\w+\n(.*?)```", page[page.index("## Adding a format") :], re.DOTALL):
+        place = re.search(r"# templates/(\S+)", block)
+        assert place is not None
+        (own_templates / place[1]).parent.mkdir(parents=True, exist_ok=True)
+        (own_templates / place[1]).write_text(block)
+    (own_templates / "package" / "makefile" / "empty.j2").write_text("{% if device.mve %}Helium{% endif %}\n")
+    assert packages() == ("makefile",)
+    files = rendered("makefile")
+    assert files.keys() == {"flatten.mk", *(f"flatten/{name}" for name in sources().files)}
+    assert (
+        "SOURCES += $(addprefix flatten/,flatten.c flatten_weights.c flatten_self_test.c)"
+        in files["flatten.mk"]
+    )
 
 
 def test_templates_are_found_where_resources_are() -> None:
