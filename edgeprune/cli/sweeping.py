@@ -138,7 +138,7 @@ def _sweep(
         if not _finished(place / SWEEP_FILE):
             raise
         raise _Stopped(place, 130 if isinstance(stop, KeyboardInterrupt) else 143) from None
-    files = [str(file) for file in (place / SWEEP_FILE, *made.pictures)]
+    files = [str(file) for file in (place / SWEEP_FILE, *made.pictures, place / "report.html")]
     shown = Group(
         points_table(made.values["points"]), Text(), Text("curve: ", "bold") + Text(", ".join(files))
     )

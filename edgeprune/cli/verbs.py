@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgeprune.analyze import analyze
@@ -27,7 +28,11 @@ def deploy_verb(settings: Settings, terminal: Terminal) -> Outcome:
     """The whole job; status 3 when nothing fits."""
     deployment = deploy(settings, terminal)
     status = 0 if deployment.directory is not None else OverBudget.exit_status
-    return Outcome(deployment.report, summary(deployment.report, deployment.directory), status)
+    shown: RenderableType = summary(deployment.report, deployment.directory)
+    if deployment.directory is not None:
+        page = Text("page: ", "bold") + Text(str(deployment.directory / "report.html"))
+        shown = Group(shown, page)
+    return Outcome(deployment.report, shown, status)
 
 
 def analyze_verb(settings: Settings, terminal: Terminal) -> Outcome:

@@ -10,7 +10,7 @@ from edgeprune.config import Settings
 __all__ = ["deploy_command"]
 
 _SWITCHES = {"tune": "--tune", "board_firmware": "--board-firmware"}
-_NOT_OF_THE_RESULT = {"model", "device", "output", "resume", "train", "ignore", "minimum", "runner", "port"}
+_NOT_OF_THE_RESULT = {"model", "device", "output", "resume", "train", "minimum", "runner", "port"}
 
 
 def deploy_command(settings: Settings) -> tuple[str, ...]:
@@ -26,11 +26,10 @@ def deploy_command(settings: Settings) -> tuple[str, ...]:
             continue
         if item.name in _SWITCHES:
             words.append(_SWITCHES[item.name])
-        else:
-            text = value.name if isinstance(value, Path) else str(value)
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            text = one.name if isinstance(one, Path) else str(one)
             words += [f"--{item.name.replace('_', '-')}", text]
     if not settings.train:
         words.append("--no-train")
-    for name in settings.ignore:
-        words += ["--ignore", name]
     return tuple(words)

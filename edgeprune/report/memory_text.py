@@ -23,14 +23,14 @@ _COLOURS = {
     "scratch": "black on yellow",
     "persistent": "black on magenta",
 }
-_SHARED, _FREE = "%", "\N{MIDDLE DOT}"
+_FREE = "\N{MIDDLE DOT}"
 
 
 def memory_text(memory: MemoryMap) -> RenderableType:
     """Steps downwards, addresses to the right, the peak marked, and what each letter stands for."""
     letters = {block: _LETTERS[i % len(_LETTERS)] for i, block in enumerate(_in_order(memory))}
     head = Text(f"memory map of {printable(memory.region)}: {memory.size_bytes:,} B", "bold")
-    note = f"   one cell is {memory.size_bytes / _CELLS:,.0f} B; {_SHARED} is shared by two buffers"
+    note = f"   one cell is {memory.size_bytes / _CELLS:,.0f} B; letters that take turns share their bytes"
     return Group(head + Text(note, "dim not bold"), _steps(memory, letters), Text(), _legend(memory, letters))
 
 
@@ -56,23 +56,25 @@ def _steps(memory: MemoryMap, letters: dict[Block, str]) -> RenderableType:
 
 
 def _cells(memory: MemoryMap, step: int, letters: dict[Block, str]) -> Text:
-    """What a share of the arena holds; where buffers only meet in a cell, the one with more bytes in it."""
+    """What a share of the arena holds; buffers that share it take turns."""
     line, alive, size = Text(), memory.alive(step), memory.size_bytes
     for cell in range(_CELLS):
         start, stop = cell * size / _CELLS, (cell + 1) * size / _CELLS
         inside = [block for block in alive if block.offset < stop and block.end > start]
         if not inside:
             line.append(_FREE, "dim")
-        elif len(inside) == 1 or not _share(inside):
-            most = max(inside, key=lambda block: min(block.end, stop) - max(block.offset, start))
-            line.append(letters[most], _COLOURS[most.kind])
-        else:
-            line.append(_SHARED, "black on red")
+            continue
+        sharing = _sharing(inside)
+        # Buffers that only meet in a cell: the one with more bytes in it.
+        most = max(inside, key=lambda block: min(block.end, stop) - max(block.offset, start))
+        block = sharing[cell % len(sharing)] if sharing else most
+        line.append(letters[block], f"{_COLOURS[block.kind]}{' underline' if sharing else ''}")
     return line
 
 
-def _share(blocks: list[Block]) -> bool:
-    return any(after.offset < before.end for before, after in pairwise(blocks))
+def _sharing(blocks: list[Block]) -> tuple[Block, ...]:
+    """The first two of `blocks`, sorted by address, that have bytes in common."""
+    return next(((a, b) for a, b in pairwise(blocks) if b.offset < a.end), ())
 
 
 def _legend(memory: MemoryMap, letters: dict[Block, str]) -> RenderableType:

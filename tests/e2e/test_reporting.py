@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from edgeprune.bundle import rewrite_report
@@ -171,7 +173,7 @@ def test_the_command_has_what_was_asked_for_and_no_folders() -> None:
     )  # fmt: skip
     assert deploy_command(settings) == (
         "edgeprune", "deploy", "kws.py", "--device", "mine.toml", "--flash", "64K", "--data", "kws.npz", "--tune",
-        "--accuracy-drop", "0.5", "--no-train", "--ignore", "stem", "--ignore", "a b",
+        "--accuracy-drop", "0.5", "--ignore", "stem", "--ignore", "a b", "--no-train",
     )  # fmt: skip
 
 
@@ -183,3 +185,42 @@ def test_the_command_of_defaults_is_short() -> None:
         "--device",
         "host",
     )
+
+
+def test_every_setting_in_the_command_is_an_option() -> None:
+    """A setting that is new gets into the command under its own name: it must be an option, or left out on purpose."""
+    file = Path("a.py")
+    given = {
+        item.name: ("x", "y") if isinstance(item.default, tuple) else item.default
+        for item in fields(Settings)
+    }
+    given |= {name: "1" for name, value in given.items() if value is None} | {
+        "samples": 1,
+        "effort": 1,
+        "rounds": 1,
+    }
+    given |= {"tune": True, "train": False, "board_firmware": True, "seed": 7, "sparsity": "unstructured:0.5"}
+    given |= {
+        "accuracy_drop": 1.0,
+        "optimize": "ram",
+        "backend": "c",
+        "sparsify": "before",
+        "package": ("single",),
+    }
+    given |= {
+        "model": file,
+        "device": "host",
+        "output": file,
+        "data": file,
+        "calibration": file,
+        "minimum": {},
+    }
+    words = deploy_command(Settings(**given))
+    known = {option for parameter in _options() for option in parameter}
+    assert {word for word in words if word.startswith("--")} <= known
+    assert len([word for word in words if word.startswith("--")]) >= 20
+
+
+def _options() -> list[list[str]]:
+    command = typer.main.get_command(app)
+    return [parameter.opts for parameter in command.commands["deploy"].params]  # type: ignore[attr-defined]
