@@ -23,7 +23,8 @@ _PAGE = "report.html"
 _Place = Annotated[
     Path, typer.Argument(metavar="DIR", help="A bundle, the folder of a sweep, or a report.json.")
 ]
-_Side = Annotated[Path, typer.Argument(help="A bundle, or a report.json.")]
+_A = Annotated[Path, typer.Argument(metavar="A", help="A bundle, or a report.json.")]
+_B = Annotated[Path, typer.Argument(metavar="B", help="What to compare with it.")]
 
 
 def report(
@@ -46,8 +47,8 @@ def report(
 
 
 def compare(
-    a: _Side,
-    b: _Side,
+    a: _A,
+    b: _B,
     html: Annotated[
         File, typer.Option("--html", metavar="FILE", help="Write the comparison as a page, too.")
     ] = None,

@@ -24,7 +24,7 @@ def contents(place: Path) -> dict[str, bytes]:
     found = {
         str(path.relative_to(place)): path.read_bytes()
         for path in sorted(place.rglob("*"))
-        if path.is_file() and path.name != "report.json"
+        if path.is_file() and path.name not in ("report.json", "report.html")
     }
     report = json.loads((place / "report.json").read_text())
     report.pop("host")
