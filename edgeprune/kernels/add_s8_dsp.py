@@ -17,6 +17,8 @@ In place is safe for either operand, because four elements are read before they 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, _dsp
@@ -26,11 +28,11 @@ from edgeprune.kernels._operands import (
     operand_constants,
     operand_pointers,
 )
-from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops import operator_for
 from edgeprune.ops._arithmetic import Additive, SumArithmetic
 
-__all__ = ["FAMILY", "AddDsp"]
+__all__ = ["FAMILY", "AddDsp", "WordSums", "instructions_per_element", "is_exact", "word_sums"]
 
 _CODE_BYTES = 160
 
@@ -45,7 +47,7 @@ class AddDsp(KernelFamily):
             return ()
         (node,) = nodes
         broadcasts = any(operand.elements != node.output.elements for operand in node.inputs)
-        if broadcasts or _constant(_arithmetic(node)) is None:
+        if broadcasts or not is_exact(node):
             return ()
         return (
             Candidate(
@@ -63,20 +65,59 @@ class AddDsp(KernelFamily):
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         (node,) = candidate.nodes
-        p, prefix = _arithmetic(node), names.prefix
-        limits = (p.low, p.high) if _clamps(node) else ()
-        constant = _constant(p)
-        assert constant is not None
-        form = "_clamped" if limits else ""
-        stem = f"{prefix}_add_words_shift{p.shift}{form}"
-        values = {"prefix": prefix, "shift": p.shift, "clamps": bool(limits)}
-        store = self.render(f"{prefix}_store_words_shift{p.shift}{form}", {**values, "part": "store"})
-        function = self.render(stem, {**values, "part": "layer", "store": store.name})
-        helpers = (*_dsp.helpers(prefix, ("keep", "smlawb", "smlawt")), store)
+        sums = word_sums(node, names.prefix)
         a, b = operand_pointers(node, names)
-        numbers = (node.output.elements, p.multiplier_a, p.multiplier_b, constant, *limits)
-        arguments = ", ".join([a, b, names.tensors[node.output.name], *map(str, numbers)])
-        return Code((*helpers, function), f"{stem}({arguments});")
+        count = node.output.elements
+        call = f"{sums.name}({a}, {b}, {names.tensors[node.output.name]}, {count}, {sums.arguments});"
+        return Code(sums.functions, call)
+
+
+@dataclass(frozen=True)
+class WordSums:
+    """The function `name`(a, b, y, count, `parameters`), the last of `functions`; `arguments` give its parameters."""
+
+    name: str
+    functions: tuple[Function, ...]
+    parameters: str
+    passed: str
+    """The parameters' names."""
+    arguments: str
+
+
+def word_sums(node: Node, prefix: str) -> WordSums:
+    """The function that computes elements of `node`, which `is_exact`: y may be where a is, or b."""
+    p = _arithmetic(node)
+    constant = _constant(p)
+    assert constant is not None
+    limits = {"minimum": p.low, "maximum": p.high} if _clamps(node) else {}
+    form = "_clamped" if limits else ""
+    values = {"prefix": prefix, "shift": p.shift, "clamps": bool(limits)}
+    store = FAMILY.render(f"{prefix}_store_words_shift{p.shift}{form}", {**values, "part": "store"})
+    name = f"{prefix}_add_words_shift{p.shift}{form}"
+    function = FAMILY.render(name, {**values, "part": "layer", "store": store.name})
+    numbers = {
+        "multiplier_a": p.multiplier_a,
+        "multiplier_b": p.multiplier_b,
+        "constant": constant,
+        **limits,
+    }
+    return WordSums(
+        name,
+        (*_dsp.helpers(prefix, ("keep", "smlawb", "smlawt")), store, function),
+        ", ".join(f"int32_t {number}" for number in numbers),
+        ", ".join(numbers),
+        ", ".join(map(str, numbers.values())),
+    )
+
+
+def is_exact(node: Node) -> bool:
+    """Whether sums stay within int32 for all inputs of `node`, an Add or Sub."""
+    return _constant(_arithmetic(node)) is not None
+
+
+def instructions_per_element(node: Node) -> float:
+    """Of the function of `word_sums`, counted in the code generated for Cortex-M4."""
+    return 7.25 if _clamps(node) else 6
 
 
 def _arithmetic(node: Node) -> SumArithmetic:
@@ -101,7 +142,7 @@ def _clamps(node: Node) -> bool:
 
 def _cycles(node: Node, device: Device) -> int:
     """From instructions of the code generated for Cortex-M4; a constant operand is read once, a word a time."""
-    per_element = 7.25 if _clamps(node) else 6
+    per_element = instructions_per_element(node)
     constants = constant_bytes(node)
     return round(
         _cost.cycles(device, {_cost.Kind.STREAM: per_element * node.output.elements + 25})

@@ -33,9 +33,10 @@ from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFa
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
 
-__all__ = ["FAMILY", "ConvDsp", "Form", "cost", "emit_blocks", "pack_blocks"]
+__all__ = ["BLOCK", "FAMILY", "Combine", "ConvDsp", "Form", "cost", "emit_blocks", "form_of", "pack_blocks"]
 
-_BLOCK = 4
+BLOCK = 4
+"""Pixels of a block, at most."""
 _GROUPS = 4
 """Blocks at a time where weights come from slow flash."""
 _CODE_BYTES = 400
@@ -80,18 +81,18 @@ class ConvDsp(KernelFamily):
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         node = candidate.nodes[0]
         w, b = weights[node.inputs[1].name], weights[node.inputs[2].name]
-        if _form(candidate).wide:
+        if form_of(candidate).wide:
             return _dsp.is_within_range(node, w, b) and _dsp.Scaling.of(node).is_short
         return _dsp.is_exact(node, w, b)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
         rows = weights[node.inputs[1].name].reshape(node.inputs[1].shape[0], -1)
-        return pack_blocks(node, conv_geometry(node), rows, weights[node.inputs[2].name], _form(candidate))
+        return pack_blocks(node, conv_geometry(node), rows, weights[node.inputs[2].name], form_of(candidate))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
-        return emit_blocks(node, conv_geometry(node), names, _form(candidate))
+        return emit_blocks(node, conv_geometry(node), names, form_of(candidate))
 
 
 class Cost(TypedDict):
@@ -126,6 +127,25 @@ def pack_blocks(
 
 
 @dataclass(frozen=True)
+class Combine:
+    """What becomes of blocks: their outputs, in `rows` (C expressions all), are combined with `shortcut`'s.
+
+    The function `name`, the last of `functions`, is called with `operands`, which are rows and shortcut in the order of
+    the operator's, where the result goes, the number of elements, and `passed`, which `parameters` declare and
+    `arguments` give.
+    """
+
+    name: str
+    functions: tuple[Function, ...]
+    operands: str
+    shortcut: str
+    rows: str
+    parameters: str
+    passed: str
+    arguments: str
+
+
+@dataclass(frozen=True)
 class Run:
     """`count` times `block`, the function that computes it and the one that expands its inputs."""
 
@@ -135,18 +155,28 @@ class Run:
     block: Block
 
 
-def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames, form: Form = Form()) -> Code:
-    """The C of `node`, with inputs x, w, b, as a convolution of geometry `g` whose constant is "stream"."""
+def emit_blocks(
+    node: Node,
+    g: ConvGeometry,
+    names: LayerNames,
+    form: Form = Form(),
+    output: str = "",
+    combine: Combine | None = None,
+) -> Code:
+    """The C of `node`, with inputs x, w, b, as a convolution of geometry `g` whose constant is "stream".
+
+    Its own output, or that of `combine`, goes to the tensor `output`, the node's own by default.
+    """
     scaling, gather, prefix = _dsp.Scaling.of(node), _gather(g), names.prefix
     runs, general, functions = _block_functions(g, scaling, prefix, form)
     parts = ["fill"] if gather == "words" and g.is_padded else []
     if general or gather == "words":
         parts.append("expand")
-    patches, patches_functions = _dsp.expand_lanes(prefix, _BLOCK, 4 * _words(g), wide=form.wide)
+    patches, patches_functions = _dsp.expand_lanes(prefix, BLOCK, 4 * _words(g), wide=form.wide)
     if gather == "bytes" and not general:
         functions = (*functions, *patches_functions)
     stem = (
-        f"{prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
+        f"{prefix}_conv{'_add' if combine else ''}_{g.kernel_height}x{g.kernel_width}_"
         f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
     )
     values = {
@@ -164,16 +194,21 @@ def emit_blocks(node: Node, g: ConvGeometry, names: LayerNames, form: Form = For
         "padded_height": _leaves_height(g),
         "padded_width": _leaves_width(g),
         "inside_rows": _inside_rows(g),
+        "combine": combine,
     }
     layer = Function(stem, render("kernels/conv_s8_dsp.c.j2", values))
-    x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
+    x, y = names.tensors[node.inputs[0].name], names.tensors[output or node.output.name]
     columns = f"({prefix}_u32_t *)(void *){names.scratch}"
     zero = f"{node.inputs[0].zero_point}, " if g.is_padded else ""
-    body = f"{stem}({x}, {names.constants['stream']}, {y}, {columns}, {zero}{scaling.arguments});"
-    return Code((*functions, *_dsp.helpers(prefix, parts), layer), body)
+    arguments = f"{x}, {names.constants['stream']}, {y}, {columns}, {zero}{scaling.arguments}"
+    if combine is not None:
+        arguments += f", {combine.shortcut}, {combine.rows}, {combine.arguments}"
+        functions = (*functions, *combine.functions)
+    return Code((*functions, *_dsp.helpers(prefix, parts), layer), f"{stem}({arguments});")
 
 
-def _form(candidate: Candidate) -> Form:
+def form_of(candidate: Candidate) -> Form:
+    """The form that a candidate of this file's parameters asks for."""
     return Form(int(candidate.parameters["groups"]), bool(candidate.parameters["wide"]))
 
 
@@ -208,19 +243,19 @@ def _block_functions(
     return tuple(runs), "", tuple(found)
 
 
-def _block(g: ConvGeometry, form: Form, pixels: int = _BLOCK) -> Block:
-    lanes = 3 if pixels == 3 and _gather(g) == "flat" else _BLOCK
+def _block(g: ConvGeometry, form: Form, pixels: int = BLOCK) -> Block:
+    lanes = 3 if pixels == 3 and _gather(g) == "flat" else BLOCK
     return Block(pixels, _words(g), g.out_channels, form.wide, form.groups > 1, lanes)
 
 
 def _run_sizes(pixels: int) -> tuple[tuple[int, int], ...]:
     """Blocks that tile `pixels`, as (size, count): threes first, then fours."""
-    if pixels <= _BLOCK:
+    if pixels <= BLOCK:
         return ((pixels, 1),)
     if pixels == 5:
         return ((3, 1), (2, 1))
-    threes = -pixels % _BLOCK
-    runs = ((3, threes), (_BLOCK, (pixels - 3 * threes) // _BLOCK))
+    threes = -pixels % BLOCK
+    runs = ((3, threes), (BLOCK, (pixels - 3 * threes) // BLOCK))
     return tuple(run for run in runs if run[1])
 
 
@@ -292,8 +327,8 @@ def _stays_cached(g: ConvGeometry, form: Form, device: Device) -> bool:
 
 def _scratch_bytes(g: ConvGeometry, groups: int) -> int:
     """Expanded columns of blocks, and windows of bytes where they go through such; a multiple of 8."""
-    buffer = _BLOCK * 4 * _words(g) if _gather(g) == "bytes" else 0
-    return -(-(2 * _BLOCK * 4 * _words(g) * groups + buffer) // 8) * 8
+    buffer = BLOCK * 4 * _words(g) if _gather(g) == "bytes" else 0
+    return -(-(2 * BLOCK * 4 * _words(g) * groups + buffer) // 8) * 8
 
 
 def _least_distance(g: ConvGeometry, groups: int) -> int:
@@ -314,7 +349,7 @@ def _block_ends(pixels: int, groups: int, tiled: bool) -> Array:
 
     Where blocks of fixed size tile the pixels, a clamp or a left shift calls for blocks of 4 only all the same.
     """
-    ends, at = set(range(_BLOCK, pixels, _BLOCK)), 0
+    ends, at = set(range(BLOCK, pixels, BLOCK)), 0
     for size, count in _run_sizes(pixels) if tiled else ():
         ends |= set(range(at, at + size * count, size * groups))
         at += size * count
@@ -336,7 +371,7 @@ def _cycles(g: ConvGeometry, node: Node, device: Device, form: Form) -> int:
         kind = "positive" if node.output.zero_point <= low else "fast"
         runs = _run_sizes(pixels)
     else:
-        kind, runs = "", ((_BLOCK, -(-pixels // _BLOCK)),)
+        kind, runs = "", ((BLOCK, -(-pixels // BLOCK)),)
     multiply = scale = 0.0
     for size, count in runs:
         sums, rest = block_instructions(_block(g, form, size), kind) if kind else (24.5 * words, 115)

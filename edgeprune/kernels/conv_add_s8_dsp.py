@@ -1,0 +1,135 @@
+"""Convolution or fully connected rows, and the Add or Sub that is the only reader of their output, in one pass.
+
+Blocks are those of `conv_s8_dsp`, with the same roundings: their outputs, bytes as the convolution's tensor would hold
+them, go to a few rows of scratch. There the function of `add_s8_dsp` takes them, four at a time, and the shortcut at
+the same elements, and writes the sum. So the tensor between the two never exists.
+
+Overlap. The sum's element k is written after block(k) of the convolution was stored, never before; so the input may lie
+as near as for the convolution alone. Of the shortcut, elements up to k | 3 were read by then, and with
+address(shortcut) >= address(output) what is still to be read lies above what was written: the distance is 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Node, Tensor
+from edgeprune.kernels import _cost, add_s8_dsp, conv_s8_dsp
+from edgeprune.kernels._fully_connected import as_pointwise
+from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.kernels.conv_s8_dsp import BLOCK, Combine, Form, emit_blocks, form_of, pack_blocks
+from edgeprune.ops import operator_for
+from edgeprune.ops._arithmetic import Additive
+from edgeprune.ops._convolution import ConvGeometry, conv_geometry
+
+__all__ = ["FAMILY", "ConvAddDsp"]
+
+_CODE_BYTES = 200
+"""Of the sums, which layers share, and of calling them."""
+_CALL_INSTRUCTIONS = 45
+"""For each time that blocks are handed over: counted in the code generated for Cortex-M4."""
+
+
+class ConvAddDsp(KernelFamily):
+    """int8 Conv with one group, or FullyConnected with several rows, then Add or Sub of a tensor of its shape."""
+
+    name = "conv_add_s8_dsp"
+
+    def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+        if (
+            not device.dsp
+            or len(nodes) != 2
+            or _shortcut(*nodes) is None
+            or not add_s8_dsp.is_exact(nodes[1])
+        ):
+            return ()
+        return tuple(self._with_add(one, nodes, device) for one in _convolutions(nodes[0], device))
+
+    def _with_add(self, one: Candidate, nodes: tuple[Node, ...], device: Device) -> Candidate:
+        """`one`, a candidate of the convolution alone, with the sum behind it."""
+        conv, add = nodes
+        g, shortcut = _geometry(conv), _shortcut(conv, add)
+        assert shortcut is not None
+        groups = form_of(one).groups
+        calls = -(-g.batch * g.out_height * g.out_width // (BLOCK * groups))
+        instructions = (
+            add_s8_dsp.instructions_per_element(add) * add.output.elements + _CALL_INSTRUCTIONS * calls
+        )
+        added = _cost.cycles(device, {_cost.Kind.STREAM: instructions}) + _cost.code_waits(
+            device, _CODE_BYTES
+        )
+        (distance,) = one.overlap
+        candidate = replace(
+            one,
+            family=self.name,
+            name=one.name.replace(one.family, self.name, 1),
+            nodes=nodes,
+            flash_bytes=one.flash_bytes + _CODE_BYTES,
+            cycles=one.cycles + round(added),
+            scratch_bytes=one.scratch_bytes + _rows_bytes(g, groups),
+            parameters={**one.parameters, "rows": one.scratch_bytes},
+        )
+        x = conv.inputs[0].name
+        overlap = tuple(distance if name == x else 0 for name in candidate.activation_inputs)
+        return replace(candidate, overlap=overlap)
+
+    def admits(self, candidate: Candidate, weights: Weights) -> bool:
+        return conv_s8_dsp.FAMILY.admits(candidate, weights)
+
+    def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
+        conv = candidate.nodes[0]
+        rows = weights[conv.inputs[1].name].reshape(conv.inputs[1].shape[0], -1)
+        return pack_blocks(conv, _geometry(conv), rows, weights[conv.inputs[2].name], form_of(candidate))
+
+    def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        conv, add = candidate.nodes
+        shortcut = _shortcut(conv, add)
+        assert shortcut is not None
+        sums = add_s8_dsp.word_sums(add, names.prefix)
+        first = add.inputs[0].name == conv.output.name
+        combine = Combine(
+            name=sums.name,
+            functions=sums.functions,
+            operands="rows, shortcut" if first else "shortcut, rows",
+            shortcut=names.tensors[shortcut.name],
+            rows=f"(int8_t *)({names.scratch} + {candidate.parameters['rows']})",
+            parameters=sums.parameters,
+            passed=sums.passed,
+            arguments=sums.arguments,
+        )
+        return emit_blocks(conv, _geometry(conv), names, form_of(candidate), add.output.name, combine)
+
+
+def _shortcut(conv: Node, add: Node) -> Tensor | None:
+    """The activation that `add` adds to the output of `conv`; None where the two are not what this family runs."""
+    if not isinstance(operator_for(add), Additive) or conv.op not in ("Conv", "FullyConnected"):
+        return None
+    others = [tensor for tensor in add.inputs if tensor.name != conv.output.name]
+    whole = all(tensor.elements == add.output.elements for tensor in add.inputs)
+    return others[0] if len(others) == 1 and whole and others[0].value is None else None
+
+
+def _convolutions(conv: Node, device: Device) -> tuple[Candidate, ...]:
+    """The candidates of `conv_s8_dsp` for the convolution alone, whose scratch and overlap hold with the sum too."""
+    if conv.op == "Conv":
+        return conv_s8_dsp.FAMILY.candidates((conv,), device)
+    family, form = conv_s8_dsp.FAMILY.name, Form()
+    cost = conv_s8_dsp.cost(conv, as_pointwise(conv), device, form)
+    return (
+        Candidate(
+            family, family, (conv,), **cost, parameters={"groups": form.groups, "wide": int(form.wide)}
+        ),
+    )
+
+
+def _geometry(conv: Node) -> ConvGeometry:
+    return conv_geometry(conv) if conv.op == "Conv" else as_pointwise(conv)
+
+
+def _rows_bytes(g: ConvGeometry, groups: int) -> int:
+    """Outputs of the blocks that are computed together; a multiple of 8."""
+    return -(-BLOCK * groups * g.out_channels // 8) * 8
+
+
+FAMILY = ConvAddDsp()
