@@ -7,7 +7,7 @@ from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Node
 from edgeprune.kernels.base import Candidate, KernelFamily, families
 
-__all__ = ["admitted_candidates"]
+__all__ = ["admitted_candidates", "offered_candidates"]
 
 
 def admitted_candidates(nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
@@ -16,16 +16,22 @@ def admitted_candidates(nodes: tuple[Node, ...], device: Device) -> tuple[Candid
     Raises:
         UsageError: there is none; the sentence names operator, node and device.
     """
+    found = offered_candidates(nodes, device)
+    if not found:
+        offered = [family for family in families().values() if family.candidates(nodes, device)]
+        raise UsageError(_refusal(nodes, device, offered))
+    return found
+
+
+def offered_candidates(nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+    """Like `admitted_candidates`, but empty where there is none, as for most groups of nodes."""
     weights = {t.name: t.value for node in nodes for t in node.inputs if t.value is not None}
-    offered = [
-        (family, candidate)
+    return tuple(
+        candidate
         for family in families().values()
         for candidate in family.candidates(nodes, device)
-    ]
-    found = tuple(candidate for family, candidate in offered if family.admits(candidate, weights))
-    if not found:
-        raise UsageError(_refusal(nodes, device, [family for family, _ in offered]))
-    return found
+        if family.admits(candidate, weights)
+    )
 
 
 def _refusal(nodes: tuple[Node, ...], device: Device, offered: list[KernelFamily]) -> str:

@@ -1,8 +1,9 @@
 """`costs`: what a network costs at every choice of channel widths, from the kernels that would run it.
 
-Order and lifetimes are those of the unpruned network. An activation's bytes are linear in the widths of the
-groups its elements belong to. A weighted layer is costed by asking the kernel families about it with the
-channels it would have; everything else scales with the elements it computes.
+Order and lifetimes are those of the unpruned network, with a step for every node: what the plan may save by fusing two
+comes on top. An activation's bytes are linear in the widths of the groups its elements belong to. A weighted layer is
+costed by asking the kernel families about it with the channels it would have; everything else scales with the
+elements it computes.
 
 The memory a step's kernel saves by overwriting its input depends on both widths, so it is counted in the
 layer's scratch, which may therefore be negative: rows stay linear, and exact.

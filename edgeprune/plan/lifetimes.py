@@ -14,7 +14,7 @@ from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Graph, Node, Tensor
 from edgeprune.ops import operator_for
 
-__all__ = ["Storage", "activations", "is_view", "storage_names", "storages", "work_nodes"]
+__all__ = ["Group", "Storage", "activations", "is_view", "storage_names", "storages", "work_nodes"]
 
 Group = tuple[Node, ...]
 """The nodes that one step runs."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from edgeprune.graph.ir import Graph, Node
 from edgeprune.kernels.base import Candidate
-from edgeprune.plan.lifetimes import activations, storage_names, work_nodes
+from edgeprune.plan.lifetimes import Group, activations, storage_names, work_nodes
 from edgeprune.plan.overlap import input_distances, span_bytes
 
-__all__ = ["choose_order", "peak_bytes"]
+__all__ = ["choose_group_order", "choose_order", "peak_bytes"]
 
 _STATES = 24_000
 _LEAST_BEAM = 32
@@ -25,7 +25,7 @@ _LEAST_BEAM = 32
 
 @dataclass(frozen=True)
 class _Job:
-    """A node as the search sees it; storages are numbered."""
+    """The nodes of a step as the search sees them; storages are numbered."""
 
     reads: tuple[int, ...]
     writes: tuple[int, ...]
@@ -69,35 +69,43 @@ def choose_order(graph: Graph, candidates: Mapping[Node, Candidate]) -> tuple[No
 
     `candidates` gives a likely candidate per node, for scratch and overlap.
     """
-    nodes = work_nodes(graph)
-    problem = _jobs(graph, nodes, candidates)
-    given = tuple(range(len(nodes)))
+    groups = choose_group_order(graph, {(node,): candidates[node] for node in work_nodes(graph)})
+    return tuple(node for nodes in groups for node in nodes)
+
+
+def choose_group_order(graph: Graph, candidates: Mapping[Group, Candidate]) -> tuple[Group, ...]:
+    """Likewise the groups of nodes that `candidates` names, in an order that is possible."""
+    groups = tuple(candidates)
+    problem = _jobs(graph, groups, list(candidates.values()))
+    given = tuple(range(len(groups)))
     best = _search(problem)
     if _peak(problem, given) <= best.peak:
-        return nodes
-    return tuple(nodes[index] for index in best.order())
+        return groups
+    return tuple(groups[index] for index in best.order())
 
 
 def peak_bytes(graph: Graph, order: Sequence[Node], candidates: Mapping[Node, Candidate]) -> int:
     """The largest number of bytes any step of `order` needs, overlap and scratch counted."""
-    return _peak(_jobs(graph, order, candidates), tuple(range(len(order))))
+    groups = [(node,) for node in order]
+    return _peak(_jobs(graph, groups, [candidates[node] for node in order]), tuple(range(len(order))))
 
 
-def _jobs(graph: Graph, nodes: Sequence[Node], candidates: Mapping[Node, Candidate]) -> _Jobs:
+def _jobs(graph: Graph, groups: Sequence[Group], candidates: Sequence[Candidate]) -> _Jobs:
     owner = storage_names(graph)
     size_of = {tensor.name: tensor.bytes for tensor in graph.tensors()}
     number = {name: index for index, name in enumerate(dict.fromkeys(owner.values()))}
-    writer = {number[t.name]: index for index, node in enumerate(nodes) for t in node.outputs}
+    writer = {number[t.name]: index for index, nodes in enumerate(groups) for t in nodes[-1].outputs}
     readers = [0] * len(number)
     jobs = []
-    for index, node in enumerate(nodes):
-        reads = tuple(dict.fromkeys(number[owner[t.name]] for t in activations(node.inputs)))
+    for index, (nodes, candidate) in enumerate(zip(groups, candidates, strict=True)):
+        inner = {tensor.name for node in nodes[:-1] for tensor in node.outputs}
+        inputs = activations([tensor for node in nodes for tensor in node.inputs if tensor.name not in inner])
+        reads = tuple(dict.fromkeys(number[owner[t.name]] for t in inputs))
         for storage in reads:
             readers[storage] |= 1 << index
-        candidate = candidates[node]
         distances = {number[name]: d for name, d in input_distances(candidate, owner).items()}
         after = sum(1 << job for job in {writer[storage] for storage in reads if storage in writer})
-        writes = tuple(number[tensor.name] for tensor in node.outputs)
+        writes = tuple(number[tensor.name] for tensor in nodes[-1].outputs)
         jobs.append(_Job(reads, writes, candidate.scratch_bytes, distances, after))
     pinned = frozenset(number[owner[tensor.name]] for tensor in graph.outputs)
     sizes = tuple(size_of[name] for name in number)

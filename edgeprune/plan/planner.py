@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from edgeprune.device import Device
+from edgeprune.errors import OverBudget
 from edgeprune.graph.ir import Graph
 from edgeprune.plan.check import check_program
 from edgeprune.plan.choose import Option, runner_up
-from edgeprune.plan.lifetimes import Storage
+from edgeprune.plan.fusion import binding, fusible_pairs, memory_binds, saving
+from edgeprune.plan.lifetimes import Group, Storage
 from edgeprune.plan.measured import MeasuredCycles, with_measured
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.program import Buffer, Program, Step
@@ -16,6 +19,7 @@ from edgeprune.plan.schedule import Schedule, schedule, with_placements
 from edgeprune.plan.settle import (
     ALIGN,
     Settled,
+    merit,
     own_storages,
     persistent_name,
     scratch_name,
@@ -25,6 +29,9 @@ from edgeprune.plan.settle import (
 
 __all__ = ["plan", "program_of"]
 
+_MORE_PAIRS = 2
+"""That are tried one by one after those that hold the arena up."""
+
 
 def plan(
     graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles | None = None
@@ -33,6 +40,8 @@ def plan(
 
     Constants stay in flash, unless a copy in RAM saves cycles: within the RAM budget, or, where none is named or RAM
     is what is optimized, in what the arena takes anyway.
+
+    A node and the only reader of its output become one step where a kernel runs both and the program gains by it.
 
     A RAM budget is kept by the packed arena. A flash budget is kept by the candidates' estimates where some
     choice does; where none does, the choice with the smallest estimate is returned, because only the linked
@@ -48,12 +57,76 @@ def plan(
         UsageError: no kernel runs a node, or an output of the graph is a constant.
         OverBudget: the arena cannot be as small as the RAM budget; the sentence names the step that binds.
     """
-    estimated = schedule(graph, device, objective)
-    settled = settle(with_measured(estimated, measured or {}), objective)
-    placed = with_measured(with_placements(estimated, device, objective), measured or {})
-    program = program_of(placed, device, objective, settle_placements(placed, objective, settled))
+    best = _best_plan(graph, device, objective, measured or {})
+    program = program_of(best.table, device, objective, best.settled)
     check_program(program)
     return program
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """A schedule, with placements, and what was chosen; `bare` and `first` are both before there were placements."""
+
+    bare: Schedule
+    first: Settled
+    table: Schedule
+    settled: Settled
+
+
+def _best_plan(graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles) -> _Plan:
+    """The plan of single nodes, or a better one of a few with pairs of nodes fused."""
+
+    def cost(one: _Plan) -> tuple[float, ...]:
+        return merit(one.settled, objective)
+
+    pairs = fusible_pairs(graph, device)
+    try:
+        best = _planned(graph, device, objective, measured, ())
+    except OverBudget as refusal:
+        if not pairs:
+            raise
+        try:
+            return _planned(graph, device, objective, measured, pairs)
+        except OverBudget:
+            raise refusal from None
+    worthwhile, urgent = _worth_fusing(graph, device, objective, measured, pairs, best)
+    fused: tuple[Group, ...] = ()
+    for more in [urgent, *((pair,) for pair in worthwhile if pair not in urgent)][: 1 + _MORE_PAIRS]:
+        if more:
+            found = _planned(graph, device, objective, measured, (*fused, *more))
+            if cost(found) < cost(best):
+                best, fused = found, (*fused, *more)
+    return best
+
+
+def _planned(
+    graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles, fused: Sequence[Group]
+) -> _Plan:
+    """The plan with a step for each of the groups `fused`."""
+    estimated = schedule(graph, device, objective, fused)
+    bare = with_measured(estimated, measured)
+    first = settle(bare, objective)
+    placed = with_measured(with_placements(estimated, device, objective), measured)
+    return _Plan(bare, first, placed, settle_placements(placed, objective, first))
+
+
+def _worth_fusing(
+    graph: Graph,
+    device: Device,
+    objective: Objective,
+    measured: MeasuredCycles,
+    pairs: Sequence[Group],
+    apart: _Plan,
+) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
+    """The `pairs` that may improve on the plan `apart` of single nodes, and those among them to try at once."""
+    if not pairs:
+        return (), ()
+    needy = memory_binds(apart.bare, apart.first, objective) or (
+        objective.copies_flash and memory_binds(apart.table, apart.settled, objective)
+    )
+    together = with_measured(schedule(graph, device, objective, pairs), measured)
+    worthwhile = saving(together, apart.table, apart.settled, objective, memory=needy)
+    return worthwhile, binding(worthwhile, apart.table, apart.settled)
 
 
 def program_of(table: Schedule, device: Device, objective: Objective, settled: Settled) -> Program:

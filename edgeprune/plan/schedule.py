@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Graph, Node
+from edgeprune.graph.ir import Graph
 from edgeprune.kernels.base import Candidate
 from edgeprune.plan.candidates import admitted_candidates
 from edgeprune.plan.choose import Option
-from edgeprune.plan.lifetimes import Storage, storage_names, storages, work_nodes
+from edgeprune.plan.lifetimes import Group, Storage, storage_names, storages, work_nodes
 from edgeprune.plan.objective import Objective
-from edgeprune.plan.order import choose_order
+from edgeprune.plan.order import choose_group_order
 from edgeprune.plan.overlap import step_need_bytes
 from edgeprune.plan.placement import placed_candidates
 
@@ -29,7 +29,7 @@ class Schedule:
 
     graph: Graph
     owner: Mapping[str, str]
-    steps: tuple[tuple[Node, ...], ...]
+    steps: tuple[Group, ...]
     storages: tuple[Storage, ...]
     options: tuple[tuple[Option, ...], ...]
 
@@ -38,18 +38,21 @@ class Schedule:
         return tuple(storage for storage in self.storages if storage.first <= step <= storage.last)
 
 
-def schedule(graph: Graph, device: Device, objective: Objective) -> Schedule:
+def schedule(graph: Graph, device: Device, objective: Objective, fused: Sequence[Group] = ()) -> Schedule:
     """Order, lifetimes and candidates of `graph`, before anything is chosen.
+
+    The groups `fused` run as a step each, in place of their last node, the others' only reader; other nodes by
+    themselves.
 
     Raises:
         UsageError: no kernel runs a node, or an output of the graph is a constant.
     """
-    offered = {node: _offered(node, device, objective) for node in work_nodes(graph)}
-    likely = {node: _likely(candidates, objective) for node, candidates in offered.items()}
-    steps = tuple((node,) for node in choose_order(graph, likely))
+    offered = {nodes: _offered(nodes, device, objective) for nodes in _groups(graph, fused)}
+    likely = {nodes: _likely(candidates, objective) for nodes, candidates in offered.items()}
+    steps = choose_group_order(graph, likely)
     owner = storage_names(graph)
     bare = Schedule(graph, owner, steps, storages(graph, steps), ())
-    options = tuple(_options(bare, index, offered[nodes[0]]) for index, nodes in enumerate(steps))
+    options = tuple(_options(bare, index, offered[nodes]) for index, nodes in enumerate(steps))
     return replace(bare, options=options)
 
 
@@ -69,12 +72,19 @@ def _options(table: Schedule, index: int, candidates: Sequence[Candidate]) -> tu
     )
 
 
-def _offered(node: Node, device: Device, objective: Objective) -> tuple[Candidate, ...]:
-    """The candidates of `node`, without those that spend memory nobody named a budget for.
+def _groups(graph: Graph, fused: Sequence[Group]) -> tuple[Group, ...]:
+    """The nodes of each step, in the graph's order."""
+    ends = {nodes[-1]: nodes for nodes in fused}
+    inner = {node for nodes in fused for node in nodes[:-1]}
+    return tuple(ends.get(node, (node,)) for node in work_nodes(graph) if node not in inner)
+
+
+def _offered(nodes: Group, device: Device, objective: Objective) -> tuple[Candidate, ...]:
+    """The candidates of `nodes`, without those that spend memory nobody named a budget for.
 
     Copies of flash in RAM want a RAM budget, weights packed into several times their bytes a flash budget.
     """
-    candidates = admitted_candidates((node,), device)
+    candidates = admitted_candidates(nodes, device)
     frugal = tuple(
         candidate
         for candidate in candidates

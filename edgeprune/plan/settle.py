@@ -24,6 +24,7 @@ from edgeprune.plan.schedule import Schedule
 __all__ = [
     "ALIGN",
     "Settled",
+    "merit",
     "own_storages",
     "persistent_name",
     "scratch_name",
@@ -84,6 +85,11 @@ def settle_placements(table: Schedule, objective: Objective, settled: Settled) -
     offers = [settled, *(_within(table, options, fast, room) for room in (least, *allowed))]
     offers += [_sped_up(table, options, settled, room) for room in allowed]
     return min((one for one in offers if one is not None), key=lambda one: _exchanged(one, objective))
+
+
+def merit(settled: Settled, objective: Objective) -> tuple[float, ...]:
+    """What `objective` asks to have little of, first things first, for comparing plans of a graph."""
+    return (_exchanged if objective.optimize == "ram" else _merit)(settled, objective)
 
 
 def _exchanged(settled: Settled, objective: Objective) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Graph, Tensor
 from edgeprune.kernels.base import Candidate
 from edgeprune.plan import Objective, Program
+from edgeprune.plan.fusion import fusible_pairs
 from edgeprune.plan.measured import candidate_key
 from edgeprune.plan.program import Buffer, Step
 from edgeprune.plan.schedule import schedule, with_placements
@@ -26,17 +27,18 @@ _ANY_BUDGET = Objective("latency", flash_bytes=1, ram_bytes=1)
 
 
 def rivals(graph: Graph, device: Device) -> tuple[Candidate, ...]:
-    """Every candidate of the steps that have a choice, in the order of the steps.
+    """Every candidate of the steps that have a choice, in the order of the steps; then those of fused pairs.
 
     Steps that read indices are left out: what lies in memory that nothing has filled is no index.
     """
-    table = with_placements(schedule(graph, device, _ANY_BUDGET), device, _ANY_BUDGET)
-    found = tuple(
-        option.candidate
-        for step in table.options
-        if len(step) > 1 and not _reads_indices(step[0].candidate)
-        for option in step
+    pairs = fusible_pairs(graph, device)
+    apart, together = (
+        with_placements(schedule(graph, device, _ANY_BUDGET, fused), device, _ANY_BUDGET)
+        for fused in ((), pairs)
     )
+    choices = [step for step in apart.options if len(step) > 1 and not _reads_indices(step[0].candidate)]
+    choices += [step for step in together.options if len(step[0].candidate.nodes) > 1]
+    found = tuple(option.candidate for step in choices for option in step)
     keys = [candidate_key(candidate) for candidate in found]
     assert len(set(keys)) == len(keys), "two candidates of a step have one name"
     return found

@@ -43,7 +43,9 @@ class FakeFamily(KernelFamily):
     name = "fake"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        node = nodes[0]
+        if len(nodes) != 1:
+            return ()
+        (node,) = nodes
         count = len(node.attrs.get("cycles", (1,)))
 
         def column(key: str, default: int) -> tuple[int, ...]:
