@@ -51,9 +51,6 @@ LARGEST_ACCUMULATOR = (1 << 23) - 1
 _LARGEST_SHIFT = 23
 
 _REQUIRES = {
-    "depthwise_3x3_stride1": ("portable_smlad",),
-    "depthwise_3x3_stride2": ("portable_smlad",),
-    "smlad": ("portable_smlad",),
     "sxtb16": ("portable_sxtb16",),
     "sxtb16_1": ("portable_sxtb16",),
     "expand": ("expand_word",),

@@ -35,6 +35,8 @@ CASES = [
     (4, {"dilations": (2, 1), "pads": (2, 1, 2, 1)}),
     (4, {"kernel": (4, 5), "strides": (1, 4), "width": 13, "pads": (5, 3, 4, 6)}),
     (4, {"kernel": (1, 1), "pads": (0, 0, 0, 0), "strides": (2, 3)}),
+    (4, {"dilations": (2, 3), "strides": (1, 2), "pads": (2, 3, 2, 3), "width": 9}),
+    (4, {"kernel": (9, 1), "pads": (4, 0, 4, 0), "height": 11, "width": 3}),
 ]
 
 
@@ -58,13 +60,15 @@ def test_random_shapes(data):
     def small(low: int, high: int) -> int:
         return data.draw(st.integers(low, high))
 
-    kernel = (small(1, 5), small(1, 5))
-    pads = (small(0, 5), small(0, kernel[1] - 1), small(0, 5), small(0, 5))
-    height = max(small(1, 8), kernel[0] - pads[0] - pads[2])
-    width = max(small(1, 8), kernel[1] - pads[1] - pads[3])
+    kernel, dilations = (small(1, 5), small(1, 5)), (small(1, 2), small(1, 2))
+    windows = tuple((taps - 1) * step + 1 for taps, step in zip(kernel, dilations, strict=True))
+    pads = (small(0, 5), small(0, windows[1] - 1), small(0, 5), small(0, 5))
+    height = max(small(1, 8), windows[0] - pads[0] - pads[2])
+    width = max(small(1, 8), windows[1] - pads[1] - pads[3])
     rng = np.random.default_rng(small(0, 1000))
     strides = (small(1, 3), small(1, 3))
-    node = depthwise(rng, small(1, 6), height=height, width=width, kernel=kernel, strides=strides, pads=pads)
+    shape = {"height": height, "width": width, "kernel": kernel, "pads": pads}
+    node = depthwise(rng, small(1, 6), strides=strides, dilations=dilations, **shape)
     assert_exact(node, FAMILY, rng)
 
 
@@ -125,4 +129,4 @@ def test_refuses_what_it_cannot_prove():
         other = with_weights(node, np.full((2, 3, 3, 1), -128), np.full(2, bias))
         assert family.admits(candidate, weights_of((other,))) is admitted
     assert family.candidates((node,), PLAIN) == ()
-    assert family.candidates((depthwise(rng, 2, dilations=(1, 2), pads=(2, 2, 2, 2)),), DSP) == ()
+    assert family.candidates((depthwise(rng, 2, kernel=(2, 2), pads=(2, 2, 2, 2)),), DSP) == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,20 @@ BLOCKS = (
 )
 """Pixels, input and output channels: every size of block, windows of every length modulo 4 and loop, odd channels."""
 POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
+
+WINDOWS: tuple[dict[str, Any], ...] = (
+    {"kernel": (5, 5), "pads": (2, 2, 2, 2), "height": 6, "width": 7},
+    {"kernel": (9, 1), "pads": (4, 0, 4, 0), "height": 11, "width": 3},
+    {"kernel": (1, 9), "pads": (0, 4, 0, 4), "height": 2, "width": 13},
+    {"kernel": (4, 3), "strides": (3, 2), "height": 9, "width": 10},
+    {"kernel": (3, 4), "strides": (1, 3), "pads": (1, 1, 1, 2), "height": 4, "width": 14},
+    {"dilations": (3, 2), "pads": (3, 2, 3, 2), "height": 7, "width": 9},
+    {"dilations": (1, 3), "strides": (2, 1), "pads": (1, 3, 1, 3), "height": 6, "width": 6},
+    {"kernel": (13, 11), "pads": (6, 5, 6, 5), "height": 5, "width": 9},
+    {"kernel": (1, 40), "strides": (1, 5), "pads": (0, 39, 0, 3), "height": 2, "width": 60},
+    {"kernel": (6, 6), "pads": (0, 0, 0, 0), "height": 6, "width": 6},
+)
+"""Odd and even windows in both directions, strides and dilations; some whose kernel rows are a loop."""
 
 
 def with_clamp(node: Node, clamp: tuple[int, int]) -> Node:
@@ -77,6 +92,11 @@ def nodes(rng: np.random.Generator) -> list[Node]:
         scaled_by(depthwise(3, height=33, width=40), 0.01, 3, (-128, 127)),
         depthwise(8, strides=(2, 2), height=9, width=11),
         depthwise(4, kernel=(5, 5), pads=(2, 2, 2, 2)),
+        *(
+            scaled_by(depthwise(4, **window), 0.005, zero, (-128, 127))
+            for zero in (-128, 3)
+            for window in WINDOWS
+        ),
         with_clamp(cases.binary_node(rng, "Add", (3, 5), (3, 5)), (-128, 127)),
         with_clamp(cases.binary_node(rng, "Add", (3, 5), (3, 5)), (-30, 40)),
         cases.binary_node(rng, "Sub", (3, 4, 4), (3, 4, 4)),
