@@ -259,8 +259,8 @@ def _cycles(g: ConvGeometry, p: Planes, node: Node, device: Device) -> int:
 
     Filling four planes costs 13 for a word of two inputs and 11 for one of a single input, two planes 8 and 6, and
     6 for each row. A channel of 3 x 3 windows costs 42 and then 26 for two outputs (29 at stride 2), 1.5 more where
-    the zero point is no lower clamp, and for an odd row or column; other windows what their code says. Scaling a sum apart costs 16, a word of
-    the table 7, and starting a channel 35 besides.
+    the zero point is no lower clamp, and for an odd row or column; other windows what their code says. Scaling a
+    sum apart costs 16, a word of the table 7, and starting a channel 35 besides.
     """
     groups, strips = -(-g.in_channels // p.planes), -(-p.across.outputs // p.strip)
     fill = (
