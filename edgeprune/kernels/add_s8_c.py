@@ -20,9 +20,11 @@ from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, Laye
 from edgeprune.ops import operator_for
 from edgeprune.ops._arithmetic import Additive
 
-__all__ = ["FAMILY", "AddPortable"]
+__all__ = ["FAMILY", "INSTRUCTIONS_PER_ELEMENT", "PARAMETERS", "AddPortable", "numbers"]
 
-_INSTRUCTIONS_PER_ELEMENT = 16
+INSTRUCTIONS_PER_ELEMENT = 16
+PARAMETERS = ("multiplier_a", "multiplier_b", "shift", "zero_a", "zero_b", "zero_y", "low", "high")
+"""Of the function, after its operands and its output; `numbers` gives their values."""
 _CODE_BYTES = 120
 
 
@@ -37,7 +39,7 @@ class AddPortable(KernelFamily):
         elements, constants = nodes[0].output.elements, constant_bytes(nodes[0])
         flash = _CODE_BYTES + constants
         cycles = round(
-            _cost.cycles(device, {_cost.Kind.STREAM: _INSTRUCTIONS_PER_ELEMENT * elements})
+            _cost.cycles(device, {_cost.Kind.STREAM: INSTRUCTIONS_PER_ELEMENT * elements})
             + _cost.code_waits(device, _CODE_BYTES)
             + _cost.read_waits(device, constants, loads=elements)
         )
@@ -48,16 +50,20 @@ class AddPortable(KernelFamily):
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
-        operator = operator_for(node)
-        assert isinstance(operator, Additive)
         a, b = operand_pointers(node, names)
         loops = elementwise_loops(node.output, node.inputs)
         stem = f"{names.prefix}_add_" + "x".join(map(str, loops.extents))
         function = self.render(stem, {"loops": loops})
-        p = operator.arithmetic(node)
-        numbers = (p.multiplier_a, p.multiplier_b, p.shift, p.zero_a, p.zero_b, p.zero_y, p.low, p.high)
-        arguments = ", ".join([a, b, names.tensors[node.output.name], *map(str, numbers)])
+        arguments = ", ".join([a, b, names.tensors[node.output.name], *map(str, numbers(node))])
         return Code((function,), f"{stem}({arguments});")
+
+
+def numbers(node: Node) -> tuple[int, ...]:
+    """The integers that define `node`, an Add or Sub, in the order of `PARAMETERS`."""
+    operator = operator_for(node)
+    assert isinstance(operator, Additive)
+    p = operator.arithmetic(node)
+    return (p.multiplier_a, p.multiplier_b, p.shift, p.zero_a, p.zero_b, p.zero_y, p.low, p.high)
 
 
 FAMILY = AddPortable()

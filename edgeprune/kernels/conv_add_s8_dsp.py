@@ -14,13 +14,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Node, Tensor
+from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, add_s8_dsp, conv_s8_dsp
 from edgeprune.kernels._fully_connected import as_pointwise
+from edgeprune.kernels._operands import sum_shortcut
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.kernels.conv_s8_dsp import BLOCK, Combine, Form, emit_blocks, form_of, pack_blocks
-from edgeprune.ops import operator_for
-from edgeprune.ops._arithmetic import Additive
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "ConvAddDsp"]
@@ -37,20 +36,16 @@ class ConvAddDsp(KernelFamily):
     name = "conv_add_s8_dsp"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        if (
-            not device.dsp
-            or len(nodes) != 2
-            or _shortcut(*nodes) is None
-            or not add_s8_dsp.is_exact(nodes[1])
-        ):
+        if not device.dsp or len(nodes) != 2 or nodes[0].op not in ("Conv", "FullyConnected"):
+            return ()
+        if sum_shortcut(*nodes) is None or not add_s8_dsp.is_exact(nodes[1]):
             return ()
         return tuple(self._with_add(one, nodes, device) for one in _convolutions(nodes[0], device))
 
     def _with_add(self, one: Candidate, nodes: tuple[Node, ...], device: Device) -> Candidate:
         """`one`, a candidate of the convolution alone, with the sum behind it."""
         conv, add = nodes
-        g, shortcut = _geometry(conv), _shortcut(conv, add)
-        assert shortcut is not None
+        g = _geometry(conv)
         groups = form_of(one).groups
         calls = -(-g.batch * g.out_height * g.out_width // (BLOCK * groups))
         instructions = (
@@ -84,7 +79,7 @@ class ConvAddDsp(KernelFamily):
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         conv, add = candidate.nodes
-        shortcut = _shortcut(conv, add)
+        shortcut = sum_shortcut(conv, add)
         assert shortcut is not None
         sums = add_s8_dsp.word_sums(add, names.prefix)
         first = add.inputs[0].name == conv.output.name
@@ -99,15 +94,6 @@ class ConvAddDsp(KernelFamily):
             arguments=sums.arguments,
         )
         return emit_blocks(conv, _geometry(conv), names, form_of(candidate), add.output.name, combine)
-
-
-def _shortcut(conv: Node, add: Node) -> Tensor | None:
-    """The activation that `add` adds to the output of `conv`; None where the two are not what this family runs."""
-    if not isinstance(operator_for(add), Additive) or conv.op not in ("Conv", "FullyConnected"):
-        return None
-    others = [tensor for tensor in add.inputs if tensor.name != conv.output.name]
-    whole = all(tensor.elements == add.output.elements for tensor in add.inputs)
-    return others[0] if len(others) == 1 and whole and others[0].value is None else None
 
 
 def _convolutions(conv: Node, device: Device) -> tuple[Candidate, ...]:

@@ -6,6 +6,8 @@ dilation a kernel row and the input under it are contiguous, and one loop runs o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost
@@ -30,10 +32,10 @@ from edgeprune.kernels._sums import (
     weight_waits,
     weights_constant,
 )
-from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
-__all__ = ["FAMILY", "ConvPortable"]
+__all__ = ["FAMILY", "Combine", "ConvPortable", "emit_convolution"]
 
 _CODE_BYTES = 400
 
@@ -64,23 +66,49 @@ class ConvPortable(KernelFamily):
         return (weights_constant(weights[w.name]), *requantization_constants(node, weights[b.name]))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
-        node = candidate.nodes[0]
-        g, store = conv_geometry(node), store_function(names.prefix, node)
-        stem = (
-            f"{names.prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
-            f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
-        )
-        stored = weight_type(node)
-        values = {
-            "multiply": multiply_name(names.prefix, stored),
-            "weight": f"{stored}_t",
-            "store": store.name,
-            "g": g,
-            "edges": edges(g),
-        }
-        function = self.render(stem, values)
-        sums = [multiply_function(names.prefix, count, stored) for count in block_sizes(g.group_out_channels)]
-        return Code((*sums, store, function), f"{stem}({weighted_arguments(node, names)});")
+        return emit_convolution(candidate.nodes[0], names)
+
+
+@dataclass(frozen=True)
+class Combine:
+    """What becomes of a pixel's outputs: with the shortcut's they are the operands of `function`.
+
+    It is called with `operands`, which are y, the pixel, and shortcut in the order of the operator's, where the result
+    goes, and `passed`, which `parameters` declare; `arguments` (C expressions) are shortcut, result and those.
+    """
+
+    function: Function
+    operands: str
+    parameters: str
+    passed: str
+    arguments: str
+
+    @property
+    def name(self) -> str:
+        return self.function.name
+
+
+def emit_convolution(node: Node, names: LayerNames, combine: Combine | None = None) -> Code:
+    """The C of `node`, with inputs x, w, b, whose output, where it is combined, holds one pixel."""
+    g, store = conv_geometry(node), store_function(names.prefix, node)
+    stem = (
+        f"{names.prefix}_conv{'_add' if combine else ''}_{g.kernel_height}x{g.kernel_width}_"
+        f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
+    )
+    stored = weight_type(node)
+    values = {
+        "multiply": multiply_name(names.prefix, stored),
+        "weight": f"{stored}_t",
+        "store": store.name,
+        "g": g,
+        "edges": edges(g),
+        "combine": combine,
+    }
+    function = FAMILY.render(stem, values)
+    sums = [multiply_function(names.prefix, count, stored) for count in block_sizes(g.group_out_channels)]
+    arguments = weighted_arguments(node, names) + (f", {combine.arguments}" if combine else "")
+    needed = (*sums, store, *((combine.function,) if combine else ()))
+    return Code((*needed, function), f"{stem}({arguments});")
 
 
 def _cycles(g: ConvGeometry, node: Node, device: Device) -> int:

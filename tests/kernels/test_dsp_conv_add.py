@@ -150,8 +150,8 @@ def test_refuses_what_it_does_not_fit():
     assert family.candidates(with_add(rng, depthwise), DSP) == ()
 
 
-def test_no_other_family_takes_two_nodes():
+def test_only_the_families_for_two_nodes_take_two():
     rng = np.random.default_rng(8)
     nodes = with_add(rng, cases.conv_node(rng))
     takers = [name for name, family in families().items() if family.candidates(nodes, SLOW)]
-    assert takers == [FAMILY]
+    assert takers == [name for name in families() if name.startswith("conv_add_")]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeprune.codegen import generate
-from edgeprune.device import load_device
+from edgeprune.device import Device, load_device
 from edgeprune.emulate import run
 from edgeprune.errors import OverBudget
 from edgeprune.firmware import build
@@ -46,8 +46,8 @@ def fused(program: Program) -> list[str]:
 
 def test_pairs_are_convolutions_and_the_sums_they_feed():
     graph = bottleneck()
-    assert [[node.op for node in pair] for pair in fusible_pairs(graph, SLOW)] == [["Conv", "Add"]] * 2
-    assert fusible_pairs(graph, PLAIN) == ()
+    for device in (SLOW, PLAIN):
+        assert [[node.op for node in pair] for pair in fusible_pairs(graph, device)] == [["Conv", "Add"]] * 2
 
 
 def test_one_of_two_convolutions_that_meet_takes_the_sum():
@@ -71,13 +71,19 @@ def test_what_others_read_is_not_fused_away():
     assert fusible_pairs(graph, SLOW) == ()
 
 
-def test_taken_where_it_saves_memory():
+@pytest.mark.parametrize("device", [SLOW, PLAIN], ids=lambda device: device.core)
+def test_taken_where_it_saves_memory(device: Device):
     """Widened output and shortcut no longer lie side by side."""
     graph = bottleneck()
-    apart = settle(schedule(graph, SLOW, Objective("ram")), Objective("ram")).packing.arena_bytes
-    program = plan(graph, SLOW, Objective("ram"))
+    apart = settle(schedule(graph, device, Objective("ram")), Objective("ram")).packing.arena_bytes
+    program = plan(graph, device, Objective("ram"))
     assert fused(program) == ["Conv+Add"] * 2
     assert program.arena_bytes < 0.75 * apart
+
+
+def test_taken_where_a_budget_asks_for_it():
+    graph = bottleneck()
+    program = plan(graph, SLOW, Objective("ram"))
     with pytest.raises(OverBudget):
         settle(schedule(graph, SLOW, Objective()), Objective(ram_bytes=program.arena_bytes + 100))
     assert fused(plan(graph, SLOW, Objective(ram_bytes=program.arena_bytes + 100)))
@@ -94,11 +100,12 @@ def test_not_taken_where_it_only_costs_time():
 
 def test_measured_with_the_others():
     named = [candidate for candidate in rivals(bottleneck(), SLOW) if len(candidate.nodes) > 1]
-    assert {candidate.family for candidate in named} == {"conv_add_s8_dsp"}
+    assert {candidate.family for candidate in named} == {"conv_add_s8_dsp", "conv_add_s8_c"}
 
 
+@pytest.mark.parametrize("device", [SLOW, PLAIN], ids=lambda device: device.core)
 @pytest.mark.parametrize("shape", [(1, 3, 9, 9), (1, 8, 5, 7)], ids=str)
-def test_bit_exact_on_the_emulated_core(tmp_path: Path, shape: tuple[int, ...]):
+def test_bit_exact_on_the_emulated_core(tmp_path: Path, shape: tuple[int, ...], device: Device):
     """Every form of the fused kernel, several blocks at a time among them, over its shortcut."""
     b = QdqBuilder(shape[1])
     x = conv_block(b, b.input(*shape), shape[1], 20, k=1)
@@ -107,21 +114,21 @@ def test_bit_exact_on_the_emulated_core(tmp_path: Path, shape: tuple[int, ...]):
         y = b.op("Conv", [y, b.weights(20, channels, k, k)], 0.05, 4, pads=[k // 2] * 4)
         x = b.op("Add", [y, x] if k > 1 else [x, y], 0.06, -3)
     graph = simplify(import_onnx(b.model(x), "sums"))
-    pairs = fusible_pairs(graph, SLOW)
+    pairs = fusible_pairs(graph, device)
     assert len(pairs) == 3
-    for wanted in ("", "_wide", "_groups4"):
+    for wanted in ("_c", "_dsp", "_wide", "_groups4") if device.dsp else ("_c",):
         objective = Objective("ram")
-        table = schedule(graph, SLOW, objective, pairs)
+        table = schedule(graph, device, objective, pairs)
         chosen = tuple(
             tuple(o for o in step if len(o.candidate.nodes) > 1 and o.candidate.name.endswith(wanted)) or step
             for step in table.options
         )
         only = replace(table, options=chosen)
-        program = program_of(only, SLOW, objective, settle(only, objective))
+        program = program_of(only, device, objective, settle(only, objective))
         assert fused(program) == ["Conv+Add"] * 3
         sources = generate(program, "sums")
         stored = np.random.default_rng(1).integers(-128, 128, (2, *graph.inputs[0].shape), dtype=np.int8)
-        image = build(sources, SLOW, tmp_path / f"built{wanted}")
+        image = build(sources, device, tmp_path / f"built{wanted}")
         (found,) = run(image, (stored,)).outputs
         (expected,) = reference_outputs(graph, (stored,), SilentProgress())
         np.testing.assert_array_equal(found.reshape(expected.shape), expected)
