@@ -88,7 +88,7 @@ def test_published_networks_are_exact_and_counted_alike_twice(model: str, core: 
         assert found.tobytes() == execute(built.graph, (sample,))[output.name].tobytes()
     assert first.latency is not None
     assert first.latency == second.latency
-    assert first.latency.instructions > 1_000_000
+    assert first.latency.instructions > 100_000
 
 
 _ARM_LOOP = ".syntax unified\nldr r1, =1000003\n1: subs r1, #1\nbne 1b\nmovs r0, #0\nbx lr\n.ltorg"
