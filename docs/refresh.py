@@ -1,7 +1,7 @@
 """Refreshes the README's figures and picture from real runs.
 
 make demo
-python -m benchmarks --data DIR > figures.json
+python -m benchmarks --data DIR --device nucleo-l4r5zi --json figures.json
 python docs/refresh.py build/demo figures.json
 """
 
@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
@@ -25,8 +26,12 @@ ROWS = {
     "flash, bytes": "flash bytes",
     "RAM, bytes, stack included": "RAM bytes",
     "accuracy, emulated": "accuracy",
+    "cycles, estimated; best published": "cycles, against the record",
 }
 """The README's table: what a line is called there, and in the benchmark's figures."""
+COLUMNS = {"kws": 0, "ic": 2}
+"""Networks of the table, and how many columns stand before theirs."""
+DEVICE = "nucleo-l4r5zi"
 
 
 def draw(bundle: Path, picture: Path) -> None:
@@ -36,16 +41,23 @@ def draw(bundle: Path, picture: Path) -> None:
     console.save_svg(str(picture), title=f"edgeprune report {bundle}", theme=MONOKAI)
 
 
-def fill_in(readme: Path, figures: list[dict[str, object]]) -> None:
-    """Put the keyword spotting network's figures into the README's table; the peer's column stays."""
-    ours = {row["figure"]: row["value"] for row in figures if row["case"] == "kws"}
+def fill_in(readme: Path, results: list[dict[str, Any]]) -> None:
+    """Put the figures of `COLUMNS` into the README's table; the peers' columns stay."""
     text = readme.read_text(encoding="utf-8")
-    for label, figure in ROWS.items():
-        value = ours[figure]
-        shown = f"{100 * value:.1f} %" if isinstance(value, float) else f"{value:,}"
-        text, found = re.subn(rf"(\| {re.escape(label)} \|) [^|]* \|", rf"\1 {shown} |", text)
-        assert found == 1, label
+    for network, column in COLUMNS.items():
+        result = next(one for one in results if (one["network"], one["device"]) == (network, DEVICE))
+        ours = {row["figure"]: row["value"] for row in result["figures"]}
+        for label, figure in ROWS.items():
+            before = rf"(\| {re.escape(label)} \|(?:[^|]*\|){{{column}}})[^|]*\|"
+            text, found = re.subn(before, rf"\1 {_shown(figure, ours[figure])} |", text)
+            assert found == 1, label
     readme.write_text(text, encoding="utf-8")
+
+
+def _shown(figure: str, value: float) -> str:
+    if figure == "accuracy":
+        return f"{100 * value:.1f} %"
+    return f"{value / 1e6:.2f} M" if figure.startswith("cycles") else f"{value:,}"
 
 
 if __name__ == "__main__":
