@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgeprune.graph.ir import Array
-from edgeprune.kernels.base import Constant, Placement, families
+from edgeprune.kernels.base import Constant, Placement, families, weights_of
 from edgeprune.plan.placement import COPY_BYTES, element_bytes, padded_bytes
 from edgeprune.plan.program import Step
 
@@ -35,7 +34,7 @@ class StepConstants:
 def step_constants(step: Step, index: int, prefix: str) -> StepConstants:
     """The constants of step number `index`, symbols starting with `prefix`."""
     candidate = step.candidate
-    packed = families()[candidate.family].pack(candidate, _weights(step))
+    packed = families()[candidate.family].pack(candidate, weights_of(step.nodes))
     symbols = [f"{prefix}_{index}_{constant.name}" for constant in packed]
     if candidate.placement is Placement.FLASH:
         arrays = tuple(zip(symbols, packed, strict=True))
@@ -53,10 +52,6 @@ def step_constants(step: Step, index: int, prefix: str) -> StepConstants:
     assert offset == end, f"{step.name}: the plan counted other constants than were packed"
     arrays = tuple((symbol, _padded(constant)) for symbol, constant in zip(symbols, packed, strict=True))
     return StepConstants(arrays, expressions, tuple(copies), persistent)
-
-
-def _weights(step: Step) -> Mapping[str, Array]:
-    return {t.name: t.value for node in step.nodes for t in node.inputs if t.value is not None}
 
 
 def _padded(constant: Constant) -> Constant:

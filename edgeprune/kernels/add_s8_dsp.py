@@ -10,7 +10,7 @@ zero point, shifted up, are one constant; then SSAT shifts and saturates at once
     y = saturate((a * ma + b * mb + constant) >> shift)
 
 which is the definition in `ops._arithmetic`, since (value >> s) + zero = (value + zero * 2**s) >> s. The sum may
-wrap on the way, not at the end: `_constant` proves that it is within int32 for all inputs, or the family refuses.
+wrap on the way, not at the end: `sum_constant` proves that it is within int32 for all inputs, or the family refuses.
 
 In place is safe for either operand, because four elements are read before they are written.
 """
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, _dsp
+from edgeprune.kernels._additive import sum_arithmetic, sum_constant
 from edgeprune.kernels._operands import (
     constant_bytes,
     elementwise_overlap,
@@ -30,7 +31,7 @@ from edgeprune.kernels._operands import (
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops import operator_for
-from edgeprune.ops._arithmetic import Additive, SumArithmetic
+from edgeprune.ops._arithmetic import Additive
 
 __all__ = ["FAMILY", "AddDsp", "WordSums", "instructions_per_element", "is_exact", "word_sums"]
 
@@ -86,8 +87,8 @@ class WordSums:
 
 def word_sums(node: Node, prefix: str) -> WordSums:
     """The function that computes elements of `node`, which `is_exact`: y may be where a is, or b."""
-    p = _arithmetic(node)
-    constant = _constant(p)
+    p = sum_arithmetic(node)
+    constant = sum_constant(p)
     assert constant is not None
     limits = {"minimum": p.low, "maximum": p.high} if _clamps(node) else {}
     form = "_clamped" if limits else ""
@@ -112,28 +113,12 @@ def word_sums(node: Node, prefix: str) -> WordSums:
 
 def is_exact(node: Node) -> bool:
     """Whether sums stay within int32 for all inputs of `node`, an Add or Sub."""
-    return _constant(_arithmetic(node)) is not None
+    return sum_constant(sum_arithmetic(node)) is not None
 
 
 def instructions_per_element(node: Node) -> float:
     """Of the function of `word_sums`, counted in the code generated for Cortex-M4."""
     return 7.25 if _clamps(node) else 6
-
-
-def _arithmetic(node: Node) -> SumArithmetic:
-    operator = operator_for(node)
-    assert isinstance(operator, Additive)
-    return operator.arithmetic(node)
-
-
-def _constant(p: SumArithmetic) -> int | None:
-    """What is added to a * ma + b * mb before the shift; None where the result might leave int32."""
-    rounding = (1 << p.shift) >> 1
-    constant = rounding + (p.zero_y << p.shift) - p.zero_a * p.multiplier_a - p.zero_b * p.multiplier_b
-    products = [sorted((-128 * m, 127 * m)) for m in (p.multiplier_a, p.multiplier_b)]
-    low, high = (constant + sum(ends) for ends in zip(*products, strict=True))
-    fits = all(-(1 << 31) < value < 1 << 31 for value in (constant, low, high))
-    return constant if fits else None
 
 
 def _clamps(node: Node) -> bool:

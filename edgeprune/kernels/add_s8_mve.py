@@ -5,7 +5,7 @@ Zero points, rounding and the output's zero point, shifted up, are one constant:
     y = clamp((a * ma + b * mb + constant) >> shift)
 
 which is the definition in `ops._arithmetic`, since (value >> s) + zero = (value + zero * 2**s) >> s. The sum may wrap
-on the way, not at the end: `_constant` proves that it is within int32 for all inputs, or the family refuses.
+on the way, not at the end: `sum_constant` proves that it is within int32 for all inputs, or the family refuses.
 
 In place is safe for either operand, because four elements are read before they are written.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
+from edgeprune.kernels._additive import sum_arithmetic, sum_constant
 from edgeprune.kernels._mve_cost import Work, cycles
 from edgeprune.kernels._operands import (
     constant_bytes,
@@ -23,7 +24,7 @@ from edgeprune.kernels._operands import (
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops import operator_for
-from edgeprune.ops._arithmetic import Additive, SumArithmetic
+from edgeprune.ops._arithmetic import Additive
 
 __all__ = ["FAMILY", "AddMve"]
 
@@ -40,7 +41,7 @@ class AddMve(KernelFamily):
             return ()
         (node,) = nodes
         broadcasts = any(operand.elements != node.output.elements for operand in node.inputs)
-        if broadcasts or _constant(_arithmetic(node)) is None:
+        if broadcasts or sum_constant(sum_arithmetic(node)) is None:
             return ()
         constants = constant_bytes(node)
         work = -(-node.output.elements // 4) * Work(_VECTOR_CYCLES) + Work(scalar=25)
@@ -60,32 +61,16 @@ class AddMve(KernelFamily):
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         (node,) = candidate.nodes
-        p = _arithmetic(node)
+        p = sum_arithmetic(node)
         stem = f"{names.prefix}_mve_add_shift{p.shift}"
         function = self.render(stem, {"prefix": names.prefix, "shift": p.shift})
-        numbers = (node.output.elements, p.multiplier_a, p.multiplier_b, _constant(p), p.low, p.high)
+        numbers = (node.output.elements, p.multiplier_a, p.multiplier_b, sum_constant(p), p.low, p.high)
         operands = (*operand_pointers(node, names), names.tensors[node.output.name])
         return Code((function,), f"{stem}({', '.join(map(str, (*operands, *numbers)))});")
 
 
 _VECTOR_CYCLES = 12
 """Of four elements."""
-
-
-def _arithmetic(node: Node) -> SumArithmetic:
-    operator = operator_for(node)
-    assert isinstance(operator, Additive)
-    return operator.arithmetic(node)
-
-
-def _constant(p: SumArithmetic) -> int | None:
-    """What is added to a * ma + b * mb before the shift; None where the result might leave int32."""
-    rounding = (1 << p.shift) >> 1
-    constant = rounding + (p.zero_y << p.shift) - p.zero_a * p.multiplier_a - p.zero_b * p.multiplier_b
-    products = [sorted((-128 * m, 127 * m)) for m in (p.multiplier_a, p.multiplier_b)]
-    low, high = (constant + sum(ends) for ends in zip(*products, strict=True))
-    fits = all(-(1 << 31) < value < 1 << 31 for value in (constant, low, high))
-    return constant if fits else None
 
 
 FAMILY = AddMve()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
@@ -31,10 +31,16 @@ __all__ = [
     "Placement",
     "Weights",
     "families",
+    "weights_of",
 ]
 
 Weights = Mapping[str, Array]
 """Values of the constant inputs of a candidate's nodes, by tensor name."""
+
+
+def weights_of(nodes: Iterable[Node]) -> Weights:
+    """Values of the constant inputs of `nodes`."""
+    return {t.name: t.value for node in nodes for t in node.inputs if t.value is not None}
 
 
 class Placement(Enum):

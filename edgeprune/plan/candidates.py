@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgeprune.device import Device
 from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Node
-from edgeprune.kernels.base import Candidate, KernelFamily, families
+from edgeprune.kernels.base import Candidate, KernelFamily, families, weights_of
 
 __all__ = ["admitted_candidates", "offered_candidates"]
 
@@ -25,7 +25,7 @@ def admitted_candidates(nodes: tuple[Node, ...], device: Device) -> tuple[Candid
 
 def offered_candidates(nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
     """Like `admitted_candidates`, but empty where there is none, as for most groups of nodes."""
-    weights = {t.name: t.value for node in nodes for t in node.inputs if t.value is not None}
+    weights = weights_of(nodes)
     return tuple(
         candidate
         for family in families().values()

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from edgeprune.device import Device
 from edgeprune.kernels import _cost
-from edgeprune.kernels.base import Candidate, Constant, Placement, families
+from edgeprune.kernels.base import Candidate, Constant, Placement, families, weights_of
 from edgeprune.plan.objective import Objective
 
 __all__ = ["COPY_BYTES", "element_bytes", "padded_bytes", "placed_candidates"]
@@ -78,8 +78,7 @@ def _cycles_on(device: Device, candidate: Candidate) -> int:
 
 def _placements(candidate: Candidate, cycles: int, device: Device, objective: Objective) -> list[Candidate]:
     """The placements in RAM of `candidate`, which takes `cycles` there, where they are faster than it is."""
-    weights = {t.name: t.value for node in candidate.nodes for t in node.inputs if t.value is not None}
-    constants = families()[candidate.family].pack(candidate, weights)
+    constants = families()[candidate.family].pack(candidate, weights_of(candidate.nodes))
     size = sum(map(padded_bytes, constants))
     placed = replace(
         candidate, copied_bytes=size, flash_bytes=candidate.flash_bytes + _CALL_FLASH_BYTES * len(constants)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from edgeprune.graph.ir import Node, Quant, Tensor
 from edgeprune.kernels import families
+from edgeprune.kernels.base import weights_of
 from tests.support import cases
 from tests.support.dsp_kernels import DSP, PLAIN, SLOW, scaled_by, with_weights
-from tests.support.host_kernel import random_stored, reference, run_on_host, weights_of
+from tests.support.host_kernel import random_stored, reference, run_on_host
 
 FAMILY = "conv_add_s8_dsp"
 POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}

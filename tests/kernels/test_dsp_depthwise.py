@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import families
+from edgeprune.kernels.base import weights_of
 from tests.support import cases
 from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, candidates_of, scaled_by, with_weights
-from tests.support.host_kernel import reference, run_on_host, weights_of
+from tests.support.host_kernel import reference, run_on_host
 
 FAMILY = "depthwise_s8_dsp"
 

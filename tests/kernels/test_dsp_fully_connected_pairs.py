@@ -13,10 +13,11 @@ from edgeprune.emulate import run
 from edgeprune.firmware import build
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import families
+from edgeprune.kernels.base import weights_of
 from tests.kernels.test_dsp_emulated import numbered, program
 from tests.support import cases
 from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, scaled_by, with_weights
-from tests.support.host_kernel import reference, run_on_host, weights_of
+from tests.support.host_kernel import reference, run_on_host
 
 FAMILY = "fully_connected_s8_dsp_pairs"
 WHOLE = (-128, 127)

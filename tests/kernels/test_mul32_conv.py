@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeprune.kernels import families
+from edgeprune.kernels.base import weights_of
 from tests.kernels.test_dsp_conv import CASES, POINTWISE, SCALINGS
 from tests.support import cases
 from tests.support.dsp_kernels import DSP, scaled_by, with_weights
-from tests.support.host_kernel import reference, run_on_host, weights_of
+from tests.support.host_kernel import reference, run_on_host
 from tests.support.mul32_kernels import M3, admitted, assert_exact
 
 FAMILY = "conv_s8_mul32"

@@ -15,12 +15,12 @@ from edgeprune.emulate import run
 from edgeprune.firmware import build
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import families
-from edgeprune.kernels.base import Candidate
+from edgeprune.kernels.base import Candidate, weights_of
 from tests.kernels.test_dsp_emulated import POINTWISE, program, with_clamp
 from tests.kernels.test_linear_emulated import renamed
 from tests.support import cases
 from tests.support.dsp_kernels import scaled_by
-from tests.support.host_kernel import emit_file, reference, weights_of
+from tests.support.host_kernel import emit_file, reference
 
 SAMPLES = 3
 COMPILER = "arm-none-eabi-gcc"

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from edgeprune.kernels import families
 from edgeprune.kernels._mve import Strip
+from edgeprune.kernels.base import weights_of
 from edgeprune.ops._convolution import conv_geometry
 from tests.support import cases
 from tests.support.dsp_kernels import PLAIN, scaled_by, with_weights
-from tests.support.host_kernel import reference, run_on_host, weights_of
+from tests.support.host_kernel import reference, run_on_host
 from tests.support.mve_kernels import MVE, assert_exact, mve_candidates
 
 POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}

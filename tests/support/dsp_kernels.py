@@ -10,10 +10,10 @@ from edgeprune.device import Device, Flash
 from edgeprune.graph.build import constant
 from edgeprune.graph.ir import Node, Quant
 from edgeprune.kernels import families
-from edgeprune.kernels.base import Candidate
+from edgeprune.kernels.base import Candidate, weights_of
 from edgeprune.ops._convolution import weight_scales
 from tests.support import cases
-from tests.support.host_kernel import reference, run_on_host, weights_of
+from tests.support.host_kernel import reference, run_on_host
 
 DSP = Device("m4", "", "cortex-m4", 1, (), None, True, True, "arm-none-eabi-gcc", (), None)
 SLOW = replace(DSP, flash=Flash(wait_states=5, line_bytes=32, instruction_lines=32, data_lines=8))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeprune.graph.ir import DTYPES, Array, Node
-from edgeprune.kernels.base import Candidate, LayerNames, families
+from edgeprune.kernels.base import Candidate, LayerNames, families, weights_of
 from edgeprune.ops import operator_for
 from edgeprune.templating import c_array, render
 
@@ -31,11 +31,6 @@ FLAGS = [
     "-fno-sanitize-recover=undefined",
 ]
 C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "float32": "float"}
-
-
-def weights_of(nodes: tuple[Node, ...]) -> dict[str, Array]:
-    """Values of the nodes' constant inputs, by name."""
-    return {t.name: t.value for node in nodes for t in node.inputs if t.value is not None}
 
 
 def random_stored(rng: np.random.Generator, shape: tuple[int, ...], dtype: str = "int8") -> Array:

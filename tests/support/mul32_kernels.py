@@ -7,9 +7,9 @@ import numpy as np
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import families
-from edgeprune.kernels.base import Candidate
+from edgeprune.kernels.base import Candidate, weights_of
 from tests.support import cases
-from tests.support.host_kernel import reference, run_on_host, weights_of
+from tests.support.host_kernel import reference, run_on_host
 
 M0PLUS, M3, RV32 = (
     Device(core, "", core, 1, (), None, False, False, "gcc", (), None)

@@ -9,10 +9,10 @@ import numpy as np
 from edgeprune.device import Device, Flash
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import families
-from edgeprune.kernels.base import Candidate
+from edgeprune.kernels.base import Candidate, weights_of
 from tests.support import cases
 from tests.support.dsp_kernels import DSP
-from tests.support.host_kernel import reference, run_on_host, weights_of
+from tests.support.host_kernel import reference, run_on_host
 
 MVE = replace(DSP, name="m55", core="cortex-m55", mve=True)
 SLOW = replace(MVE, flash=Flash(wait_states=30, line_bytes=32, instruction_lines=32, data_lines=8))
