@@ -13,58 +13,15 @@
  * where a miss of code is sequential if it is of the word behind the one fetched before, and unaligned accesses are
  * those to any memory.
  *
- * What is used of QEMU's interface is declared here: distributions do not package its header. All of it is the same
- * in versions 1 and 2 (QEMU 6.0 and later). The machines have one processor.
+ * What it uses of QEMU's interface is the same in versions 1 and 2 (QEMU 6.0 and later). The machines have one
+ * processor.
  */
 #define _GNU_SOURCE /* RTLD_DEFAULT */
-#include <dlfcn.h>
 #include <inttypes.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* ---- QEMU's interface ------------------------------------------------------------------------------------- */
-
-#define EXPORT __attribute__((visibility("default")))
-
-typedef uint64_t qemu_plugin_id_t;
-typedef uint32_t qemu_plugin_meminfo_t;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-struct qemu_info_t;
-
-enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
-/* QEMU 7.2 makes no calls for a callback that asks for reads alone. */
-enum qemu_plugin_mem_rw { QEMU_PLUGIN_MEM_RW = 3 };
-
-typedef void (*on_memory_t)(unsigned int, qemu_plugin_meminfo_t, uint64_t, void *);
-
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, struct qemu_plugin_tb *));
-void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, void *), void *);
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, void (*)(unsigned int, void *),
-                                          enum qemu_plugin_cb_flags, void *);
-void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, on_memory_t, enum qemu_plugin_cb_flags,
-                                      enum qemu_plugin_mem_rw, void *);
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
-uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
-bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t);
-unsigned int qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t);
-
-EXPORT int qemu_plugin_version = 1;
-EXPORT int qemu_plugin_install(qemu_plugin_id_t, const struct qemu_info_t *, int, char **);
-
-/* QEMU 9 and later accept version 2 and above alone, and can be told by this function. */
-__attribute__((constructor)) static void choose_version(void)
-{
-    if (dlsym(RTLD_DEFAULT, "qemu_plugin_scoreboard_new") != NULL) {
-        qemu_plugin_version = 2;
-    }
-}
+#include "qemu.h"
 
 /* ---- Caches ------------------------------------------------------------------------------------------------ */
 
@@ -297,7 +254,7 @@ static bool read_regions(const char *path)
     return good;
 }
 
-int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc, char **argv)
+int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
 {
     static const char *const names[] = { "low",       "high",       "line",      "word",   "code_lines",
                                          "code_ways", "data_lines", "data_ways", "unified" };

@@ -15,6 +15,7 @@ from edgeprune.firmware.toolchain import run_tool, tool_version
 __all__ = ["PluginUnavailable", "cache_dir", "shared_object"]
 
 _SOURCE = Path(__file__).with_name("plugin.c")
+_HEADERS = tuple(sorted(_SOURCE.parent.glob("*.h")))
 _COMPILERS = ("cc", "gcc", "clang")
 _FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
 _LIBRARIES = ("-ldl",)
@@ -60,9 +61,10 @@ def cache_dir() -> Path:
 
 
 def _name(compiler: str, source: Path) -> str:
-    """A name that changes with the source, the compiler and the flags."""
+    """A name that changes with the source, its headers, the compiler and the flags."""
     identity = "\n".join((tool_version(compiler), *_FLAGS, *_PLATFORM_FLAGS, *_LIBRARIES)).encode()
-    digest = hashlib.sha256(identity + b"\n" + source.read_bytes()).hexdigest()
+    code = b"\n".join(file.read_bytes() for file in (source, *_HEADERS))
+    digest = hashlib.sha256(identity + b"\n" + code).hexdigest()
     return f"{source.stem}-{digest[:20]}.so"
 
 
@@ -73,7 +75,16 @@ def _compiled(compiler: str, source: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as folder:
         fresh = Path(folder) / target.name
-        command = [compiler, *_FLAGS, *_PLATFORM_FLAGS, str(source), "-o", str(fresh), *_LIBRARIES]
+        command = [
+            compiler,
+            *_FLAGS,
+            *_PLATFORM_FLAGS,
+            f"-I{_SOURCE.parent}",
+            str(source),
+            "-o",
+            str(fresh),
+            *_LIBRARIES,
+        ]
         run_tool(command, log=None)
         fresh.replace(target)
     return target
