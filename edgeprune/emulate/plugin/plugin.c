@@ -17,15 +17,10 @@
  * k-th layer. TAKEN says how often execution went on elsewhere than behind the block.
  *
  * How it counts. A block that starts calls this file, which compares its address with the end of the block
- * that called before: that tells whether a branch was taken, and which region runs. A call costs more than a
- * short block, so blocks whose way is known are quiet: QEMU adds 1 to their counter in the code it generates.
- *   - A straight piece: QEMU cut a line of code where no branch is. It is left to the address behind it.
- *   - The end of a tight loop, whose other pieces are straight: it is left to the loop's beginning, and thus back
- *     to itself, until it is left to the address behind it.
- * Hence the way from one call to the next is a line of quiet blocks, in which each loop is left once. `explain`
- * follows it backwards: of a loop's end that ran n times, n - 1 executions went back. An execution of a quiet block
- * to which no quiet block led is the one to which the block went that called last; there is just one on the way,
- * or the counts are given up as strayed.
+ * before: that tells whether a branch was taken, and which region runs. The blocks of tight loops, where the time
+ * goes, do not call: QEMU adds 1 to their counter in the code it generates. They are left only to the address
+ * behind them, and the block there calls: what their counter gained since the last time is one visit, all of it
+ * but the last by the branch taken.
  *
  * The machines have one processor, so that nothing here runs twice at a time.
  */
@@ -34,13 +29,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "instructions.h"
 #include "qemu.h"
 
 static add_to_pointer_t add_to_pointer;
 static add_to_score_t add_to_score;
 static new_scoreboard_t new_scoreboard;
 static sum_of_scores_t sum_of_scores;
+static data_of_t data_of;
+static copy_data_of_t copy_data_of;
 
 /* ---- Blocks ------------------------------------------------------------------------------------------------ */
 
@@ -49,40 +45,27 @@ typedef struct {
     uint64_t taken;
 } count_t;
 
-typedef struct block block_t;
-
-/* An address at which blocks begin or end. */
-typedef struct place {
-    uint64_t address;
-    block_t *blocks;         /* that begin here */
-    block_t *quiet;          /* quiet blocks that end here */
-    block_t *loop;           /* the quiet end of the loop that begins here */
-    struct place *next_in_bucket;
-} place_t;
-
-struct block {
+typedef struct block {
     /* What every call looks at comes first, in one line of the cache. */
     _Alignas(64) uint64_t address;
     uint64_t end;
-    place_t *here;
+    struct block *loop;      /* the tight loop that is left to this block, if there is one */
     count_t total;           /* since QEMU started */
     count_t booked;          /* what of the total belongs to a region already, or to none */
     count_t *counts;         /* one per region */
     size_t instructions;
-    enum { CALLING, STRAIGHT, LOOPING } way; /* the latter two are quiet */
-    uint64_t rounds;         /* of a quiet block: where version 1 adds */
+    bool tight;              /* this is a tight loop: the code that QEMU generates counts it, not a call */
+    uint64_t rounds;         /* of a tight loop: where version 1 adds */
     qemu_plugin_u64 score;   /* the same: where version 2 adds */
     uint64_t seen;           /* what of these rounds is in `total` already */
-    uint64_t gained;         /* what the last look at them added */
-    block_t *next_here;      /* begins at the same address */
-    block_t *next_quiet;     /* ends at the same address */
-    block_t *next;
-};
+    struct block *next_in_bucket;
+    struct block *next;
+} block_t;
 
 #define BUCKETS 16384U
 #define SCORES 8192U
 
-static place_t *buckets[BUCKETS];
+static block_t *buckets[BUCKETS];
 static block_t *blocks;
 static struct qemu_plugin_scoreboard *scoreboard;
 static size_t scores_used;
@@ -111,6 +94,8 @@ static size_t region;        /* 0 is `run`, k the k-th layer */
 static size_t layers_begun;
 
 static const char *counts_path;
+static bool riscv;
+static bool copies_data;
 static block_t nothing;              /* what ran before the first block */
 static block_t *previous = &nothing; /* the block that ran last */
 
@@ -133,14 +118,14 @@ static bool is_border(uint64_t address)
     return border;
 }
 
-static const range_t *loop_that_ends_at(uint64_t end)
+static bool is_loop(uint64_t address, uint64_t end)
 {
     for (size_t i = 0; i < loops.count; i++) {
-        if (loops.ranges[i].high == end) {
-            return &loops.ranges[i];
+        if (loops.ranges[i].low == address && loops.ranges[i].high == end) {
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 /* ---- Counting ---------------------------------------------------------------------------------------------- */
@@ -151,35 +136,23 @@ static inline void leave_previous_to(uint64_t address)
     previous->total.taken += previous->end != address;
 }
 
-static uint64_t rounds_of(const block_t *quiet)
+static uint64_t rounds_of(const block_t *loop)
 {
-    return scoreboard != NULL ? sum_of_scores(quiet->score) : quiet->rounds;
+    return scoreboard != NULL ? sum_of_scores(loop->score) : loop->rounds;
 }
 
-/* Counts the quiet blocks that led to a place, at which `arrivals` executions began since the last call. */
-static void explain(const place_t *place, uint64_t arrivals)
+/* The block that a tight loop is left to starts: if the loop ran, that was one visit. Out of line, so that the
+ * many calls without a loop save no registers. */
+__attribute__((noinline)) static void count_visit(block_t *loop)
 {
-    if (place->loop != NULL && place->loop->gained != 0) {
-        arrivals -= place->loop->gained - 1;
-    }
-    for (block_t *block = place->quiet; block != NULL; block = block->next_quiet) {
-        const uint64_t rounds = rounds_of(block);
-        const uint64_t gained = rounds - block->seen;
-        if (gained != 0) {
-            const uint64_t left = block->way == LOOPING ? 1 : gained;
-            block->seen = rounds;
-            block->total.executions += gained;
-            block->total.taken += gained - left;
-            arrivals -= left;
-            block->gained = gained;
-            explain(block->here, gained);
-            block->gained = 0;
-        }
-    }
-    if (arrivals == 1) {
-        leave_previous_to(place->address);
-    } else if (arrivals != 0) {
-        state = STRAYED;
+    const uint64_t rounds = rounds_of(loop);
+    const uint64_t visit = rounds - loop->seen;
+    if (visit != 0) {
+        leave_previous_to(loop->address);
+        loop->seen = rounds;
+        loop->total.executions += visit;
+        loop->total.taken += visit - 1;
+        previous = loop;
     }
 }
 
@@ -189,10 +162,10 @@ static inline void count_block(block_t *block)
     previous = block;
 }
 
-/* Out of line, so that the many calls of blocks to which no quiet one leads save no registers. */
-__attribute__((noinline)) static void on_block_behind_quiet(block_t *block)
+__attribute__((noinline)) static void on_block_behind_loop(block_t *block)
 {
-    explain(block->here, 1);
+    count_visit(block->loop);
+    leave_previous_to(block->address);
     count_block(block);
 }
 
@@ -200,8 +173,8 @@ static void on_block(unsigned int processor, void *data)
 {
     block_t *block = data;
     (void)processor;
-    if (block->here->quiet != NULL) {
-        on_block_behind_quiet(block);
+    if (block->loop != NULL) {
+        on_block_behind_loop(block);
         return;
     }
     leave_previous_to(block->address);
@@ -228,11 +201,11 @@ static void begin_region(size_t next)
     }
 }
 
-/* Whether every quiet block was left as this file supposes. */
-static bool all_quiet_counted(void)
+/* Whether every tight loop was left as this file supposes. */
+static bool all_visits_counted(void)
 {
     for (const block_t *block = blocks; block != NULL; block = block->next) {
-        if (block->way != CALLING && rounds_of(block) != block->seen) {
+        if (block->tight && rounds_of(block) != block->seen) {
             return false;
         }
     }
@@ -244,7 +217,7 @@ static void finish(void)
     book(true);
     if (layers_begun != layers.count) {
         state = DISORDERED;
-    } else if (!all_quiet_counted()) {
+    } else if (!all_visits_counted()) {
         state = STRAYED;
     } else {
         state = WHOLE;
@@ -266,7 +239,10 @@ static void on_border(unsigned int processor, void *data)
     block_t *block = data;
     const uint64_t address = block->address;
     (void)processor;
-    explain(block->here, 1);
+    if (block->loop != NULL) {
+        count_visit(block->loop);
+    }
+    leave_previous_to(address);
     if (state == UNSTARTED && address == start_address) {
         book(false);
         state = UNFINISHED;
@@ -283,88 +259,80 @@ static void on_border(unsigned int processor, void *data)
 
 /* ---- Translation ------------------------------------------------------------------------------------------- */
 
-/* The record of an address; NULL: memory is full. */
-static place_t *find_place(uint64_t address)
+/* Bytes of an instruction, from its first halfword: Thumb by ARM DDI 0403E, A5.1, RISC-V by its specification,
+ * section 1.5. The size that QEMU gives may include what it read ahead at the end of a page (7.2). */
+static size_t length_of(const struct qemu_plugin_insn *instruction)
 {
-    place_t **const bucket = &buckets[(size_t)((address >> 1) * 2654435761U) % BUCKETS];
-    place_t *place = *bucket;
-    while (place != NULL && place->address != address) {
-        place = place->next_in_bucket;
+    uint8_t bytes[2] = { 0, 0 };
+    if (copies_data) {
+        (void)copy_data_of(instruction, bytes, sizeof bytes);
+    } else {
+        memcpy(bytes, data_of(instruction), sizeof bytes);
     }
-    if (place == NULL) {
-        place = calloc(1, sizeof *place);
-        if (place != NULL) {
-            place->address = address;
-            place->next_in_bucket = *bucket;
-            *bucket = place;
-        }
+    if (riscv) {
+        return (bytes[0] & 3U) == 3U ? 4 : 2;
     }
-    return place;
+    return bytes[1] >> 3 >= 0x1D ? 4 : 2;
 }
 
-static block_t *find_block(const place_t *here, uint64_t end, size_t instructions)
+static block_t *find_block(uint64_t address, uint64_t end, size_t instructions)
 {
-    block_t *block = here->blocks;
-    while (block != NULL && (block->end != end || block->instructions != instructions)) {
-        block = block->next_here;
+    const size_t bucket = (size_t)((address >> 1) * 2654435761U + instructions) % BUCKETS;
+    block_t *block = buckets[bucket];
+    while (block != NULL && (block->address != address || block->end != end || block->instructions != instructions)) {
+        block = block->next_in_bucket;
+    }
+    if (block == NULL) {
+        count_t *counts = calloc(layers.count + 1, sizeof *counts);
+        block = aligned_alloc(_Alignof(block_t), sizeof *block);
+        if (block == NULL || counts == NULL) {
+            free(block);
+            free(counts);
+            return NULL;
+        }
+        memset(block, 0, sizeof *block);
+        block->address = address;
+        block->end = end;
+        block->instructions = instructions;
+        block->counts = counts;
+        block->next_in_bucket = buckets[bucket];
+        buckets[bucket] = block;
+        block->next = blocks;
+        blocks = block;
     }
     return block;
 }
 
-static block_t *new_block(place_t *here, uint64_t end, size_t instructions)
+/* Notes which tight loop is left to the block, or which blocks the tight loop is left to. A tight loop must not
+ * be left to another one, because that would not call. */
+static void connect_loops(block_t *block)
 {
-    count_t *counts = calloc(layers.count + 1, sizeof *counts);
-    block_t *block = aligned_alloc(_Alignof(block_t), sizeof *block);
-    if (block == NULL || counts == NULL) {
-        free(block);
-        free(counts);
-        return NULL;
+    for (block_t *other = blocks; other != NULL; other = other->next) {
+        if (other->tight && other->end == block->address && other != block) {
+            block->loop = other;
+        }
+        if (block->tight && block->end == other->address && other->tight) {
+            block->tight = false;
+        }
     }
-    memset(block, 0, sizeof *block);
-    block->address = here->address;
-    block->end = end;
-    block->here = here;
-    block->instructions = instructions;
-    block->counts = counts;
-    block->next_here = here->blocks;
-    here->blocks = block;
-    block->next = blocks;
-    blocks = block;
-    return block;
+    if (block->loop != NULL) {
+        block->tight = false;
+    }
+    for (block_t *other = blocks; block->tight && other != NULL; other = other->next) {
+        if (block->end == other->address) {
+            other->loop = block;
+        }
+    }
 }
 
-/* Whether straight pieces lead from one address to another. */
-static bool leads_straight(uint64_t from, uint64_t to)
+static void add_new_block(block_t *block)
 {
-    while (from < to) {
-        const place_t *place = find_place(from);
-        if (place == NULL || place->blocks == NULL || place->blocks->way != STRAIGHT || is_border(from)) {
-            return false;
-        }
-        from = place->blocks->end;
-    }
-    return from == to;
-}
-
-static void make_quiet(block_t *block, bool straight)
-{
-    place_t *behind = find_place(block->end);
-    const range_t *loop = straight ? NULL : loop_that_ends_at(block->end);
-    place_t *begin = NULL;
-    if (behind == NULL || is_border(block->address) || (scoreboard != NULL && scores_used == SCORES)) {
-        return;
-    }
-    if (!straight) {
-        begin = loop != NULL && leads_straight(loop->low, block->address) ? find_place(loop->low) : NULL;
-        if (begin == NULL || begin->loop != NULL) {
-            return;
-        }
-        begin->loop = block;
-    }
-    block->way = straight ? STRAIGHT : LOOPING;
-    block->next_quiet = behind->quiet;
-    behind->quiet = block;
+    block->tight = !is_border(block->address) && is_loop(block->address, block->end);
     if (scoreboard != NULL) {
+        block->tight = block->tight && scores_used < SCORES;
+    }
+    connect_loops(block);
+    if (block->tight && scoreboard != NULL) {
         block->score = (qemu_plugin_u64){ scoreboard, scores_used * sizeof(uint64_t) };
         scores_used++;
     }
@@ -373,23 +341,22 @@ static void make_quiet(block_t *block, bool straight)
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     const size_t instructions = qemu_plugin_tb_n_insns(tb);
+    const uint64_t address = qemu_plugin_tb_vaddr(tb);
+    const block_t *newest = blocks;
     const struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(tb, instructions - 1);
-    const size_t length = length_of(last);
-    const uint64_t end = qemu_plugin_insn_vaddr(last) + length;
-    place_t *here = find_place(qemu_plugin_tb_vaddr(tb));
-    block_t *block = here != NULL ? find_block(here, end, instructions) : NULL;
+    const uint64_t end = qemu_plugin_insn_vaddr(last) + length_of(last);
     (void)id;
-    if (here != NULL && block == NULL) {
-        block = new_block(here, end, instructions);
-        if (block != NULL) {
-            make_quiet(block, goes_on(last, length));
-        }
-    }
+    block_t *block = find_block(address, end, instructions);
     if (block == NULL) {
         state = FULL;
-    } else if (is_border(block->address)) {
+        return;
+    }
+    if (blocks != newest) {
+        add_new_block(block);
+    }
+    if (is_border(address)) {
         qemu_plugin_register_vcpu_tb_exec_cb(tb, on_border, QEMU_PLUGIN_CB_NO_REGS, block);
-    } else if (block->way == CALLING) {
+    } else if (!block->tight) {
         qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, block);
     } else if (scoreboard != NULL) {
         add_to_score(tb, QEMU_PLUGIN_INLINE_ADD_U64, block->score, 1);
@@ -465,7 +432,10 @@ static bool read_regions(const char *path)
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
 {
     const char *regions_path = NULL;
-    learn_instructions(info);
+    riscv = strncmp(info->target_name, "riscv", 5) == 0;
+    find(&data_of, "qemu_plugin_insn_data");
+    find(&copy_data_of, "qemu_plugin_insn_data");
+    copies_data = info->version.cur >= 3;
     if (!riscv && strcmp(info->target_name, "arm") != 0) {
         fprintf(stderr, "plugin: cannot count code of %s\n", info->target_name);
         return 1;
