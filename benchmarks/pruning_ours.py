@@ -3,13 +3,11 @@ weights corrected for the cut.
 
 `edgeprune` cuts once and then trains. `edgeprune-rounds` cuts in three rounds before any training, each measured anew
 on what is left. `edgeprune-taylor` and the like take another criterion; `edgeprune-uncorrected` leaves the weights as
-they are. `edgeprune-distilled` trains with half of the loss from the unpruned network's answers, which is another
-training than the other methods have. `unpruned` is the whole network after the same training.
+they are.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 
 import torch
@@ -33,25 +31,18 @@ from edgeprune.prune import (
 )
 from edgeprune.rounds import in_rounds, start
 
-__all__ = ["DISTILLED", "METHODS", "our_prune", "product_table", "whole"]
+__all__ = ["METHODS", "our_prune", "product_table"]
 
-DISTILLED = "edgeprune-distilled"
 METHODS = (
     "edgeprune",
     "edgeprune-by-4",
     "edgeprune-rounds",
-    DISTILLED,
     "edgeprune-uncorrected",
     *(f"edgeprune-{name}" for name in ("magnitude", "taylor", "fisher", "reconstruction", "random")),
 )
 _SAMPLES = 1024
 _BATCH = 128
 _ROUNDS = 3
-
-
-def whole(bench: Bench) -> nn.Module:
-    """A copy of the unpruned network."""
-    return copy.deepcopy(bench.network)
 
 
 def our_prune(bench: Bench, method: str, share: float, seed: int) -> nn.Module:

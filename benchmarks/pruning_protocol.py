@@ -87,10 +87,9 @@ def augmented(
 class Descent:
     """The steps of one run: `take` spends some of them on a network, along the one cycle of the schedule."""
 
-    def __init__(self, bench: Bench, schedule: Schedule, seed: int, teacher: nn.Module | None = None) -> None:
+    def __init__(self, bench: Bench, schedule: Schedule, seed: int) -> None:
         self._schedule = schedule
         self._batches = augmented(bench.train, schedule.batch, seed)
-        self._teacher = teacher
         self._taken = 0
         self._rates = _one_cycle(schedule)
 
@@ -118,20 +117,11 @@ class Descent:
                 group["lr"] = self._rates[self._taken]
             output = module(images)
             loss = F.cross_entropy(output, labels)
-            if self._teacher is not None:
-                loss = 0.5 * loss + 0.5 * self._distilled(output, images)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
             self._taken += 1
         return module.eval()
-
-    def _distilled(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        assert self._teacher is not None
-        with torch.no_grad():
-            answer = self._teacher(images)
-        soft = (F.log_softmax(value / 4.0, 1) for value in (output, answer))
-        return 16.0 * F.kl_div(*soft, reduction="batchmean", log_target=True)
 
 
 def _one_cycle(schedule: Schedule) -> list[float]:

@@ -25,7 +25,6 @@ from benchmarks import pruning_ours, pruning_peer
 from benchmarks.pruning_protocol import Bench, Descent, Schedule, accuracy, load_bench, products
 
 PEER = "torch-pruning/"
-UNPRUNED = "unpruned"
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,6 @@ class Run:
     before_training: float
     accuracy: float
     widths: tuple[int, ...]
-    steps: int = 200
 
 
 @dataclass(frozen=True)
@@ -71,26 +69,21 @@ def main() -> int:
     targets = [float(text) / 100 for text in arguments.targets.split(",")]
     runs = _read(arguments.log)
     wanted = [
-        (name, 1.0 if name == UNPRUNED else target, seed)
-        for seed in range(arguments.seeds)
-        for target in targets
-        for name in methods
+        (name, target, seed) for seed in range(arguments.seeds) for target in targets for name in methods
     ]
-    wanted = list(dict.fromkeys(wanted))
-    runs = [one for one in runs if one.steps == arguments.steps]
     done = {(one.method, one.target, one.seed) for one in runs}
     missing = [] if arguments.finished else [key for key in wanted if key not in done]
     bench = load_bench(arguments.data) if missing else None
     for name, target, seed in missing:
         assert bench is not None
-        run = _run(bench, name, target, seed, arguments.steps)
+        run = _run(bench, name, target, seed)
         runs.append(run)
         with arguments.log.open("a", encoding="utf-8") as log:
             log.write(json.dumps(asdict(run)) + "\n")
         print(f"{name} {target:.0%} seed {seed}: {run.accuracy:.2f} % at {run.macs:.2%}", file=sys.stderr)
     chosen = [one for one in runs if (one.method, one.target, one.seed) in set(wanted)]
     summaries = _summaries(chosen)
-    _show(summaries, arguments.steps)
+    _show(summaries)
     if arguments.json:
         text = {"summary": [asdict(one) for one in summaries], "runs": [asdict(one) for one in chosen]}
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
@@ -107,10 +100,7 @@ def _arguments() -> argparse.Namespace:
         "--methods",
         default="all",
         help="names, or beginnings of names, separated by commas; "
-        + ", ".join([UNPRUNED, *pruning_ours.METHODS, *(PEER + one for one in pruning_peer.METHODS)]),
-    )
-    parser.add_argument(
-        "--steps", type=int, default=200, help="training steps of 128 images, for all methods"
+        + ", ".join([*pruning_ours.METHODS, *(PEER + one for one in pruning_peer.METHODS)]),
     )
     parser.add_argument("--log", type=Path, default=Path("build/pruning_quality.jsonl"), help="finished runs")
     parser.add_argument("--finished", action="store_true", help="start no run, report those in the log")
@@ -121,7 +111,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _methods(wanted: str) -> list[str]:
-    known = [UNPRUNED, *pruning_ours.METHODS, *(PEER + one for one in pruning_peer.METHODS)]
+    known = [*pruning_ours.METHODS, *(PEER + one for one in pruning_peer.METHODS)]
     if wanted == "all":
         return known
     parts = [part for part in wanted.split(",") if part]
@@ -137,12 +127,9 @@ def _read(log: Path) -> list[Run]:
     return [Run(**{**line, "widths": tuple(line["widths"])}) for line in lines]
 
 
-def _run(bench: Bench, method: str, target: float, seed: int, steps: int) -> Run:
-    teacher = bench.network if method == pruning_ours.DISTILLED else None
-    descent = Descent(bench, Schedule(steps=steps), seed, teacher)
-    if method == UNPRUNED:
-        cut = pruning_ours.whole(bench)
-    elif method.startswith(PEER):
+def _run(bench: Bench, method: str, target: float, seed: int) -> Run:
+    descent = Descent(bench, Schedule(), seed)
+    if method.startswith(PEER):
         cut = pruning_peer.peer_prune(bench, method.removeprefix(PEER), target, seed)
     else:
         cut = pruning_ours.our_prune(bench, method, target, seed)
@@ -161,7 +148,6 @@ def _run(bench: Bench, method: str, target: float, seed: int, steps: int) -> Run
         before,
         accuracy(trained, bench.test),
         tuple(layer.out_channels for layer in trained.modules() if isinstance(layer, torch.nn.Conv2d)),
-        steps,
     )
 
 
@@ -184,8 +170,10 @@ def _summaries(runs: Sequence[Run]) -> list[Summary]:
     return sorted(found, key=lambda one: (-one.target, -one.mean))
 
 
-def _show(summaries: Sequence[Summary], steps: int) -> None:
-    table = Table(title=f"ResNet-8, CIFAR-10: accuracy after pruning and {steps} steps", title_justify="left")
+def _show(summaries: Sequence[Summary]) -> None:
+    table = Table(
+        title=f"ResNet-8, CIFAR-10: accuracy after pruning and {Schedule().steps} steps", title_justify="left"
+    )
     for heading in ("method", "target", "seeds", "accuracy %", "spread", "MACs at most"):
         table.add_column(heading, justify="left" if heading == "method" else "right")
     for one in summaries:
