@@ -87,12 +87,12 @@ def _search(
     """Plan, link, run and compare; where the measurement misses the budget, plan again with other limits.
 
     The plan limits the arena and the kernels' estimated flash, the budget the linked image with its stack; the
-    difference is learnt from each measurement, first of all what RAM goes to stack and context; a plan that fits is tried
-    again where its own measurement leaves more to the arena. What layers share of their code, which no estimate knows, by
-    halving between a flash limit that was held and an estimate that was not. Where time is missed, the fastest kernels
-    that the memory allows are tried, whatever is optimized. Where that nearly fits, each goal's plan without a limit
-    on estimates is tried too: it may share most code. A network that does not fit comes with the program whose worst
-    excess over a limit is least.
+    difference is learnt from each measurement, first of all what RAM goes to stack and context; a plan that fits is
+    tried again where its own measurement leaves more to the arena. What layers share of their code, which no estimate
+    knows, is found by halving between a flash limit that was held and an estimate that was not. Where time is missed,
+    the fastest kernels that the memory allows are tried, whatever is optimized. Where that nearly fits, each goal's
+    plan without a limit on estimates is tried too: it may share most code. A network that does not fit comes with the
+    program whose worst excess over a limit is least.
     """
 
     def attempt(limits: Objective, place: Path) -> _Attempt:
