@@ -76,13 +76,14 @@ def _cases(model: Path | None, device: str | None) -> Sequence[Case]:
 
 def _layers(result: Result) -> Table:
     case = result.case
-    right = ("MACs", "instructions", "cycles", "instructions/MAC", "peer", "ratio")
+    right = ("MACs", "instructions", "cycles", "cycles/MAC", "instructions/MAC", "peer", "ratio")
     table = new_table("layer", "geometry", "kernel", right=right)
+    table.add_column("bound by")
     table.title = f"{case.name} on {case.device}"
     for layer in result.layers:
         figures = (f"{layer.macs:,}", f"{layer.instructions:,}", f"{layer.cycles:,}")
-        per_mac = (_text(layer.instructions_per_mac), _text(layer.peer), _text(layer.ratio))
-        table.add_row(layer.name, layer.geometry, layer.kernel, *figures, *per_mac)
+        per_mac = map(_text, (layer.cycles_per_mac, layer.instructions_per_mac, layer.peer, layer.ratio))
+        table.add_row(layer.name, layer.geometry, layer.kernel, *figures, *per_mac, layer.bound or "")
     return table
 
 
@@ -112,7 +113,11 @@ def _values(result: Result) -> dict[str, Any]:
 
 
 def _layer_values(layer: Layer) -> dict[str, Any]:
-    return asdict(layer) | {"instructions_per_mac": layer.instructions_per_mac, "ratio": layer.ratio}
+    return asdict(layer) | {
+        "cycles_per_mac": layer.cycles_per_mac,
+        "instructions_per_mac": layer.instructions_per_mac,
+        "ratio": layer.ratio,
+    }
 
 
 def _text(value: float | None) -> str:

@@ -95,6 +95,7 @@ class Row:
 class Layer:
     """One layer: instructions and cycles of one inference; `peer` is what the peer takes on Cortex-M4 for such a one.
 
+    `bound` says what holds it above 1.1 cycles per multiply-accumulate, where anything does.
     `peer` is in instructions per multiply-accumulate and None where no figure is published for its shape.
     """
 
@@ -104,7 +105,12 @@ class Layer:
     macs: int
     instructions: int
     cycles: int
+    bound: str | None
     peer: float | None
+
+    @property
+    def cycles_per_mac(self) -> float | None:
+        return self.cycles / self.macs if self.macs else None
 
     @property
     def instructions_per_mac(self) -> float | None:
@@ -208,8 +214,13 @@ def _layer(layer: dict[str, Any], known: dict[str, float]) -> Layer:
         layer["macs"],
         layer["instructions"],
         layer["cycles"],
+        _bound(layer["bound"]),
         known.get(_peer_layer(layer["geometry"])),
     )
+
+
+def _bound(found: dict[str, Any] | None) -> str | None:
+    return None if found is None else f"{found['part']}, {100 * found['share']:.0f} %"
 
 
 def _peer_layer(geometry: str) -> str:

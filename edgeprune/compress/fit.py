@@ -19,7 +19,6 @@ from edgeprune.verdict import Cost, missed, spent, worst_excess
 __all__ = ["Compiler", "Fitted", "fit_program", "over_budget"]
 
 _ATTEMPTS = 10
-_FIRST_GUESS_OF_STACK_BYTES = 256
 _NOTICEABLE = 1.01
 _WORTH_SHARING = 0.8
 """From this share of the flash budget on, what layers share of their code may decide."""
@@ -88,11 +87,12 @@ def _search(
     """Plan, link, run and compare; where the measurement misses the budget, plan again with other limits.
 
     The plan limits the arena and the kernels' estimated flash, the budget the linked image with its stack; the
-    difference is learnt from each measurement, and what layers share of their code, which no estimate knows, by
-    halving between a flash limit that was held and an estimate that was not. Where time is missed, the fastest kernels
-    that the memory allows are tried, whatever is optimized. Where that nearly fits, each goal's plan without a limit
-    on estimates is tried too: it may share most code. A network that does not fit comes with the program whose worst
-    excess over a limit is least.
+    difference is learnt from each measurement, first of all what RAM goes to stack and context; a plan that fits is
+    tried again where its own measurement leaves more to the arena. What layers share of their code, which no estimate
+    knows, is found by halving between a flash limit that was held and an estimate that was not. Where time is missed,
+    the fastest kernels that the memory allows are tried, whatever is optimized. Where that nearly fits, each goal's
+    plan without a limit on estimates is tried too: it may share most code. A network that does not fit comes with the
+    program whose worst excess over a limit is least.
     """
 
     def attempt(limits: Objective, place: Path) -> _Attempt:
@@ -108,13 +108,14 @@ def _search(
         fits = cost.fits(budget)
         return _Attempt(limits, Fitted(built, cost, fits, None if fits else binds), least)
 
-    ram = _less(budget.ram_bytes, _FIRST_GUESS_OF_STACK_BYTES)
-    limits: Objective | None = replace(goal, flash_bytes=budget.flash_bytes, ram_bytes=ram)
+    limits: Objective | None = replace(goal, flash_bytes=budget.flash_bytes, ram_bytes=budget.ram_bytes)
     done: list[_Attempt] = []
     while limits is not None and len(done) < _ATTEMPTS:
         done.append(attempt(limits, directory / f"attempt_{len(done)}"))
-        limits = None if done[-1].fitted.fits else _next(done, budget, goal)
-    best = min((one.fitted for one in done), key=lambda one: (not one.fits, worst_excess(one.cost, budget)))
+        limits = _with_more_ram(done, budget) if _any_fits(done) else _next(done, budget, goal)
+    if _any_fits(done):
+        return min((one.fitted for one in done if one.fitted.fits), key=lambda one: _amounts(one.cost, goal))
+    best = min((one.fitted for one in done), key=lambda one: worst_excess(one.cost, budget))
     if "ram" not in missed(best.cost, budget):
         return replace(best, binds=None)  # A plan may have been refused for a limit that was guessed.
     refusals = [one.fitted.binds for one in done if one.fitted.binds]
@@ -127,6 +128,25 @@ def _measure(built: Build, progress: Progress) -> Cost:
 
     zeros = tuple(np.zeros((1, *t.shape), t.dtype) for t in built.graph.inputs)
     return measure(built, zeros, progress)[1]
+
+
+def _any_fits(done: list[_Attempt]) -> bool:
+    return any(one.fitted.fits for one in done)
+
+
+def _amounts(cost: Cost, goal: Objective) -> tuple[float, ...]:
+    """What is spent, of what `goal` asks for first to what it asks for last."""
+    spent_on = {"latency": cost.latency_ms or 0.0, "ram": cost.ram_bytes, "flash": cost.flash_bytes}
+    return tuple(float(spent_on[name]) for name in goal.priorities)
+
+
+def _with_more_ram(done: list[_Attempt], budget: Budget) -> Objective | None:
+    """The limits of the plan that fits, with the arena that its own stack leaves; None where that is no more."""
+    last = done[-1]
+    if budget.ram_bytes is None or not last.fitted.fits or last.limits.ram_bytes is None:
+        return None
+    room = budget.ram_bytes - _outside_bytes(last)
+    return replace(last.limits, ram_bytes=room) if room > last.limits.ram_bytes else None
 
 
 def _next(done: list[_Attempt], budget: Budget, goal: Objective) -> Objective | None:
@@ -165,8 +185,12 @@ def _room(attempt: _Attempt, done: list[_Attempt], budget: Budget) -> int | None
     """
     if budget.ram_bytes is None:
         return None
-    outside = attempt.fitted.cost.ram_bytes - attempt.fitted.build.program.arena_bytes
-    return max(1, budget.ram_bytes - outside, *(one.least_arena_bytes or 0 for one in done))
+    return max(1, budget.ram_bytes - _outside_bytes(attempt), *(one.least_arena_bytes or 0 for one in done))
+
+
+def _outside_bytes(attempt: _Attempt) -> int:
+    """What was measured beside the arena: stack, context and static data."""
+    return attempt.fitted.cost.ram_bytes - attempt.fitted.build.program.arena_bytes
 
 
 def _next_flash(done: list[_Attempt], budget: Budget) -> int | None:
@@ -206,10 +230,6 @@ def _late(attempt: _Attempt, budget: Budget) -> bool:
 def _loosened(limit: int | None, room: int) -> int:
     """`room` as the new limit, unless it is hardly more than the old one: then the plan would be the same."""
     return limit if limit is not None and limit <= room <= limit * _NOTICEABLE else room
-
-
-def _less(limit: int | None, amount: int) -> int | None:
-    return None if limit is None else max(1, limit - amount)
 
 
 def over_budget(fitted: Fitted, budget: Budget, why: str) -> OverBudget:

@@ -10,6 +10,7 @@ from edgeprune.cycles.cost import Cause, Cost, total
 from edgeprune.cycles.flash import FlashTraffic, flash_cost
 from edgeprune.cycles.instruction import Kind
 from edgeprune.cycles.model import UNVALIDATED, CoreModel, core_models
+from edgeprune.cycles.parts import Part, cycle_parts
 from edgeprune.cycles.program import Code, read_code
 from edgeprune.device import Device, Flash
 from edgeprune.emulate.blocks import BlockCounts, RegionCounts
@@ -36,6 +37,7 @@ class RegionEstimate:
         classes: instructions executed, by kind.
         functions: cycles of each function that ran, the flash's waits not among them.
         flash_bytes: bytes that loads read from flash; None if that was not simulated.
+        parts: the cycles by what they are for; they add up to all, but for rounding.
     """
 
     name: str
@@ -43,6 +45,7 @@ class RegionEstimate:
     classes: Mapping[Kind, int]
     functions: Mapping[str, Cost]
     flash_bytes: int | None
+    parts: Mapping[Part, float]
 
     @property
     def cycles(self) -> int:
@@ -120,15 +123,22 @@ def _region(
         name = code.function(block.address)
         functions[name] = functions.get(name, Cost()) + cost
     cost = total(functions.values())
+    parts = cycle_parts(model, code, region.blocks)
     if traffic is not None and flash is not None:
-        cost += flash_cost(traffic, flash, model.flash_load_cycles)
-        cost += Cost.stall(Cause.LOAD, model.unaligned_cycles * traffic.unaligned)
+        waiting = flash_cost(traffic, flash, model.flash_load_cycles)
+        waiting += Cost.stall(Cause.LOAD, model.unaligned_cycles * traffic.unaligned)
+        cost += waiting
+        for part, cause in ((Part.FLASH_CODE, Cause.FLASH_CODE), (Part.FLASH_DATA, Cause.FLASH_DATA)):
+            parts[part] = waiting.stalls.get(cause, 0.0)
+        elsewhere = waiting.cycles - parts[Part.FLASH_CODE] - parts[Part.FLASH_DATA]
+        parts[Part.OPERANDS] = parts.get(Part.OPERANDS, 0.0) + elsewhere
     return RegionEstimate(
         name=region.name,
         cost=cost,
         classes=dict(classes),
         functions=functions,
         flash_bytes=None if traffic is None else round(traffic.load_bytes),
+        parts=parts,
     )
 
 

@@ -51,6 +51,9 @@ def with_cycles(
         latency,
         cycles=found.cycles,
         layer_cycles=tuple(layer.cycles for layer in found.layers),
+        layer_parts=tuple(
+            {part.value: cycles for part, cycles in layer.parts.items()} for layer in found.layers
+        ),
         cycles_model=found.model,
         cycles_error=found.error,
         ms=found.cycles / image.device.clock_hz * 1e3,

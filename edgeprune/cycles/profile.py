@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgeprune.cycles.estimate import CycleEstimate, RegionEstimate
 from edgeprune.cycles.hottest import HotInstruction
+from edgeprune.cycles.parts import Bound, bound
 from edgeprune.cycles.source_lines import SourceLine
 
 __all__ = ["HotLine", "LayerProfile", "Profile"]
@@ -25,6 +27,16 @@ class LayerProfile:
     def macs_per_cycle(self) -> float:
         """Multiply-accumulates per estimated cycle."""
         return self.macs / max(1, self.region.cycles)
+
+    @property
+    def parts(self) -> Mapping[str, float]:
+        """The cycles by what they are for."""
+        return {part.value: cycles for part, cycles in self.region.parts.items()}
+
+    @property
+    def bound(self) -> Bound | None:
+        """What holds the layer above the cycles of a multiply-accumulate that need no explanation."""
+        return bound(self.region.cycles, self.macs, self.parts)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ class Latency:
     """Instructions are exact; cycles are an estimate by the named model with the named error.
 
     `counter` names how instructions were counted. `blocks` is what the cycles are estimated from, None where that
-    way of counting does not see blocks. `layer_cycles` is empty where cycles follow instructions.
+    way of counting does not see blocks. `layer_cycles` is empty where cycles follow instructions, and so is
+    `layer_parts`: what each layer's cycles are for, by the names of `edgeprune.cycles.parts`.
     """
 
     instructions: int
@@ -26,6 +27,7 @@ class Latency:
     cycles_error: str
     ms: float
     layer_cycles: tuple[int, ...] = ()
+    layer_parts: tuple[Mapping[str, float], ...] = ()
     counter: str = ""
     blocks: BlockCounts | None = None
 

@@ -65,7 +65,7 @@ _REQUIRES = {
 class Scaling:
     """How a layer turns accumulators into outputs.
 
-    `kind` is "positive" (five instructions), "fast" (seven) or "general" (a call of the shared function);
+    `kind` is "positive" (five instructions), "fast" (six) or "general" (a call of the shared function);
     `clamps` says whether outputs are clamped to less than the int8 range. `multipliers` and `shifts` are int32
     per output channel; shifts are positive to the left, as in TensorFlow Lite.
     """
@@ -85,9 +85,10 @@ class Scaling:
         With n the right shift and a the accumulator, the two fast forms compute
         h = (2a * multiplier + 2**31) >> 32, which is the rounding doubling high multiply because 2a fits a
         word, and then (h + (h < 0 ? -1 : 0) + 2**(n - 1) + zero * 2**n) >> n, which rounds half away from
-        zero. |h| < 2**23 and n in [1, 23] keep every term below 2**31. A shift beyond 23 always gives zero,
-        as the multiplier 0 does. "positive" drops the correction of a negative h, whose output is at most
-        the zero point either way, and so is clamped to low when zero <= low.
+        zero. Where h is 0, the rest shifts to the zero point with the -1 or without, so that the sign of a may
+        stand for that of h. |h| < 2**23 and n in [1, 23] keep every term below 2**31. A shift beyond 23 always
+        gives zero, as the multiplier 0 does. "positive" drops the correction of a negative h, whose output is at
+        most the zero point either way, and so is clamped to low when zero <= low.
         """
         multipliers, shifts = requantized_multipliers(node)
         low, high = node.ints("clamp")
@@ -99,7 +100,7 @@ class Scaling:
 
     @property
     def is_short(self) -> bool:
-        """Whether five or seven instructions scale a sum: no left shift, no clamp."""
+        """Whether five or six instructions scale a sum: no left shift, no clamp."""
         return self.kind != "general" and not self.clamps
 
     @property
@@ -142,7 +143,7 @@ class Scaling:
         The functions end with the named one.
         """
         name = f"{prefix}_scale_{self.suffix}" + ("" if fraction == 8 else f"_{fraction}")
-        multiply = {"positive": ("smmlar",), "fast": ("smmulr",), "general": ()}[self.kind]
+        multiply = () if self.kind == "general" else ("smmlar",)
         needed = helpers(prefix, (*multiply, *(() if self.clamps else ("ssat8",))))
         return name, (
             *needed,

@@ -104,8 +104,8 @@ def fused_block(prefix: str, scaling: _dsp.Scaling, block: Block) -> tuple[str, 
 def block_stream(rows: Array, b: Array, zero_x: int, scaling: _dsp.Scaling, *, wide: bool) -> Array:
     """What the function reads for weights [out, K], at least two channels: uint32.
 
-    For every pair of channels two initial sums, the interleaved words of weights, two multipliers; `wide` ones end
-    with two shifts. An odd last channel pairs with the one before it.
+    For every pair of channels two initial sums, the interleaved words of weights, two multipliers; `wide` ones each
+    with its shift. An odd last channel pairs with the one before it.
     """
     padded = _dsp.pad_to_words(rows)
     less = (-scaling.shifts - 1).astype(np.uint32)
@@ -123,8 +123,8 @@ def block_stream(rows: Array, b: Array, zero_x: int, scaling: _dsp.Scaling, *, w
     for first in range(0, len(rows), 2):
         start = min(first, len(rows) - 2)
         pair = [start, start + 1]
-        parts += [sums[pair], words[pair].T.ravel(), multipliers[pair]]
-        parts += [less[pair]] if wide else []
+        scales = np.stack([multipliers[pair], less[pair]], axis=1).ravel() if wide else multipliers[pair]
+        parts += [sums[pair], words[pair].T.ravel(), scales]
     return np.concatenate(parts)
 
 
@@ -138,5 +138,5 @@ def block_instructions(block: Block, kind: str) -> tuple[float, float]:
     copies = 0 if block.peeled else 2 * (block.pixels - 1)
     turns = (block.words - block.peeled) // block.unrolled
     multiply = block.words * (weights + loads + 4 * block.pixels) + 3 * turns + copies
-    scale = 2 * block.pixels * ((4 if block.wide else 5) + (2 if kind == "fast" else 0)) + 11
+    scale = 2 * block.pixels * ((4 if block.wide else 5) + (kind == "fast")) + (10 if block.wide else 12)
     return multiply, scale + (9 if block.grouped else 4)

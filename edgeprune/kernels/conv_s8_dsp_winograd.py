@@ -61,6 +61,8 @@ _PAIR_WORDS = 8
 """Initial sums, multipliers and shifts of a pair of channels, and two unused: a cache line of 32 bytes."""
 _ALIGN = 32
 """Of the stream, so that the weights of a position fill as few cache lines as they can."""
+_MOST_CHANNELS = 1024
+"""Inputs of a step from the first channel to the last: 8 bytes a channel are within the constant of an ADD."""
 _DOUBLED_G = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
 
 
@@ -95,8 +97,9 @@ class Tiles:
 
     @property
     def scratch_bytes(self) -> int:
-        """Four rows, V, and the sums of a block with two channels; a multiple of 8."""
-        return 4 * (4 * self.row_words + self.transformed_words + 16 * self.lanes * 2)
+        """Four rows, V, and the sums of a block with two channels, each row of them behind zeros; a multiple of 8."""
+        sums = 16 if self.groups == 1 else 20
+        return 4 * (4 * self.row_words + self.transformed_words + sums * self.lanes * 2)
 
 
 class WinogradDsp(KernelFamily):
@@ -173,7 +176,7 @@ class Parts:
         functions = {
             "transform": bare.render("input", f"input_{g.in_channels}x{2 * tiles.columns + 2}"),
             "multiply": bare.render(
-                "multiply", f"multiply_{g.in_channels}" if tiles.groups == 1 else "multiply_groups"
+                "multiply", f"multiply_{'groups_' if tiles.groups > 1 else ''}{g.in_channels}"
             ),
             "store": bare.render(
                 "output", f"output_{g.out_height}x{g.out_width}x{g.out_channels}_{scaling.suffix}"
@@ -203,6 +206,7 @@ def fits(g: ConvGeometry) -> bool:
         and g.group == 1
         and g.batch == 1
         and g.in_channels % 4 == 0
+        and g.in_channels <= _MOST_CHANNELS
     )
 
 
@@ -264,7 +268,7 @@ def _stays_cached(g: ConvGeometry, device: Device) -> bool:
 def multiply_instructions(t: Tiles) -> float:
     """Of four tiles with a pair of channels, to the outputs; counted in the code generated for Cortex-M4."""
     if t.groups > 1:
-        return 16 * (20 + 11.75 * t.steps) + 8 * 80 + 60
+        return 16 * (13 + 11.375 * t.steps) + 8 * 70 + 20
     return 16 * (10 + 11.3 * t.steps) + 8 * 67 + 60
 
 

@@ -7,7 +7,8 @@ Each weight is used once, so what it costs to fetch and unpack it decides. Two c
 
 A word of weights, for two inputs and two channels, costs one load, one SXTB16 and two SMLAD; an input is widened
 once and loaded once for eight channels. Loads follow one another in bursts as long as registers allow, because all
-loads of a burst but the first take one cycle.
+loads of a burst but the first take one cycle. Loads of two registers each would be a tenth fewer instructions (0.96
+for a weight of 640 x 128 instead of 1.06) and 3 % more cycles on a Cortex-M4 (1.95 instead of 1.89).
 
 It is exact where |w| <= 127 and both accumulators are below 2**23 over the whole input range (`_dsp.is_exact`):
 then 256*w + v is within int16, 256*W within int32, and sums on the way may wrap, because additions modulo 2**32

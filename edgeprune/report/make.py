@@ -8,6 +8,7 @@ from typing import Any
 
 from edgeprune.codegen.describe import describe_step
 from edgeprune.config import Budget
+from edgeprune.cycles import Bound, bound
 from edgeprune.device import Device
 from edgeprune.emulate import Measurement
 from edgeprune.firmware import Image
@@ -169,8 +170,9 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
     rows = []
     for index, (step, count) in enumerate(zip(program.steps, counts, strict=True)):
         cycles = step.candidate.cycles if count is None or ratio is None else round(count * ratio)
+        parts: Mapping[str, float] = {}
         if latency is not None and latency.layer_cycles:
-            cycles = latency.layer_cycles[index]
+            cycles, parts = latency.layer_cycles[index], latency.layer_parts[index]
         rows.append(
             {
                 "name": step.name,
@@ -184,12 +186,19 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
                 "macs": step.macs,
                 "instructions": count,
                 "cycles": cycles,
+                "cycles_per_mac": round(cycles / step.macs, 3) if step.macs else None,
+                "cycles_for": {part: round(taken) for part, taken in parts.items() if round(taken)} or None,
+                "bound": _bound(bound(cycles, step.macs, parts)),
                 "flash": step.candidate.flash_bytes if image is None else _layer_flash(step, index, image),
                 "sparsity": _sparsity(step),
                 "next_best": _next_best(step),
             }
         )
     return rows
+
+
+def _bound(found: Bound | None) -> dict[str, Any] | None:
+    return None if found is None else {"part": found.part, "share": round(found.share, 3)}
 
 
 def _layer_flash(step: Step, index: int, image: Image) -> int:

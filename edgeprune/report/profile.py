@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from edgeprune.cycles.parts import Part
 from edgeprune.cycles.profile import Profile
 from edgeprune.report.terminal import new_table, printable
 
@@ -25,6 +27,8 @@ def render_profile(profile: Profile) -> RenderableType:
         Text(),
         _layers(profile),
         Text(),
+        _parts(profile),
+        Text(),
         _stalls(profile),
         Text(),
         _hottest(profile),
@@ -32,8 +36,9 @@ def render_profile(profile: Profile) -> RenderableType:
 
 
 def _layers(profile: Profile) -> RenderableType:
-    rows = ("instructions", "cycles", "%", "flash bytes", "MAC/cycle", "of peak")
+    rows = ("instructions", "cycles", "%", "flash bytes", "cycles/MAC", "of peak")
     table = new_table("layer", "kernel", right=rows)
+    table.add_column("bound by")
     whole = max(1, profile.estimate.cycles)
     for layer in profile.layers:
         region = layer.region
@@ -44,9 +49,21 @@ def _layers(profile: Profile) -> RenderableType:
             f"{region.cycles:,}",
             f"{100 * region.cycles / whole:.1f}",
             "" if region.flash_bytes is None else f"{region.flash_bytes:,}",
-            f"{layer.macs_per_cycle:.2f}" if layer.macs else "",
+            f"{region.cycles / layer.macs:.2f}" if layer.macs else "",
             f"{100 * layer.macs_per_cycle / profile.peak_macs_per_cycle:.0f} %" if layer.macs else "",
+            "" if layer.bound is None else f"{layer.bound.part}, {100 * layer.bound.share:.0f} %",
         )
+    return table
+
+
+def _parts(profile: Profile) -> RenderableType:
+    """What the cycles of each layer are for, in percent."""
+    parts = [part.value for part in Part]
+    table = new_table("% of cycles for", right=parts)
+    for layer in profile.layers:
+        whole = max(1, layer.region.cycles)
+        shares = (100 * layer.parts.get(part, 0.0) / whole for part in parts)
+        table.add_row(printable(layer.name), *(f"{share:.0f}" for share in shares))
     return table
 
 
@@ -95,6 +112,8 @@ def profile_values(profile: Profile) -> dict[str, Any]:
                 "instructions": layer.region.instructions,
                 "cycles": layer.region.cycles,
                 "macs_per_cycle": layer.macs_per_cycle,
+                "cycles_for": {part: round(cycles) for part, cycles in layer.parts.items()},
+                "bound": None if layer.bound is None else asdict(layer.bound),
                 "flash_bytes": layer.region.flash_bytes,
                 "stalls": {cause.value: round(lost) for cause, lost in layer.region.cost.stalls.items()},
                 "classes": {kind.value: number for kind, number in layer.region.classes.items()},

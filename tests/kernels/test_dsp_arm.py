@@ -22,6 +22,10 @@ LAYERS = {
         {"in_channels": 3, "strides": (2, 2), "out_channels": 5},
         {"kernel": (1, 1), "pads": (0, 0, 0, 0), "in_channels": 6},
     ],
+    "conv_s8_dsp_rows": [
+        {"in_channels": 3, "clamp": (-128, 127)},
+        {"in_channels": 1, "kernel": (9, 4), "strides": (2, 2), "height": 20, "clamp": (-128, 127)},
+    ],
     "conv_s8_dsp_winograd": [{}, {"height": 5, "width": 5, "out_channels": 3}],
     "depthwise_s8_dsp": [
         {"in_channels": 8, "group": 8},

@@ -52,6 +52,16 @@ WINDOWS: tuple[dict[str, Any], ...] = (
 """Odd and even windows in both directions, strides and dilations; some whose kernel rows are a loop."""
 
 
+FEW_CHANNELS: tuple[dict[str, Any], ...] = (
+    {"in_channels": 3, "height": 7, "width": 6, "out_channels": 5},
+    {"in_channels": 3, "height": 8, "width": 5, "out_channels": 2, "strides": (2, 2)},
+    {"in_channels": 1, "height": 5, "width": 7, "kernel": (5, 5), "pads": (2, 2, 2, 2)},
+    {"in_channels": 1, "height": 13, "width": 10, "kernel": (10, 4), "pads": (4, 1, 5, 1), "strides": (2, 2)},
+    {"in_channels": 2, "height": 1, "width": 9, "kernel": (1, 9), "pads": (0, 4, 0, 4)},
+)
+"""Strips of one to four rows, rows with a copy and without, kernel rows in one stretch and in a loop."""
+
+
 def with_clamp(node: Node, clamp: tuple[int, int]) -> Node:
     """`node` with its output clamped otherwise."""
     return replace(node, attrs={**node.attrs, "clamp": clamp})
@@ -84,6 +94,11 @@ def nodes(rng: np.random.Generator) -> list[Node]:
         *(scaled_by(pointwise(rng, *shape), 0.01, 3, (-128, 127)) for shape in BLOCKS[1::2]),
         scaled_by(cases.conv_node(rng, in_channels=24, height=5, width=6), 0.002, 3, (-128, 127)),
         scaled_by(cases.conv_node(rng, in_channels=36, height=3, width=5), 0.002, -128, (-128, 127)),
+        *(
+            scaled_by(cases.conv_node(rng, **case), 0.01, zero, (-128, 127))
+            for zero in (-128, 3)
+            for case in FEW_CHANNELS
+        ),
         depthwise(7),
         scaled_by(depthwise(5, height=7, width=7), 0.01, -128, (-128, 127)),
         scaled_by(depthwise(4, height=6, width=5, strides=(2, 1)), 0.01, 3, (-128, 127)),

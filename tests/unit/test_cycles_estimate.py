@@ -12,6 +12,7 @@ from edgeprune.cycles import core_models, estimate, with_cycles
 from edgeprune.cycles.cost import Cause
 from edgeprune.cycles.flash import FlashTraffic, flash_cost
 from edgeprune.cycles.hottest import hottest_instructions
+from edgeprune.cycles.parts import Part
 from edgeprune.cycles.program import read_code
 from edgeprune.cycles.source_lines import read_source_lines
 from edgeprune.cycles.traffic import simulate_traffic
@@ -64,6 +65,8 @@ def test_the_simulated_flash_sees_the_weights(image: Image, blocks: BlockCounts)
     found = estimate(image, blocks, DEVICE, traffic)
     assert found.layers[0].flash_bytes == first.load_bytes
     assert found.cost.stalls[Cause.FLASH_CODE] > 0
+    assert all(sum(layer.parts.values()) == pytest.approx(layer.cost.cycles) for layer in found.layers)
+    assert found.layers[0].parts[Part.FLASH_DATA] == found.layers[0].cost.stalls[Cause.FLASH_DATA]
     assert found.cycles > estimate(image, blocks, DEVICE).cycles
 
 
@@ -71,7 +74,7 @@ def test_a_measurement_gets_the_estimate(image: Image, measurement: Measurement,
     latency = with_cycles(measurement, image, SAMPLE).latency
     assert latency is not None and measurement.latency is not None
     assert latency.cycles_model.startswith("Cortex-M4 timing table")
-    assert len(latency.layer_cycles) == len(blocks.layers)
+    assert len(latency.layer_cycles) == len(latency.layer_parts) == len(blocks.layers)
     assert latency.instructions == measurement.latency.instructions
     assert latency.ms == pytest.approx(latency.cycles / DEVICE.clock_hz * 1e3)
     # A few hundred instructions, read from flash once: all but nothing of the flash's rules was validated on that.

@@ -99,3 +99,15 @@ def test_the_network_is_tried_with_the_channels_that_are_constant() -> None:
     far = fitted(Budget(latency_ms=1.0))
     assert not far.fits
     assert far.cost == FAST.cost
+
+
+def test_the_fastest_plan_that_fits_by_its_own_stack_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fastest plan for the whole budget misses by its stack; the next one's shows that a faster one fits."""
+    deep = Plan(arena=10_000, estimate=1, cycles=10_000, linked=1, stack=300)
+    flat = Plan(arena=9_850, estimate=1, cycles=20_000, linked=1, stack=100)
+    slow = Plan(arena=9_600, estimate=1, cycles=30_000, linked=1, stack=120)
+    monkeypatch.setattr("tests.unit.test_fit.PLANS", (deep, flat, slow))
+    found = fitted(Budget(ram_bytes=10_000))
+    assert found.fits
+    assert found.cost == flat.cost
+    assert fitted(Budget(ram_bytes=9_900)).cost == slow.cost
