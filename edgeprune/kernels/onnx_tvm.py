@@ -15,6 +15,8 @@ from edgeprune.kernels import _cost
 from edgeprune.kernels._cost import Kind
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._onnx_model import onnx_model
+from edgeprune.ops._onnx_shapes import flat_shapes
+from edgeprune.ops.onnx import ELEMENTWISE
 from edgeprune.tvm import Argument, Call, Role, Routine, compile_model
 
 __all__ = ["FAMILY", "OnnxTvm"]
@@ -69,7 +71,7 @@ class OnnxTvm(KernelFamily):
 
 @functools.lru_cache(maxsize=4096)
 def _routine(nodes: tuple[Node, ...]) -> Routine:
-    return compile_model(onnx_model(nodes))
+    return compile_model(onnx_model(nodes, flat_shapes(nodes, ELEMENTWISE)))
 
 
 def _function(name: str, text: str, names: LayerNames) -> Function:

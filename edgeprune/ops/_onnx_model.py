@@ -5,10 +5,10 @@ The library stores ONNX's int64 as int32, since ids, lengths and positions fit; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from edgeprune.graph.ir import Node, Tensor
+from edgeprune.graph.ir import Node, Shape, Tensor
 
 if TYPE_CHECKING:
     import onnx
@@ -20,11 +20,15 @@ STORED = {"int64": "int32"}
 _IR_VERSION = 10
 
 
-def onnx_model(nodes: Sequence[Node]) -> onnx.ModelProto:
-    """The model that computes the outputs of the last of `nodes` from what none of them computes."""
+def onnx_model(nodes: Sequence[Node], shapes: Mapping[str, Shape] | None = None) -> onnx.ModelProto:
+    """The model that computes the outputs of the last of `nodes` from what none of them computes.
+
+    `shapes` are those of tensors that are to have others than their own, by name.
+    """
     import onnx
     from onnx import helper, numpy_helper
 
+    shapes = shapes or {}
     graph = onnx.GraphProto(name="step")
     produced: set[str] = set()
     given: dict[str, Tensor] = {}
@@ -38,14 +42,15 @@ def onnx_model(nodes: Sequence[Node]) -> onnx.ModelProto:
             tensor, onnx_type = next(operands)
             proto.input[position] = tensor.name
             if tensor.value is not None and tensor.name not in given:
-                graph.initializer.append(numpy_helper.from_array(tensor.value, tensor.name))
+                value = tensor.value.reshape(shapes.get(tensor.name, tensor.shape))
+                graph.initializer.append(numpy_helper.from_array(value, tensor.name))
             elif tensor.name not in produced and tensor.name not in given:
                 stored = _stored_type(tensor, onnx_type)
-                source = tensor.name
+                source, shape = tensor.name, shapes.get(tensor.name, tensor.shape)
                 if stored != onnx_type:
                     source = f"{tensor.name}.stored"
                     casts_in.append(helper.make_node("Cast", [source], [tensor.name], to=onnx_type))
-                graph.input.append(helper.make_tensor_value_info(source, stored, tensor.shape))
+                graph.input.append(helper.make_tensor_value_info(source, stored, shape))
             given[tensor.name] = tensor
         results = zip(node.outputs, types[len(node.inputs) :], strict=True)
         for position, name in enumerate(proto.output):
@@ -56,10 +61,11 @@ def onnx_model(nodes: Sequence[Node]) -> onnx.ModelProto:
             produced.add(tensor.name)
             if node is nodes[-1]:
                 stored, result = _stored_type(tensor, onnx_type), tensor.name
+                shape = shapes.get(tensor.name, tensor.shape)
                 if stored != onnx_type:
                     result = f"{tensor.name}.stored"
                     casts_out.append(helper.make_node("Cast", [tensor.name], [result], to=stored))
-                graph.output.append(helper.make_tensor_value_info(result, stored, tensor.shape))
+                graph.output.append(helper.make_tensor_value_info(result, stored, shape))
         graph.node.append(proto)
     body = [*casts_in, *graph.node, *casts_out]
     del graph.node[:]

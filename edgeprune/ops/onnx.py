@@ -18,7 +18,51 @@ from edgeprune.graph.ir import Array, Node, Shape
 from edgeprune.ops._onnx_model import node_proto, onnx_model
 from edgeprune.ops.base import OnnxNode, Operator
 
-__all__ = ["OPERATOR", "Onnx"]
+__all__ = ["ELEMENTWISE", "OPERATOR", "Onnx"]
+
+ELEMENTWISE = frozenset(
+    (
+        "Abs",
+        "Add",
+        "BatchNormalization",
+        "Ceil",
+        "Celu",
+        "Clip",
+        "Cos",
+        "Div",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Floor",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "LeakyRelu",
+        "Log",
+        "Max",
+        "Min",
+        "Mish",
+        "Mul",
+        "Neg",
+        "PRelu",
+        "Pow",
+        "Reciprocal",
+        "Relu",
+        "Round",
+        "Selu",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Softplus",
+        "Softsign",
+        "Sqrt",
+        "Sub",
+        "Swish",
+        "Tanh",
+        "ThresholdedRelu",
+    )
+)
+"""Operators whose results each follow from one element of each operand."""
 
 _FILTERED = ("Conv", "ConvTranspose")
 _PRODUCTS = ("Gemm", "MatMul")

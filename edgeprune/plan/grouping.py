@@ -7,53 +7,12 @@ in reading it: then the sum goes through the activation function on its way to m
 from __future__ import annotations
 
 from edgeprune.graph.ir import Graph, Node
+from edgeprune.ops.onnx import ELEMENTWISE
 from edgeprune.plan.lifetimes import Group, work_nodes
 
 __all__ = ["standing_groups"]
 
-_ELEMENTWISE = frozenset(
-    (
-        "Abs",
-        "Add",
-        "BatchNormalization",
-        "Ceil",
-        "Celu",
-        "Clip",
-        "Cos",
-        "Div",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Floor",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "LeakyRelu",
-        "Log",
-        "Max",
-        "Min",
-        "Mish",
-        "Mul",
-        "Neg",
-        "PRelu",
-        "Pow",
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Selu",
-        "Sigmoid",
-        "Sign",
-        "Sin",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-        "Sub",
-        "Swish",
-        "Tanh",
-        "ThresholdedRelu",
-    )
-)
-_HEADS = _ELEMENTWISE | {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+_HEADS = ELEMENTWISE | {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
 def standing_groups(graph: Graph) -> tuple[Group, ...]:
@@ -83,7 +42,7 @@ def _follower(node: Node, readers: dict[str, tuple[Node, ...]], returned: set[st
     reader = found[0]
     same = len(reader.outputs) == 1 and reader.output.shape == result.shape
     uses = sum(tensor.name == result.name for tensor in reader.inputs)
-    return reader if same and uses == 1 and _is(reader, _ELEMENTWISE) else None
+    return reader if same and uses == 1 and _is(reader, ELEMENTWISE) else None
 
 
 def _is(node: Node, types: frozenset[str]) -> bool:

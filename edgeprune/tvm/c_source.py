@@ -19,12 +19,15 @@ from typing import Any
 import numpy as np
 
 from edgeprune.errors import UsageError
+from edgeprune.tvm.biases import flat, starting_values, variables
 from edgeprune.tvm.edges import edged
 from edgeprune.tvm.helpers import HELPERS, MATH_CALLS
 
 __all__ = ["CSource", "c_source"]
 
 _LOCAL_BYTES = 256
+_UNROLLED = 8
+"""Copies up to which the part of a row that is inside is written out: a call of memcpy would take longer."""
 _SHORT = 24
 """Of an index that is written out wherever it is used, rather than named."""
 _ALIGN = 8
@@ -47,6 +50,7 @@ _ALIASING = MappingProxyType(
     {"float32": "PREFIX_f32_t", "int32": "PREFIX_i32_t", "uint32": "PREFIX_u32_t", "int16": "PREFIX_i16_t"}
     | {"int64": "PREFIX_i64_t", "float64": "PREFIX_f64_t", "uint64": "PREFIX_u64_t", "uint16": "PREFIX_u16_t"}
 )
+_RELU = "PREFIX_relu"
 _NARROW = ("int8", "uint8", "int16", "uint16")
 _ATOM, _PRODUCT, _SUM, _SHIFT, _ORDER, _EQUAL, _AND, _XOR, _OR, _BOTH, _EITHER, _CHOICE = range(12, 0, -1)
 _BINARY: Mapping[str, tuple[str, int]] = MappingProxyType(
@@ -118,6 +122,7 @@ class _Printer:
         self.taken = {name}
         self.locals: set[str] = set()
         self.helpers: dict[str, str] = {}
+        self.starts: dict[tuple[int, int], Any] = {}
         self.scratch_bytes = 0
         self.times, self.instructions, self.static = 1.0, _FUNCTION_COST, _FUNCTION_COST
         self.addresses: set[str] = set()
@@ -154,8 +159,14 @@ class _Printer:
         raise UsageError(f"TVM's {self.name} uses {type(node).__name__}, which has no form in C")
 
     def _do_SeqStmt(self, node: Any) -> None:  # noqa: N802
-        for part in node:
+        outer, statements = self.starts, list(flat(node))
+        for part in statements:
+            if type(part).__name__ == "Bind" and variables(part.value) <= self._bound():
+                self._inlined(part)
+        self.starts = outer | starting_values(statements, self._bound())
+        for part in statements:
             self._statement(part)
+        self.starts = outer
 
     def _do_AttrStmt(self, node: Any) -> None:  # noqa: N802
         self._statement(node.body)
@@ -178,7 +189,9 @@ class _Printer:
             self._line(f"{_CTYPES[dtype]} {name}[{elements}];")
             return
         place = f" + {self.scratch_bytes}" if self.scratch_bytes else ""
-        self._line(f"{_arena_type(dtype)} *{name} = ({_arena_type(dtype)} *)(void *)(scratch{place});")
+        self._line(
+            f"{_arena_type(dtype)} *restrict {name} = ({_arena_type(dtype)} *)(void *)(scratch{place});"
+        )
         self.scratch_bytes += -(-size // _ALIGN) * _ALIGN
 
     def _do_DeclBuffer(self, node: Any) -> None:  # noqa: N802
@@ -186,13 +199,27 @@ class _Printer:
         self.names[hash(node.buffer)] = self.names[hash(source)]
 
     def _do_Bind(self, node: Any) -> None:  # noqa: N802
-        value, binding = self._expression(node.value)
-        if str(node.value.ty) == "int32" and len(value) <= _SHORT and "?" not in value:
-            self.inlined[hash(node.var)] = value, binding
+        if hash(node.var) in self.inlined or self._inlined(node):
             return
+        value = self._text(node.value)
         name = self._fresh(node.var.name)
         self.names[hash(node.var)] = name
         self._line(f"const {self._ctype(node.value)} {name} = {value};")
+
+    def _inlined(self, node: Any) -> bool:
+        """Whether the Bind `node` is of a short index, which is then written out where it is used."""
+        if str(node.value.ty) != "int32":
+            return False
+        before = self.instructions, self.static
+        value, binding = self._expression(node.value)
+        self.instructions, self.static = before
+        if len(value) > _SHORT or "?" in value:
+            return False
+        self.inlined[hash(node.var)] = value, binding
+        return True
+
+    def _bound(self) -> frozenset[int]:
+        return frozenset(self.names) | frozenset(self.inlined)
 
     def _do_For(self, node: Any) -> None:  # noqa: N802
         first, end = int(node.min), int(node.min) + int(node.extent)
@@ -205,9 +232,9 @@ class _Printer:
             return lambda: self._store(node.body.buffer, node.body.indices, value)
 
         def within() -> None:
-            self._loop(node.loop_var, first, split.low, stored(split.outside))
-            self._loop(node.loop_var, split.low, split.high, stored(split.inside))
-            self._loop(node.loop_var, split.high, end, stored(split.outside))
+            self._loop(node.loop_var, first, split.low, stored(split.outside), split=True)
+            self._loop(node.loop_var, split.low, split.high, stored(split.inside), split=True)
+            self._loop(node.loop_var, split.high, end, stored(split.outside), split=True)
 
         if split.outer:
             self._line(f"if ({' && '.join(self._text(term, _EQUAL) for term in split.outer)}) {{")
@@ -223,12 +250,15 @@ class _Printer:
         else:
             within()
 
-    def _loop(self, variable: Any, first: int, end: int, body: Callable[[], None]) -> None:
-        """A loop over `variable` or, where it runs once, its body; nothing where it never runs."""
-        if end - first == 1:
-            self.names[hash(variable)] = str(first)
-            body()
-        elif end > first:
+    def _loop(
+        self, variable: Any, first: int, end: int, body: Callable[[], None], *, split: bool = False
+    ) -> None:
+        """A loop over `variable` or, where it runs once or is part of a `split` one and short, its body."""
+        if end - first <= (_UNROLLED if split else 1):
+            for at in range(first, end):
+                self.names[hash(variable)] = str(at)
+                body()
+        else:
             name = self._fresh(variable.name)
             self.names[hash(variable)] = name
             self._line(f"for (int32_t {name} = {first}; {name} < {end}; {name}++) {{")
@@ -260,6 +290,8 @@ class _Printer:
 
     def _store(self, buffer: Any, indices: Any, node: Any) -> None:
         dtype = str(buffer.ty.dtype)
+        if type(node).__name__ == "FloatImm" and len(indices) and type(indices[0]).__name__ == "IntImm":
+            node = self.starts.get((hash(buffer), int(indices[0].value)), node)
         value = self._text(node)
         if dtype in _NARROW or dtype == "bool":
             value = f"({_CTYPES[dtype]})({value})"
@@ -298,6 +330,10 @@ class _Printer:
 
     def _binary(self, node: Any, kind: str) -> tuple[str, int]:
         dtype = str(node.ty)
+        if kind == "Add":
+            for loaded, other in ((node.a, node.b), (node.b, node.a)):
+                if self._starts_at(loaded, other):
+                    return self._expression(loaded)
         if kind == "Add" and dtype == "float32":
             for product, other in ((node.b, node.a), (node.a, node.b)):
                 if type(product).__name__ == "Mul":
@@ -308,6 +344,13 @@ class _Printer:
         if dtype in _NARROW:
             return f"({_CTYPES[dtype]})({text})", _ATOM
         return text, binding
+
+    def _starts_at(self, loaded: Any, value: Any) -> bool:
+        """Whether `loaded` is a sum that started at `value`."""
+        if type(loaded).__name__ != "TensorLoad" or type(loaded.indices[0]).__name__ != "IntImm":
+            return False
+        start = self.starts.get((hash(loaded.source), int(loaded.indices[0].value)))
+        return start is not None and bool(start.same_as(value))
 
     def _joined(self, a: Any, b: Any, sign: str, binding: int) -> str:
         """Both operands, in more parentheses than C asks for where compilers would warn without."""
@@ -357,6 +400,11 @@ class _Printer:
         return f"!{self._text(node.a, _ATOM)}", _ATOM
 
     def _of_Max(self, node: Any) -> tuple[str, int]:  # noqa: N802
+        zero = type(node.b).__name__ == "FloatImm" and float(node.b.value) == 0.0
+        if zero and str(node.ty) == "float32":
+            self._count(2.0)
+            self.helpers[_RELU] = HELPERS["relu"](_RELU, "float")
+            return f"{_RELU}({self._text(node.a)})", _ATOM
         return self._helped("max", node)
 
     def _of_Min(self, node: Any) -> tuple[str, int]:  # noqa: N802

@@ -22,12 +22,26 @@ def _unary(expression: str) -> Callable[[str, str], str]:
     return text
 
 
+def _relu(name: str, ctype: str) -> str:
+    return f"""/* max(x, 0), by the sign bit: two instructions on integer registers instead of a compare of the FPU's. */
+static inline {ctype} {name}({ctype} x)
+{{
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= ~(bits >> 31);
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}}
+"""
+
+
 HELPERS: Mapping[str, Callable[[str, str], str]] = MappingProxyType(
     {
         "max": _binary("a > b ? a : b"),
         "min": _binary("a < b ? a : b"),
         "floordiv": _binary("a / b - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0)"),
         "floormod": _binary("a % b + ((a % b != 0 && (a < 0) != (b < 0)) ? b : 0)"),
+        "relu": _relu,
         "sigmoid": _unary("1.0F / (1.0F + expf(-x))"),
         "rsqrt": _unary("1.0F / sqrtf(x)"),
     }

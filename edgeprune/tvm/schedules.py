@@ -21,7 +21,8 @@ __all__ = ["Packing", "Scheduled", "scheduled"]
 
 _REDUCTION = 2
 """tirx.IterVar's type of a reduction axis."""
-_UNROLLED_TAPS = 5
+_UNROLLED_TAPS, _UNROLLED_FILTER = 5, 9
+"""Columns of a filter, and all of its taps, up to which they are written out for a tile."""
 
 Packing = Callable[[Array], Array]
 """From a constant as the function took it to the constant as it takes it now."""
@@ -75,7 +76,7 @@ def _convolution(
 ) -> dict[int, Packing] | None:
     """conv2d_nchw: a tile of channels by columns, with the rows that it reads padded once for all channels."""
     n, c, y, x = schedule.get_loops(result)
-    depth, _, columns = (int(axis.dom.extent) for axis in schedule.get(block).iter_vars[4:7])
+    depth, rows, columns = (int(axis.dom.extent) for axis in schedule.get(block).iter_vars[4:7])
     tile = pair_tile(_extent(schedule, c), _extent(schedule, x))
     outer_c, inner_c = schedule.split(c, [None, tile.rows])
     outer_x, inner_x = schedule.split(x, [None, tile.columns])
@@ -84,12 +85,14 @@ def _convolution(
     if padding:
         schedule.compute_at(padding[0], y)
     _, tile_c, _, tile_x, over_depth, over_rows, over_columns = schedule.get_loops(block)[-7:]
-    steps = unrolled(depth, tile) if columns == 1 else 1
+    steps = unrolled(depth, tile) if rows * columns == 1 else 1
     outer, inner = schedule.split(over_depth, [None, steps])
     schedule.reorder(outer, over_rows, over_columns, inner, tile_c, tile_x)
     start = schedule.decompose_reduction(block, outer)
     if columns <= _UNROLLED_TAPS:
         schedule.unroll(over_columns)
+        if rows * columns <= _UNROLLED_FILTER:
+            schedule.unroll(over_rows)
     _unroll(schedule, inner, tile_c, tile_x, inner_c, inner_x, *_inside(schedule, start, outer_x))
     return _packed_filters(schedule, block, constants, tile.rows)
 
@@ -102,7 +105,10 @@ def _depthwise(
     if depth != 1:
         return None
     _, c, _, x = schedule.get_loops(result)
-    outer_x, inner_x = schedule.split(x, [None, column_tile(_extent(schedule, x), columns)])
+    results_a_row = _extent(schedule, x)
+    inputs_a_row = int(_image(schedule, block).ty.shape[-1])
+    stride = max(1, (inputs_a_row - columns) // max(1, results_a_row - 1))
+    outer_x, inner_x = schedule.split(x, [None, column_tile(results_a_row, rows * columns, columns, stride)])
     schedule.compute_at(block, outer_x, preserve_unit_loops=True)
     if padding:
         schedule.compute_at(padding[0], c)
@@ -164,6 +170,11 @@ def _packed_matrix(schedule: Any, block: Any, constants: Collection[int], column
         return {}
     schedule.transform_layout(block, ("read", read), lambda k, n: (n // columns, k, n % columns))
     return {parameter: lambda a: a.reshape(a.shape[0], -1, columns).transpose(1, 0, 2).copy()}
+
+
+def _image(schedule: Any, block: Any) -> Any:
+    """The operand of a convolution that its filters move over: of its four axes, the one read first."""
+    return next(region.source for region in schedule.get(block).reads if len(region.source.ty.shape) == 4)
 
 
 def _constant_read(

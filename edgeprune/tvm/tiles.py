@@ -9,7 +9,7 @@ __all__ = ["Tile", "column_tile", "divisors", "pair_tile", "unrolled"]
 _REGISTERS = 32
 _LOOP_INSTRUCTIONS = 4
 _MOST_ROWS = 16
-_PRODUCTS_IN_A_LOOP = 80
+_PRODUCTS_IN_A_LOOP = 160
 """Code for more would gain nothing: the loop around it is then a few percent."""
 
 
@@ -43,12 +43,13 @@ def pair_tile(rows: int, columns: int) -> Tile:
     return min(fitting, key=lambda tile: (tile.instructions_per_product, tile.rows))
 
 
-def column_tile(columns: int, taps: int) -> int:
-    """How many results of a row share a depthwise filter's taps: sums, a row of inputs and one tap in registers."""
-    return max(size for size in divisors(columns, 12) if 2 * size + taps <= _REGISTERS - 4 or size == 1)
+def column_tile(results: int, taps: int, columns: int, stride: int) -> int:
+    """How many of a row's `results` a depthwise filter makes at a time, its taps and a row of inputs in registers."""
+    sizes = divisors(results, _MOST_ROWS)
+    return max(n for n in sizes if n == 1 or n + (n - 1) * stride + columns + min(taps, 9) <= _REGISTERS - 3)
 
 
 def unrolled(steps: int, tile: Tile) -> int:
     """How many of `steps` are written out, so that the loop around them weighs little."""
     most = max(1, _PRODUCTS_IN_A_LOOP // (tile.rows * tile.columns))
-    return max(divisors(steps, min(most, 4)))
+    return max(divisors(steps, min(most, 8)))
