@@ -13,9 +13,9 @@ from edgeprune.device import Device
 from edgeprune.emulate import Measurement
 from edgeprune.firmware import Image, build
 from edgeprune.graph.execute import execute
-from edgeprune.graph.ir import Array, Graph
-from edgeprune.graph.onnx_import import import_onnx
-from edgeprune.graph.passes import compact, simplify
+from edgeprune.graph.ir import Array, Graph, Tensor
+from edgeprune.graph.onnx_import import import_onnx, import_plain
+from edgeprune.graph.passes import compact, remove_dead, simplify
 from edgeprune.graph.verify import verify
 from edgeprune.plan import Objective, Program, plan
 from edgeprune.progress import Progress
@@ -51,8 +51,13 @@ class Build:
         return compact.removed_channels(self.whole, self.graph)
 
 
-def lower(onnx: bytes, name: str, *, compacted: bool = True) -> Graph:
-    """The typed integer graph of an int8 ONNX model, simplified; `compacted`, without channels that are constant."""
+def lower(onnx: bytes, name: str, *, dtype: str = "int8", compacted: bool = True) -> Graph:
+    """The graph of an ONNX model: int8, simplified and, where `compacted`, without channels that are constant.
+
+    In float32, the graph of the model as it is.
+    """
+    if dtype == "float32":
+        return remove_dead.run(import_plain(onnx, name))
     whole = simplify(import_onnx(onnx, name))
     return compact.run(whole) if compacted else whole
 
@@ -67,14 +72,15 @@ def compile_network(
     *,
     compacted: bool = True,
     tuned: bool = False,
+    dtype: str = "int8",
 ) -> Build:
     """Lower, plan, generate and link; sources and images go to `directory`.
 
     Where `tuned`, the plan knows what every candidate takes as run in the emulator.
     """
     with progress.task("compiling", 4) as task:
-        whole = simplify(import_onnx(onnx, name))
-        graph = verify(compact.run(whole) if compacted else whole)
+        whole = lower(onnx, name, dtype=dtype, compacted=False)
+        graph = verify(compact.run(whole) if compacted and dtype == "int8" else whole)
         measured = tune(graph, device, directory, progress) if tuned else {}
         task.advance(1, "planning")
         program = plan(graph, device, objective, measured)
@@ -105,11 +111,14 @@ def measure(
 def _golden(graph: Graph) -> Golden:
     """A pseudo-random inference for the library's self test, the same for the same graph."""
     generator = np.random.default_rng(0)
-    inputs = tuple(
-        generator.integers(-128, 128, tensor.shape).astype(np.int8)
-        if tensor.dtype == "int8"
-        else np.zeros(tensor.shape, tensor.dtype)
-        for tensor in graph.inputs
-    )
+    inputs = tuple(_golden_input(tensor, generator) for tensor in graph.inputs)
     values = execute(graph, inputs)
     return Golden(inputs, tuple(values[tensor.name] for tensor in graph.outputs))
+
+
+def _golden_input(tensor: Tensor, generator: np.random.Generator) -> Array:
+    if tensor.dtype == "int8":
+        return generator.integers(-128, 128, tensor.shape).astype(np.int8)
+    if tensor.dtype == "float32":
+        return generator.standard_normal(tensor.shape, np.float32)
+    return np.zeros(tensor.shape, tensor.dtype)

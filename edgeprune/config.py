@@ -109,8 +109,8 @@ class Settings:
     ram: str | None = None
     latency: str | None = None
     output: Path | None = None
-    backend: Literal["auto", "c"] = "auto"
-    dtype: Literal["int8"] = "int8"
+    backend: Literal["auto", "c", "tvm"] = "auto"
+    dtype: Literal["int8", "float32"] = "int8"
     data: Path | None = None
     samples: int | None = None
     calibration: Path | None = None

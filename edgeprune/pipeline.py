@@ -32,7 +32,9 @@ from edgeprune.config import Budget, Settings
 from edgeprune.device import Device, load_device
 from edgeprune.errors import OverBudget, UsageError
 from edgeprune.float_network import FloatNetwork, float_network
+from edgeprune.kernels.base import families
 from edgeprune.model import Model, load_model
+from edgeprune.plan import Program
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prove import Proof, prove
 from edgeprune.report import Findings, deploy_command, make_report
@@ -89,12 +91,12 @@ def _deploy(settings: Settings, progress: Progress) -> Deployment:
             samples = choose_samples(model, network.build.graph, given, settings.samples, settings.seed)
             proof = prove(network.build, model, network.pruned, samples, scratch, progress, runner)
             in_float = float_network(model, network.pruned, progress)
-            findings = _findings(model, device, network, proof, in_float)
+            findings = _findings(settings, model, device, network, proof, in_float)
             report = make_report(replace(findings, command=deploy_command(settings)))
             write_files(bundle, bundle_files(_contents(network, proof, in_float, report, settings, place)))
     except OverBudget as error:
         held = error.budget if isinstance(error, OverResolvedBudget) else budget
-        missed = _over_budget(model, device, held, error)
+        missed = _over_budget(settings, model, device, held, error)
         return Deployment(make_report(replace(missed, command=deploy_command(settings))), None)
     return Deployment(report, place)
 
@@ -123,15 +125,15 @@ def _contents(
 
 
 def _findings(
-    model: Model, device: Device, network: Network, proof: Proof, in_float: FloatNetwork
+    settings: Settings, model: Model, device: Device, network: Network, proof: Proof, in_float: FloatNetwork
 ) -> Findings:
     return Findings(
         model=_about(model),
         device=device,
         budget=network.budget,
         fits=True,
-        backend="c",
-        dtype="int8",
+        backend=_backend(network.build.program),
+        dtype=settings.dtype,
         program=network.build.program,
         compacted=network.build.compacted,
         measured_candidates=network.build.measured_candidates,
@@ -144,9 +146,19 @@ def _findings(
     )
 
 
-def _over_budget(model: Model, device: Device, budget: Budget, error: OverBudget) -> Findings:
+def _backend(program: Program) -> str:
+    """Where the kernels came from: "c", "tvm", or "auto" where both have some."""
+    sources = {families()[step.candidate.family].source for step in program.steps}
+    return sources.pop() if len(sources) == 1 else ("auto" if sources else "c")
+
+
+def _over_budget(
+    settings: Settings, model: Model, device: Device, budget: Budget, error: OverBudget
+) -> Findings:
+    backend = "tvm" if settings.dtype == "float32" else "c"
+    about = _about(model)
     return Findings(
-        _about(model), device, budget, False, "c", "int8", nearest=error.nearest, reason=str(error)
+        about, device, budget, False, backend, settings.dtype, nearest=error.nearest, reason=str(error)
     )
 
 

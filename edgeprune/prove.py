@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from edgeprune.codegen import FLOAT_TOLERANCE
 from edgeprune.compile import Build, measure
 from edgeprune.device import load_device
 from edgeprune.emulate import Measurement, layer_outputs, run
@@ -26,6 +28,7 @@ from edgeprune.verify import (
     compare_layers,
     real_outputs,
     reference_outputs,
+    relative_difference,
     stored_inputs,
     verify_outputs,
 )
@@ -64,11 +67,13 @@ def prove(
     graph, inputs = built.graph, stored_inputs(built.graph, samples)
     expected = reference_outputs(graph, inputs, progress)
     measurement, cost = measure(built, inputs, progress, runner)
+    found = [measurement.outputs]
     where = "the host library" if built.image.device.emulator is None else runner.place
     _check(graph, built.image, inputs, expected, measurement.outputs, where)
     if built.image.device.emulator is not None:
         host = build(built.sources, load_device("host"), directory / "host")
         outputs = run(host, inputs, progress=progress).outputs
+        found.append(outputs)
         _check(graph, host, inputs, expected, outputs, "the host library")
     real = real_outputs(graph, measurement.outputs)
     onnx = run_onnx(built.onnx, samples.inputs, progress)
@@ -80,8 +85,23 @@ def prove(
         emulated=score(original, samples, real),
         samples=samples.count,
     )
-    difference = _max_difference(graph, onnx, real)
-    return Proof(inputs, measurement, cost, Verification(samples.count, True, None, difference), accuracy)
+    return Proof(inputs, measurement, cost, _verified(graph, samples, expected, found, onnx, real), accuracy)
+
+
+def _verified(
+    graph: Graph,
+    samples: Samples,
+    expected: tuple[Array, ...],
+    found: Sequence[tuple[Array, ...]],
+    onnx: tuple[Array, ...],
+    real: tuple[Array, ...],
+) -> Verification:
+    """What is said of outputs `found` by several builds after each was compared."""
+    if not any(tensor.dtype == "float32" for tensor in graph.tensors()):
+        return Verification(samples.count, True, None, _max_difference(graph, onnx, real))
+    exact = all(np.array_equal(a, b) for one in found for a, b in zip(expected, one, strict=True))
+    largest = max(relative_difference(expected, one) for one in found)
+    return Verification(samples.count, exact, None, None, FLOAT_TOLERANCE, largest)
 
 
 def _check(

@@ -93,7 +93,7 @@ def bundle_graph(contents: Contents) -> Graph:
     """The graph that a bundle's library computes."""
     report = contents.report
     compacted = bool(report["library"].get("compacted", True))
-    return lower(contents.onnx, str(report["model"]["name"]), compacted=compacted)
+    return lower(contents.onnx, str(report["model"]["name"]), dtype=str(report["dtype"]), compacted=compacted)
 
 
 def bundle_device(contents: Contents, scratch: Path) -> Device:

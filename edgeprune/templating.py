@@ -119,7 +119,11 @@ def c_array(values: Any, columns: int = 100, indent: int = 4) -> str:
 
 def _literal(value: Any) -> str:
     if isinstance(value, np.floating):
+        if not np.isfinite(value):
+            return "NAN" if np.isnan(value) else ("INFINITY" if value > 0 else "-INFINITY")
         return f"{float(value)!r}F"
+    if isinstance(value, np.bool_):
+        return str(int(value))
     if int(value) == -(1 << 31):
         return "(-2147483647 - 1)"
     return (

@@ -8,6 +8,7 @@ from edgeprune.config import Settings
 from edgeprune.device import Device
 from edgeprune.errors import UsageError
 from edgeprune.model import Model
+from edgeprune.tvm import require_tvm
 
 __all__ = ["refuse_unused"]
 
@@ -36,6 +37,10 @@ def refuse_unused(settings: Settings, model: Model, device: Device) -> None:
     ]
     if model.kind == "onnx-int8" and "calibration" in given:
         raise UsageError(f"{model.path.name} is int8 already: leave out --calibration")
+    if settings.dtype == "float32":
+        _refuse_float(settings, model, device, given)
+    elif settings.backend == "tvm":
+        raise UsageError("TVM's kernels are for float32: give --dtype float32, or leave out --backend tvm")
     pruning = [name for name in given if name in _PRUNING]
     if model.training is None and pruning:
         raise UsageError(
@@ -54,3 +59,19 @@ def refuse_unused(settings: Settings, model: Model, device: Device) -> None:
         raise UsageError("--accuracy-drop cuts each network that it tries at once: leave out --rounds")
     if settings.density() is not None and not settings.train:
         raise UsageError("single weights cannot go without training: leave out --no-train or --sparsity")
+
+
+def _refuse_float(settings: Settings, model: Model, device: Device, given: list[str]) -> None:
+    if settings.backend == "c":
+        raise UsageError("kernels in float32 come from TVM: leave out --backend c, or --dtype float32")
+    if not device.fpu:
+        raise UsageError(f"{device.name} has no FPU to compute in float32 with: leave out --dtype float32")
+    if model.kind == "onnx-int8":
+        raise UsageError(f"{model.path.name} is int8: leave out --dtype float32")
+    for name in ("calibration", "tune", *(key for key in _PRUNING if key not in ("train", "ignore"))):
+        if name in given:
+            option = _PRUNING.get(name, f"--{name}")
+            raise UsageError(
+                f"a network in float32 is neither calibrated, tuned nor pruned: leave out {option}"
+            )
+    require_tvm("a network in float32")

@@ -83,8 +83,12 @@ def deploy(
     ] = False,
     reserve_flash: ReserveFlash = None,
     reserve_ram: ReserveRam = None,
-    backend: Annotated[Optional[Literal["auto", "c"]], typer.Option(help="Where kernels come from.")] = None,  # noqa: UP045
-    dtype: Annotated[Optional[Literal["int8"]], typer.Option(help="What the library computes in.")] = None,  # noqa: UP045
+    backend: Annotated[
+        Literal["auto", "c", "tvm"] | None, typer.Option(help="Where kernels come from.")
+    ] = None,
+    dtype: Annotated[
+        Literal["int8", "float32"] | None, typer.Option(help="What the library computes in.")
+    ] = None,
     seed: Seed = None,
     runner: Runner = None,
     port: Port = None,

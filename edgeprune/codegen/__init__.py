@@ -1,6 +1,6 @@
 """From program to C sources."""
 
-from edgeprune.codegen.generate import Golden, generate
+from edgeprune.codegen.generate import FLOAT_TOLERANCE, Golden, generate
 from edgeprune.codegen.sources import Layer, Port, Sources
 
-__all__ = ["Golden", "Layer", "Port", "Sources", "generate"]
+__all__ = ["FLOAT_TOLERANCE", "Golden", "Layer", "Port", "Sources", "generate"]

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from edgeprune.graph.ir import DTYPES, Node, Tensor
+from edgeprune.ops import operator_for
 from edgeprune.plan.program import Step
 
 __all__ = ["c_type", "describe_step", "shape_text"]
 
-_C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "float32": "float"}
+_C_TYPES = {
+    "int8": "int8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "float32": "float",
+    "bool": "uint8_t",
+}
 
 
 def c_type(tensor: Tensor) -> str:
@@ -38,4 +46,4 @@ def _describe_node(node: Node) -> str:
         depthwise = node.int("group") > 1
         group = f" in {node.int('group')} groups" if depthwise else ""
         return f"{node.op} {height}x{width} stride {strides[0]}x{strides[1]}{group}"
-    return node.op
+    return operator_for(node).title(node)

@@ -17,7 +17,10 @@ from edgeprune.plan.program import Program, Step
 from edgeprune.templating import c_comment, c_identifier, render
 from edgeprune.version import __version__
 
-__all__ = ["Golden", "generate"]
+__all__ = ["FLOAT_TOLERANCE", "Golden", "generate"]
+
+FLOAT_TOLERANCE = 1e-4
+"""Of a float result's distance to its reference, relative to the largest magnitude of the tensor that it is in."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
             for step in program.steps
         ],
         "golden": golden,
+        "plain": any(families()[step.candidate.family].source == "tvm" for step in program.steps),
+        "tolerance": FLOAT_TOLERANCE,
     }
     files = {
         f"{prefix}.h": render("library/header.h.j2", values),

@@ -17,7 +17,7 @@ from edgeprune.model.model import Dataset
 from edgeprune.plan import Objective
 from edgeprune.progress import Progress
 
-__all__ = ["Builder", "calibration_data", "int8_onnx"]
+__all__ = ["Builder", "calibration_data", "float_onnx", "int8_onnx"]
 
 _CALIBRATION_SAMPLES = 256
 _DRAFT_SAMPLES = 16
@@ -37,10 +37,11 @@ class Builder:
     directory: Path
     progress: Progress
     tuned: bool = False
+    dtype: str = "int8"
 
     def int8(self, model: Model) -> bytes:
-        """The network as QDQ ONNX."""
-        return _int8(model, self.calibration, self.progress)
+        """The network as QDQ ONNX or, where builds are in float32, as float ONNX."""
+        return float_onnx(model) if self.dtype == "float32" else _int8(model, self.calibration, self.progress)
 
     def fit(self, model: Model, budget: Budget, folder: str, onnx: bytes | None = None) -> Fitted:
         """The network built for good within a budget, in a folder of this name; `onnx` is its int8 form, if made."""
@@ -55,9 +56,29 @@ class Builder:
 
     def _build(self, onnx: bytes, model: Model, budget: Budget, folder: str, tuned: bool) -> Fitted:
         compiled = partial(
-            compile_network, onnx, model.name, self.device, progress=self.progress, tuned=tuned
+            compile_network,
+            onnx,
+            model.name,
+            self.device,
+            progress=self.progress,
+            tuned=tuned,
+            dtype=self.dtype,
         )
         return fit_program(compiled, budget, self.goal, self.directory / folder, self.progress)
+
+
+def float_onnx(model: Model) -> bytes:
+    """The model as float ONNX."""
+    if model.onnx is not None:
+        return model.onnx
+    from edgeprune.quantize.export import export_float
+    from edgeprune.quantize.names import name_nodes
+    from edgeprune.quantize.run import serialize
+
+    assert model.module is not None
+    network = export_float(model.module, model.example_inputs, model.name)
+    name_nodes(network.graph)
+    return serialize(network)
 
 
 def int8_onnx(model: Model, settings: Settings, progress: Progress, quick: bool = False) -> bytes:
@@ -73,7 +94,7 @@ def calibration_data(model: Model, settings: Settings) -> Dataset | None:
     Raises:
         UsageError: a float ONNX model without calibration data, or data that do not fit the model.
     """
-    if model.kind == "onnx-int8":
+    if model.kind == "onnx-int8" or settings.dtype == "float32":
         return None
     if settings.calibration is not None:
         return load_dataset(settings.calibration, input_specs(model))

@@ -74,21 +74,25 @@ def compress(
         spends_flash=named.flash_bytes is not None,
         spends_ram=named.ram_bytes is not None,
     )
-    builder = Builder(device, goal, data, scratch, progress, settings.tune)
+    builder = Builder(device, goal, data, scratch, progress, settings.tune, settings.dtype)
     whole = builder.fit(model, budget, "unpruned")
     budget = _with_ceilings(budget, settings, whole.cost)
     fits = whole.fits and whole.cost.fits(budget)
-    if model.module is None or model.training is None:
+    if model.module is None or model.training is None or settings.dtype == "float32":
         if fits:
             return Network(whole.build, whole.cost, budget, None, PruningSummary())
-        lacking = (
-            "an ONNX model is deployed as it is" if model.module is None else "there is no training data"
-        )
-        raise over_budget(whole, budget, f"{lacking}: give a recipe to have it pruned")
+        raise over_budget(whole, budget, _why_not_pruned(model, settings))
     try:
         return _made_to_fit(model, whole, fits, budget, Job(settings, builder, kept, progress))
     except OverBudget as error:
         raise OverResolvedBudget(error, budget) from error
+
+
+def _why_not_pruned(model: Model, settings: Settings) -> str:
+    if settings.dtype == "float32":
+        return "a network is deployed in float32 as it is: leave out --dtype to have it pruned in int8"
+    lacking = "an ONNX model is deployed as it is" if model.module is None else "there is no training data"
+    return f"{lacking}: give a recipe to have it pruned"
 
 
 def _check_names(module: torch.nn.Module, settings: Settings) -> None:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 __all__ = ["DTYPES", "AttributeValue", "Attributes", "Graph", "Node", "Quant", "Shape", "Tensor", "freeze"]
 
 Shape: TypeAlias = tuple[int, ...]
-AttributeValue: TypeAlias = int | float | str | tuple[int, ...] | tuple[float, ...]
+AttributeValue: TypeAlias = int | float | str | bytes | tuple[int, ...] | tuple[float, ...]
 Attributes: TypeAlias = Mapping[str, AttributeValue]
 Array: TypeAlias = npt.NDArray[Any]
 

@@ -149,6 +149,8 @@ class KernelFamily:
     """Everything known about one kernel family."""
 
     name: ClassVar[str]
+    source: ClassVar[str] = "c"
+    """Who schedules its loops: "c", the family's own template, or "tvm"."""
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
         """Ways to run `nodes` (usually one node) on `device`; empty when the family does not fit.

@@ -73,6 +73,10 @@ class Operator:
     natural_quant: ClassVar[Quant | None] = None
     """What an output that the model left unquantised is stored at, where the operator's range fixes it."""
 
+    def title(self, node: Node) -> str:
+        """The operator's name as a reader knows it."""
+        return node.op
+
     def lower(self, node: OnnxNode, build: Builder) -> None:
         """Append the IR nodes that compute `node.outputs` from `node.inputs`.
 

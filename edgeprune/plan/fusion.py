@@ -34,14 +34,15 @@ def fusible_pairs(graph: Graph, device: Device) -> tuple[Group, ...]:
     """
     returned = {tensor.name for tensor in graph.outputs}
     nodes = work_nodes(graph)
-    working = set(nodes)
+    working = {node for node in nodes if node.op != "Onnx"}  # Those have their groups: `plan.grouping`.
     found = []
     for node in nodes:
         readers = [
             other for other in graph.nodes if any(t.name == node.outputs[0].name for t in other.inputs)
         ]
         alone = len(node.outputs) == 1 and node.outputs[0].name not in returned and len(readers) == 1
-        if alone and readers[0] in working and offered_candidates((node, readers[0]), device):
+        paired = alone and node in working and readers[0] in working
+        if paired and offered_candidates((node, readers[0]), device):
             found.append((node, readers[0]))
     taken: list[Group] = []
     for pair in sorted(found, key=_input_bytes):
@@ -66,7 +67,7 @@ def saving(
     needs, options_of = _needs(apart, settled), _options(apart)
     found = []
     for nodes, options in zip(together.steps, together.options, strict=True):
-        if len(nodes) > 1:
+        if len(nodes) > 1 and nodes not in apart.steps:
             lower = min(option.need_bytes for option in options) < _need(nodes, needs)
             best = sum(_least(options_of[node], objective) for node in nodes)
             if (memory and lower) or (objective.optimize != "ram" and _least(options, objective) < best):

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from edgeprune.device import Device
 from edgeprune.errors import OverBudget
 from edgeprune.graph.ir import Graph
+from edgeprune.ops import operator_for
 from edgeprune.plan.check import check_program
 from edgeprune.plan.choose import Option, runner_up
 from edgeprune.plan.fusion import binding, fusible_pairs, memory_binds, saving
+from edgeprune.plan.grouping import standing_groups
 from edgeprune.plan.lifetimes import Group, Storage
 from edgeprune.plan.measured import MeasuredCycles, with_measured
 from edgeprune.plan.objective import Objective
@@ -79,18 +81,18 @@ def _best_plan(graph: Graph, device: Device, objective: Objective, measured: Mea
     def cost(one: _Plan) -> tuple[float, ...]:
         return merit(one.settled, objective)
 
-    pairs = fusible_pairs(graph, device)
+    pairs, standing = fusible_pairs(graph, device), standing_groups(graph)
     try:
-        best = _planned(graph, device, objective, measured, ())
+        best = _planned(graph, device, objective, measured, standing)
     except OverBudget as refusal:
         if not pairs:
             raise
         try:
-            return _planned(graph, device, objective, measured, pairs)
+            return _planned(graph, device, objective, measured, (*standing, *pairs))
         except OverBudget:
             raise refusal from None
     worthwhile, urgent = _worth_fusing(graph, device, objective, measured, pairs, best)
-    fused: tuple[Group, ...] = ()
+    fused = standing
     for more in [urgent, *((pair,) for pair in worthwhile if pair not in urgent)][: 1 + _MORE_PAIRS]:
         if more:
             found = _planned(graph, device, objective, measured, (*fused, *more))
@@ -124,7 +126,8 @@ def _worth_fusing(
     needy = memory_binds(apart.bare, apart.first, objective) or (
         objective.copies_flash and memory_binds(apart.table, apart.settled, objective)
     )
-    together = with_measured(schedule(graph, device, objective, pairs), measured)
+    groups = (*standing_groups(graph), *pairs)
+    together = with_measured(schedule(graph, device, objective, groups), measured)
     worthwhile = saving(together, apart.table, apart.settled, objective, memory=needy)
     return worthwhile, binding(worthwhile, apart.table, apart.settled)
 
@@ -148,7 +151,7 @@ def program_of(table: Schedule, device: Device, objective: Objective, settled: S
     own = {s.name: buffer(s, titles[s.name]) for s in own_storages(table.steps, candidates)}
     steps = tuple(
         Step(
-            nodes[-1].name,
+            _title(nodes),
             nodes,
             option.candidate,
             own.get(scratch_name(index)),
@@ -169,6 +172,12 @@ def program_of(table: Schedule, device: Device, objective: Objective, settled: S
         lower_bound_bytes=_lower_bound_bytes(buffers),
         views={name: holder for name, holder in table.owner.items() if name != holder},
     )
+
+
+def _title(nodes: Group) -> str:
+    """A step's name: its last node's or, where the nodes are ONNX's own, the heaviest one's, which made the rest."""
+    plain = all(node.op == "Onnx" for node in nodes)
+    return max(nodes, key=lambda node: operator_for(node).macs(node)).name if plain else nodes[-1].name
 
 
 def _lower_bound_bytes(buffers: Sequence[Buffer]) -> int:

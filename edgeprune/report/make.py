@@ -14,6 +14,8 @@ from edgeprune.emulate import Measurement
 from edgeprune.firmware import Image
 from edgeprune.graph.ir import DTYPES, Graph, Tensor
 from edgeprune.host_latency import HostLatency, TimedPair
+from edgeprune.kernels.base import families
+from edgeprune.ops import operator_for
 from edgeprune.plan import Buffer, Program, Step
 from edgeprune.report.pruning import PruningSummary, pruning_values
 from edgeprune.verify.compare import Verification
@@ -134,6 +136,8 @@ def make_report(findings: Findings) -> dict[str, Any]:
             "bit_exact": verification.bit_exact,
             "max_difference_to_onnx": verification.max_difference_to_onnx,
             "first_mismatch": None if mismatch is None else str(mismatch),
+            "tolerance": verification.tolerance,
+            "max_relative_difference": verification.max_relative_difference,
         }
     return report
 
@@ -176,8 +180,9 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
         rows.append(
             {
                 "name": step.name,
-                "op": "+".join(node.op for node in step.nodes),
+                "op": "+".join(operator_for(node).title(node) for node in step.nodes),
                 "kernel": step.candidate.name,
+                "source": families()[step.candidate.family].source,
                 "placement": step.candidate.placement.value,
                 "function": None if image is None else image.sources.layers[index].function,
                 "outputs": [tensor.name for tensor in step.nodes[-1].outputs],

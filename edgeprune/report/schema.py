@@ -105,6 +105,8 @@ class _Verify(_Section):
     bit_exact: bool
     max_difference_to_onnx: float | None
     first_mismatch: str | None = None
+    tolerance: float | None = None
+    max_relative_difference: float | None = None
 
 
 class _Accuracy(_Section):

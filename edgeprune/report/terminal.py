@@ -173,12 +173,22 @@ def _facts(report: Mapping[str, Any]) -> list[Text]:
         where = f"reference = host = {place}" if report["latency"] is not None else "reference = host"
         difference = verify["max_difference_to_onnx"]
         apart = "" if difference is None else f"; at most {difference} step(s) from ONNX Runtime"
-        exact = f"bit-exact on {verify['samples']:,} inputs" if verify["bit_exact"] else "NOT bit-exact"
+        exact = f"{exactness(verify)} on {verify['samples']:,} inputs"
         facts.append(("verified", f"{exact}: {where}{apart}"))
     facts += pruning_facts(report)
     if tools:
         facts.append(("tools", ", ".join(f"{name} {value}" for name, value in tools.items())))
     return [Text(f"{clean(name)}: ", "bold") + Text(clean(value)) for name, value in facts]
+
+
+def exactness(verify: Mapping[str, Any]) -> str:
+    """How outputs equal the reference: to the byte or, floats, within how much."""
+    if verify["bit_exact"]:
+        return "bit-exact"
+    tolerance = verify.get("tolerance")
+    if tolerance is None or verify["first_mismatch"] is not None:
+        return "NOT bit-exact"
+    return f"within {tolerance:g} relative (at most {verify['max_relative_difference']:.1g})"
 
 
 def _stages(accuracy: Mapping[str, Any]) -> str:

@@ -1,6 +1,13 @@
 """Proof that a build computes what the reference defines: samples, comparison, accuracy."""
 
-from edgeprune.verify.compare import Mismatch, Verification, compare_layers, reference_outputs, verify_outputs
+from edgeprune.verify.compare import (
+    Mismatch,
+    Verification,
+    compare_layers,
+    reference_outputs,
+    relative_difference,
+    verify_outputs,
+)
 from edgeprune.verify.samples import Samples, real_outputs, stored_inputs
 
 __all__ = [
@@ -10,6 +17,7 @@ __all__ = [
     "compare_layers",
     "real_outputs",
     "reference_outputs",
+    "relative_difference",
     "stored_inputs",
     "verify_outputs",
 ]

@@ -11,6 +11,7 @@ from edgeprune.graph.execute import dequantize
 from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset
 from edgeprune.model.model import Model
+from edgeprune.ops import operator_for
 from edgeprune.verify.samples import Samples
 
 __all__ = ["choose_samples", "given_samples"]
@@ -62,10 +63,14 @@ def _random_samples(graph: Graph, count: int, seed: int) -> Samples:
 
 
 def _random_input(graph: Graph, tensor: Tensor, count: int, generator: np.random.Generator) -> Array:
-    """Uniform over the stored range: int8 for activations, the rows of the table that ids select."""
+    """Uniform over the stored range: int8 for activations, the rows of the table that ids select; floats are normal."""
     perm = graph.layouts.get(tensor.name)
     shape = tensor.shape if perm is None else tuple(tensor.shape[axis] for axis in np.argsort(perm))
     inner = shape[1:] if shape and shape[0] == 1 else shape
+    if tensor.dtype == "float32":
+        return generator.standard_normal((count, *inner), np.float32)
+    if tensor.dtype == "bool":
+        return generator.integers(0, 2, (count, *inner)).astype(np.bool_)
     if tensor.quant is not None:
         stored = generator.integers(-128, 128, (count, *inner), dtype=np.int8)
         return dequantize(stored, tensor)
@@ -77,7 +82,9 @@ def _table_rows(graph: Graph, tensor: Tensor) -> int:
         other.shape[0]
         for node in graph.nodes
         for other in node.inputs
-        if node.op == "Gather" and other.value is not None and tensor.name in {t.name for t in node.inputs}
+        if operator_for(node).title(node) == "Gather"
+        and other.value is not None
+        and tensor.name in {t.name for t in node.inputs}
     ]
     if not rows:
         raise UsageError(f"input {tensor.name!r} holds integers of unknown range: give samples with --data")

@@ -1,4 +1,8 @@
-"""Byte-for-byte comparison of a build with the NumPy reference; the first difference is named."""
+"""Comparison of a build with the reference; the first difference is named.
+
+Integers are compared byte for byte. A float is compared within `FLOAT_TOLERANCE` of the largest magnitude in its
+tensor: the reference adds in another order, and what cancels leaves an error in proportion to what was added.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeprune.codegen.sources import Sources
+from edgeprune.codegen import FLOAT_TOLERANCE, Sources
 from edgeprune.graph.execute import execute
 from edgeprune.graph.ir import DTYPES, Array, Graph
 from edgeprune.progress import Progress
 
-__all__ = ["Mismatch", "Verification", "compare_layers", "reference_outputs", "verify_outputs"]
+__all__ = [
+    "Mismatch",
+    "Verification",
+    "compare_layers",
+    "reference_outputs",
+    "relative_difference",
+    "verify_outputs",
+]
 
 
 @dataclass(frozen=True)
@@ -23,13 +34,13 @@ class Mismatch:
     layer: str
     sample: int
     element: int
-    expected: int
-    found: int
+    expected: float
+    found: float
 
     def __str__(self) -> str:
         return (
             f"{self.where} differs from the reference at layer {self.layer!r}, element {self.element} of sample"
-            f" {self.sample}: expected {self.expected}, found {self.found}"
+            f" {self.sample}: expected {self.expected:.9g}, found {self.found:.9g}"
         )
 
 
@@ -41,6 +52,10 @@ class Verification:
     bit_exact: bool
     first_mismatch: Mismatch | None
     max_difference_to_onnx: int | None
+    tolerance: float | None = None
+    """Of float results, relative to the largest magnitude in their tensor; None where all are integers."""
+    max_relative_difference: float | None = None
+    """The largest there was, of float results."""
 
 
 def reference_outputs(graph: Graph, inputs: Sequence[Array], progress: Progress) -> tuple[Array, ...]:
@@ -70,6 +85,19 @@ def verify_outputs(
     return None
 
 
+def relative_difference(expected: Sequence[Array], outputs: Sequence[Array]) -> float:
+    """The largest difference of a float from its reference, relative to the largest magnitude in its tensor."""
+    largest = 0.0
+    for want, got in zip(expected, outputs, strict=True):
+        if want.dtype.kind == "f" and want.size:
+            want, got = want.reshape(len(want), -1), got.reshape(len(want), -1)
+            apart, scale = _apart(want, got)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                shares = np.where(apart > 0, apart / scale, 0.0)
+            largest = max(largest, float(shares.max()))
+    return largest
+
+
 def compare_layers(
     graph: Graph,
     sources: Sources,
@@ -95,9 +123,26 @@ def _first_difference(
 ) -> Mismatch | None:
     if want.shape != got.shape:
         return Mismatch(where, layer, first_sample, 0, want.size, got.size)
-    different = np.argwhere(want != got)
+    different = np.argwhere(_differs(want, got))
     if not len(different):
         return None
     sample, element = (int(index) for index in different[0])
-    found = int(got[sample, element])
-    return Mismatch(where, layer, first_sample + sample, element, int(want[sample, element]), found)
+    expected, found = want[sample, element].item(), got[sample, element].item()
+    return Mismatch(where, layer, first_sample + sample, element, expected, found)
+
+
+def _differs(want: Array, got: Array) -> Array:
+    if want.dtype.kind != "f":
+        return np.asarray(want != got)
+    apart, scale = _apart(want, got)
+    return ~(apart <= FLOAT_TOLERANCE * scale)
+
+
+def _apart(want: Array, got: Array) -> tuple[Array, Array]:
+    """Distances [N, elements] in float64, 0 between equal infinities and two NaN; the largest magnitude [N, 1]."""
+    wide, found = want.astype(np.float64), got.astype(np.float64)
+    same = (wide == found) | (np.isnan(wide) & np.isnan(found))
+    with np.errstate(invalid="ignore"):
+        apart = np.where(same, 0.0, np.abs(wide - found))
+    scale = np.abs(np.where(np.isfinite(wide), wide, 0.0)).max(axis=1, keepdims=True, initial=0.0)
+    return np.where(np.isnan(apart), np.inf, apart), scale

@@ -1,9 +1,10 @@
-"""ONNX in, typed integer graph out.
+"""ONNX in, typed integer graph out; or, in `plain`, a graph in the model's own types.
 
 Four steps, one file each: `normalize` brings a file into one canonical QDQ form, `quantization` finds the
 stored type of every float value, `lowering` hands each node to its operator, and `explain` words refusals.
 """
 
 from edgeprune.graph.onnx_import.lowering import import_onnx
+from edgeprune.graph.onnx_import.plain import import_plain
 
-__all__ = ["import_onnx"]
+__all__ = ["import_onnx", "import_plain"]

@@ -1,0 +1,109 @@
+"""Operators as ONNX defines them, run by kernels that TVM schedules and `edgeprune.tvm` prints as C.
+
+The family takes any group of `Onnx` nodes: TVM fuses what it can of them, and what lies between its kernels is the
+step's scratch. A group is compiled to know what it costs, with its constants, since TVM folds them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import ClassVar
+
+from edgeprune.device import Device
+from edgeprune.graph.ir import Node
+from edgeprune.kernels import _cost
+from edgeprune.kernels._cost import Kind
+from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
+from edgeprune.ops._onnx_model import onnx_model
+from edgeprune.ops._onnx_shapes import flat_shapes
+from edgeprune.ops.onnx import ELEMENTWISE
+from edgeprune.tvm import Argument, Call, Role, Routine, compile_model
+
+__all__ = ["FAMILY", "OnnxTvm"]
+
+_WRAPPER_BYTES = 16
+_CTYPES = {"float32": "float", "float64": "double", "bool": "uint8_t"}
+
+
+class OnnxTvm(KernelFamily):
+    """Kernels by TVM."""
+
+    name = "onnx_tvm"
+    source: ClassVar[str] = "tvm"
+
+    def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
+        if any(node.op != "Onnx" for node in nodes):
+            return ()
+        routine = _routine(nodes)
+        constant_bytes = sum(array.nbytes for array in routine.constants)
+        cycles = _cost.cycles(device, {Kind.SCALAR: routine.instructions})
+        cycles += _cost.read_waits(device, constant_bytes, loads=constant_bytes / 4)
+        return (
+            Candidate(
+                family=self.name,
+                name="tvm_" + "_".join(dict.fromkeys(str(node.attrs["type"]).lower() for node in nodes)),
+                nodes=nodes,
+                flash_bytes=constant_bytes + routine.code_bytes + _WRAPPER_BYTES,
+                cycles=round(cycles),
+                scratch_bytes=routine.scratch_bytes,
+            ),
+        )
+
+    def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
+        arrays = _routine(candidate.nodes).constants
+        return tuple(
+            Constant(f"constant_{index}", _ctype(array.dtype.name), array, f"{list(array.shape)}")
+            for index, array in enumerate(arrays)
+        )
+
+    def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        routine = _routine(candidate.nodes)
+        functions: dict[str, Function] = {}
+        for kernel in routine.kernels:
+            for helper, text in kernel.helpers:
+                functions[helper] = _function(helper, text, names)
+            functions[kernel.name] = _function(kernel.name, kernel.text, names)
+        outputs = [names.tensors[tensor.name] for tensor in candidate.nodes[-1].outputs]
+        inputs = [names.tensors[name] for name in candidate.activation_inputs]
+        calls = [_call(routine, call, inputs, outputs, names) for call in routine.calls]
+        return Code(tuple(functions.values()), "\n".join(calls))
+
+
+@functools.lru_cache(maxsize=4096)
+def _routine(nodes: tuple[Node, ...]) -> Routine:
+    return compile_model(onnx_model(nodes, flat_shapes(nodes, ELEMENTWISE)))
+
+
+def _function(name: str, text: str, names: LayerNames) -> Function:
+    return Function(_named(name, names), _named(text, names))
+
+
+def _named(text: str, names: LayerNames) -> str:
+    return text.replace("PREFIX", names.prefix)
+
+
+def _call(routine: Routine, call: Call, inputs: list[str], outputs: list[str], names: LayerNames) -> str:
+    kernel = routine.kernels[call.kernel]
+
+    def pointer(argument: Argument) -> str:
+        if argument.role is Role.INPUT:
+            return inputs[argument.index]
+        if argument.role is Role.OUTPUT:
+            return outputs[argument.index]
+        if argument.role is Role.CONSTANT:
+            return names.constants[f"constant_{argument.index}"]
+        return f"({_ctype(argument.dtype)} *)(void *)({names.scratch} + {argument.index})"
+
+    arguments = [pointer(argument) for argument in call.arguments]
+    if kernel.scratch_bytes:
+        arguments.append(f"{names.scratch} + {call.scratch}")
+    head = f"{_named(kernel.name, names)}("
+    line = f"{head}{', '.join(arguments)});"
+    return line if len(line) <= 110 else head + "\n    " + ",\n    ".join(arguments) + ");"
+
+
+def _ctype(dtype: str) -> str:
+    return _CTYPES.get(dtype, f"{dtype}_t")
+
+
+FAMILY = OnnxTvm()

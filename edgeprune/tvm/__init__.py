@@ -1,0 +1,17 @@
+"""TVM as a provider of kernels: an ONNX subgraph in, C functions and the calls that run it out.
+
+TVM itself is an optional package (`edgeprune[tvm]`) and is imported when a subgraph is compiled, never before. Nothing
+of it reaches the device: its kernels are printed as plain C, and `plan` and `codegen` see only the values of `routine`.
+
+    front      ONNX -> Relax -> one loop nest per kernel, and the calls between them
+    schedules  loop nests tiled for registers
+    lowering   a scheduled loop nest -> plain loops over flat buffers
+    c_source   plain loops -> a C function, with what it costs
+    compile    all of these in a row
+"""
+
+from edgeprune.tvm.compile import compile_model
+from edgeprune.tvm.installed import require_tvm, tvm_version
+from edgeprune.tvm.routine import Argument, Call, Kernel, Role, Routine
+
+__all__ = ["Argument", "Call", "Kernel", "Role", "Routine", "compile_model", "require_tvm", "tvm_version"]

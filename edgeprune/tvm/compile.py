@@ -1,0 +1,155 @@
+"""An ONNX subgraph compiled to C: import, schedule, lower, print, and place what lies between the calls."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgeprune.graph.ir import Array
+from edgeprune.tvm.c_source import c_source
+from edgeprune.tvm.front import LoopCall, Loops, Value, loops_of
+from edgeprune.tvm.lowering import lower
+from edgeprune.tvm.routine import Argument, Call, Kernel, Role, Routine
+from edgeprune.tvm.schedules import Packing, scheduled
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["compile_model"]
+
+_ALIGN = 8
+
+
+def compile_model(model: onnx.ModelProto) -> Routine:
+    """The kernels and calls that compute `model`, whose shapes are static; the same model gives the same text.
+
+    Raises:
+        UsageError: TVM has no form of an operator of it.
+        MissingTool: TVM is not installed.
+    """
+    return _compiled(model.SerializeToString(deterministic=True))
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(data: bytes) -> Routine:
+    import onnx
+
+    from edgeprune.tvm.installed import require_tvm
+
+    model = onnx.ModelProto.FromString(data)
+    require_tvm(f"{model.graph.node[-1].op_type} in float32")
+    return _routine(loops_of(model))
+
+
+def _routine(loops: Loops) -> Routine:
+    kernels: dict[str, Kernel] = {}
+    packings: dict[str, Mapping[int, Packing]] = {}
+    constants: list[Array] = []
+    offsets, kept_bytes = _placed(loops)
+    calls = []
+    for call in loops.calls:
+        if call.function not in kernels:
+            kernels[call.function], packings[call.function] = _kernel(loops.functions[call.function], call)
+        arguments = []
+        for position, value in enumerate((*call.reads, *call.writes)):
+            if value.role is Role.CONSTANT:
+                packing = packings[call.function].get(position)
+                array = loops.constants[value.index]
+                index = _added(constants, array if packing is None else packing(array))
+                arguments.append(Argument(Role.CONSTANT, index, value.dtype))
+            else:
+                arguments.append(_argument(value, offsets))
+        calls.append(Call(list(kernels).index(call.function), tuple(arguments), kept_bytes))
+    calls += [_copy(source, target, offsets, constants, loops, kernels) for source, target in loops.copies]
+    own = max((kernel.scratch_bytes for kernel in kernels.values()), default=0)
+    in_place = tuple(False for _ in loops.inputs)
+    return Routine(tuple(kernels.values()), tuple(calls), tuple(constants), kept_bytes + own, in_place)
+
+
+def _added(constants: list[Array], array: Array) -> int:
+    """The number of `array` among `constants`, to which it is added where it is not yet there."""
+    for index, known in enumerate(constants):
+        if known.dtype == array.dtype and known.shape == array.shape and known.tobytes() == array.tobytes():
+            return index
+    constants.append(array)
+    return len(constants) - 1
+
+
+def _kernel(function: Any, call: LoopCall) -> tuple[Kernel, Mapping[int, Packing]]:
+    """The kernel of the loop nest that `call` calls, and how it takes its constants."""
+    name = re.sub(r"\W", "_", call.function)
+    constants = [position for position, value in enumerate(call.reads) if value.role is Role.CONSTANT]
+    plan = scheduled(function, constants)
+    source = c_source(lower(plan.function), f"PREFIX_{name}", len(call.writes))
+    kernel = Kernel(
+        f"PREFIX_{name}",
+        source.text,
+        source.helpers,
+        source.scratch_bytes,
+        source.instructions,
+        source.code_bytes,
+    )
+    return kernel, plan.packings
+
+
+def _argument(value: Value, offsets: dict[int, int]) -> Argument:
+    index = offsets[id(value)] if value.role is Role.TEMPORARY else value.index
+    return Argument(value.role, index, value.dtype)
+
+
+def _copy(
+    source: Value,
+    target: Value,
+    offsets: dict[int, int],
+    constants: list[Array],
+    loops: Loops,
+    kernels: dict[str, Kernel],
+) -> Call:
+    """A call that copies `source` to `target`; the kernel for its size is added to `kernels`."""
+    name = f"PREFIX_copy_{source.bytes}"
+    if name not in kernels:
+        text = f"static void {name}(const void *in0, void *out0)\n{{\n    memcpy(out0, in0, {source.bytes});\n}}\n"
+        kernels[name] = Kernel(name, text, (), 0, 20.0 + source.bytes / 4 * 2.0, 16)
+    if source.role is Role.CONSTANT:
+        read = Argument(Role.CONSTANT, _added(constants, loops.constants[source.index]), source.dtype)
+    else:
+        read = _argument(source, offsets)
+    return Call(list(kernels).index(name), (read, _argument(target, offsets)), 0)
+
+
+def _placed(loops: Loops) -> tuple[dict[int, int], int]:
+    """Offsets of the temporaries in the scratch, by identity, and its size; largest first, each as low as it can."""
+    spans: dict[int, tuple[int, int]] = {}
+    for step, call in enumerate(loops.calls):
+        for value in (*call.reads, *call.writes):
+            if value.role is Role.TEMPORARY:
+                spans[id(value)] = (spans.get(id(value), (step, step))[0], step)
+    last = len(loops.calls)
+    for source, _ in loops.copies:
+        if source.role is Role.TEMPORARY:
+            spans[id(source)] = (spans[id(source)][0], last)
+    live = sorted((v for v in loops.temporaries if id(v) in spans), key=lambda v: (-v.bytes, v.index))
+    offsets: dict[int, int] = {}
+    for value in live:
+        others = [o for o in live if id(o) in offsets and _meet(spans[id(o)], spans[id(value)])]
+        offsets[id(value)] = _lowest_gap(value.bytes, [(offsets[id(o)], o.bytes) for o in others])
+    return offsets, max((offsets[id(v)] + _rounded(v.bytes) for v in live), default=0)
+
+
+def _meet(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+def _lowest_gap(size: int, taken: Sequence[tuple[int, int]]) -> int:
+    offset = 0
+    for start, length in sorted(taken):
+        if offset + size <= start:
+            break
+        offset = max(offset, _rounded(start + length))
+    return offset
+
+
+def _rounded(size: int) -> int:
+    return -(-size // _ALIGN) * _ALIGN
