@@ -95,7 +95,7 @@ class Row:
 class Layer:
     """One layer: instructions and cycles of one inference; `peer` is what the peer takes on Cortex-M4 for such a one.
 
-    `cycles_for` says what cycles are for, `bound` what holds it above 1.1 cycles per multiply-accumulate, where anything does.
+    `cycles_for` says what cycles are for; `bound` what holds it above 1.1 a multiply-accumulate, where anything does.
     `peer` is in instructions per multiply-accumulate and None where no figure is published for its shape.
     """
 

@@ -15,8 +15,9 @@ from dataclasses import replace
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
-from edgeprune.kernels import _cost, _mul32, add_s8_c, conv_s8_mul32
+from edgeprune.kernels import _mul32, add_s8_c, conv_s8_mul32
 from edgeprune.kernels._operands import sum_shortcut
+from edgeprune.kernels._residual import with_sum
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.kernels.conv_add_s8_c import CALL_INSTRUCTIONS, pixel_sum
 from edgeprune.ops._convolution import conv_geometry
@@ -41,23 +42,15 @@ class ConvAddMul32(KernelFamily):
         """`one`, a candidate of the convolution alone, with the sum behind it."""
         elements, channels = nodes[1].output.elements, nodes[0].output.shape[-1]
         instructions = add_s8_c.INSTRUCTIONS_PER_ELEMENT * elements + CALL_INSTRUCTIONS * elements / channels
-        added = _cost.cycles(device, {_cost.Kind.STREAM: instructions}) + _cost.code_waits(
-            device, _CODE_BYTES
-        )
-        (distance,) = one.overlap
-        candidate = replace(
+        return with_sum(
             one,
-            family=self.name,
-            name=one.name.replace(one.family, self.name, 1),
-            nodes=nodes,
-            flash_bytes=one.flash_bytes + _CODE_BYTES,
-            cycles=one.cycles + round(added),
-            scratch_bytes=one.scratch_bytes + -(-_mul32.LANES * channels // 8) * 8,
-            parameters={**one.parameters, "rows": one.scratch_bytes},
+            self.name,
+            nodes,
+            device,
+            instructions=instructions,
+            code_bytes=_CODE_BYTES,
+            rows_bytes=_mul32.LANES * channels,
         )
-        x = nodes[0].inputs[0].name
-        overlap = tuple(distance if name == x else 0 for name in candidate.activation_inputs)
-        return replace(candidate, overlap=overlap)
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         return conv_s8_mul32.FAMILY.admits(candidate, weights)

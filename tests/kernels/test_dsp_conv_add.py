@@ -157,5 +157,5 @@ def test_only_the_families_for_two_nodes_take_two():
     nodes = with_add(rng, cases.conv_node(rng))
     for device in (SLOW, M3):
         takers = {name for name, family in families().items() if family.candidates(nodes, device)}
-        own = "conv_add_s8_dsp" if device.dsp else "conv_add_s8_mul32"
-        assert takers == {"conv_add_s8_c", own}
+        dsp = {"conv_add_s8_dsp", "conv_add_s8_dsp_winograd_staged"}
+        assert takers == {"conv_add_s8_c", *(dsp if device.dsp else {"conv_add_s8_mul32"})}
