@@ -95,7 +95,7 @@ class Row:
 class Layer:
     """One layer: instructions and cycles of one inference; `peer` is what the peer takes on Cortex-M4 for such a one.
 
-    `bound` says what holds it above 1.1 cycles per multiply-accumulate, where anything does.
+    `cycles_for` says what cycles are for; `bound` what holds it above 1.1 a multiply-accumulate, where anything does.
     `peer` is in instructions per multiply-accumulate and None where no figure is published for its shape.
     """
 
@@ -105,6 +105,7 @@ class Layer:
     macs: int
     instructions: int
     cycles: int
+    cycles_for: dict[str, int] | None
     bound: str | None
     peer: float | None
 
@@ -214,6 +215,7 @@ def _layer(layer: dict[str, Any], known: dict[str, float]) -> Layer:
         layer["macs"],
         layer["instructions"],
         layer["cycles"],
+        layer["cycles_for"],
         _bound(layer["bound"]),
         known.get(_peer_layer(layer["geometry"])),
     )

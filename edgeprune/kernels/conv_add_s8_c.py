@@ -21,10 +21,10 @@ from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, Laye
 from edgeprune.kernels.conv_s8_c import Combine, emit_convolution
 from edgeprune.ops._convolution import conv_geometry
 
-__all__ = ["FAMILY", "ConvAddPortable"]
+__all__ = ["CALL_INSTRUCTIONS", "FAMILY", "ConvAddPortable", "pixel_sum"]
 
 _CODE_BYTES = 120
-_CALL_INSTRUCTIONS = 45
+CALL_INSTRUCTIONS = 45
 """For each pixel: the call, its arguments, and the pointers to move on."""
 
 
@@ -39,7 +39,7 @@ class ConvAddPortable(KernelFamily):
         conv, add = nodes
         g, channels = conv_geometry(conv), conv.output.shape[-1]
         pixels = conv.output.elements // channels
-        instructions = add_s8_c.INSTRUCTIONS_PER_ELEMENT * add.output.elements + _CALL_INSTRUCTIONS * pixels
+        instructions = add_s8_c.INSTRUCTIONS_PER_ELEMENT * add.output.elements + CALL_INSTRUCTIONS * pixels
         added = _cost.cycles(device, {_cost.Kind.STREAM: instructions}) + _cost.code_waits(
             device, _CODE_BYTES
         )
@@ -64,31 +64,29 @@ class ConvAddPortable(KernelFamily):
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         conv, add = candidate.nodes
-        shortcut = sum_shortcut(conv, add)
-        assert shortcut is not None
-        pixel = Tensor("pixel", (conv.output.shape[-1],), "int8", add.output.quant)
-        loops = elementwise_loops(pixel, (pixel, pixel))
-        function = add_s8_c.FAMILY.render(
-            f"{names.prefix}_add_" + "x".join(map(str, loops.extents)), {"loops": loops}
-        )
-        parameters = add_s8_c.PARAMETERS
-        types = ["int" if one == "shift" else "int32_t" for one in parameters]
-        declared = [f"sum_{one}" for one in parameters]
-        combine = Combine(
-            function=function,
-            operands="y, shortcut" if add.inputs[0].name == conv.output.name else "shortcut, y",
-            parameters=", ".join(f"{kind} {one}" for kind, one in zip(types, declared, strict=True)),
-            passed=", ".join(declared),
-            arguments=", ".join(
-                [
-                    names.tensors[shortcut.name],
-                    names.tensors[add.output.name],
-                    *map(str, add_s8_c.numbers(add)),
-                ]
-            ),
-        )
         tensors = {**names.tensors, conv.output.name: f"(int8_t *){names.scratch}"}
-        return emit_convolution(conv, replace(names, tensors=tensors), combine)
+        return emit_convolution(conv, replace(names, tensors=tensors), pixel_sum(conv, add, names, "y"))
+
+
+def pixel_sum(conv: Node, add: Node, names: LayerNames, y: str) -> Combine:
+    """The sum `add` of a pixel of `conv`'s output, at the C expression `y`, with the shortcut's."""
+    shortcut = sum_shortcut(conv, add)
+    assert shortcut is not None
+    pixel = Tensor("pixel", (conv.output.shape[-1],), "int8", add.output.quant)
+    loops = elementwise_loops(pixel, (pixel, pixel))
+    function = add_s8_c.FAMILY.render(
+        f"{names.prefix}_add_" + "x".join(map(str, loops.extents)), {"loops": loops}
+    )
+    types = ["int" if one == "shift" else "int32_t" for one in add_s8_c.PARAMETERS]
+    declared = [f"sum_{one}" for one in add_s8_c.PARAMETERS]
+    arguments = [names.tensors[shortcut.name], names.tensors[add.output.name]]
+    return Combine(
+        function=function,
+        operands=f"{y}, shortcut" if add.inputs[0].name == conv.output.name else f"shortcut, {y}",
+        parameters=", ".join(f"{kind} {one}" for kind, one in zip(types, declared, strict=True)),
+        passed=", ".join(declared),
+        arguments=", ".join([*arguments, *map(str, add_s8_c.numbers(add))]),
+    )
 
 
 def _over(candidate: Candidate, distance: int | None) -> Candidate:

@@ -11,20 +11,19 @@ address(shortcut) >= address(output) what is still to be read lies above what wa
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
-from edgeprune.kernels import _cost, add_s8_dsp, conv_s8_dsp
+from edgeprune.kernels import add_s8_dsp, conv_s8_dsp
 from edgeprune.kernels._fully_connected import as_pointwise
 from edgeprune.kernels._operands import sum_shortcut
+from edgeprune.kernels._residual import with_sum
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.kernels.conv_s8_dsp import BLOCK, Combine, Form, emit_blocks, form_of, pack_blocks
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
-__all__ = ["FAMILY", "ConvAddDsp"]
+__all__ = ["FAMILY", "SUM_BYTES", "ConvAddDsp", "sum_instructions", "words_sum"]
 
-_CODE_BYTES = 200
+SUM_BYTES = 200
 """Of the sums, which layers share, and of calling them."""
 _CALL_INSTRUCTIONS = 45
 """For each time that blocks are handed over: counted in the code generated for Cortex-M4."""
@@ -44,30 +43,17 @@ class ConvAddDsp(KernelFamily):
 
     def _with_add(self, one: Candidate, nodes: tuple[Node, ...], device: Device) -> Candidate:
         """`one`, a candidate of the convolution alone, with the sum behind it."""
-        conv, add = nodes
-        g = _geometry(conv)
-        groups = form_of(one).groups
+        g, groups = _geometry(nodes[0]), form_of(one).groups
         calls = -(-g.batch * g.out_height * g.out_width // (BLOCK * groups))
-        instructions = (
-            add_s8_dsp.instructions_per_element(add) * add.output.elements + _CALL_INSTRUCTIONS * calls
-        )
-        added = _cost.cycles(device, {_cost.Kind.STREAM: instructions}) + _cost.code_waits(
-            device, _CODE_BYTES
-        )
-        (distance,) = one.overlap
-        candidate = replace(
+        return with_sum(
             one,
-            family=self.name,
-            name=one.name.replace(one.family, self.name, 1),
-            nodes=nodes,
-            flash_bytes=one.flash_bytes + _CODE_BYTES,
-            cycles=one.cycles + round(added),
-            scratch_bytes=one.scratch_bytes + _rows_bytes(g, groups),
-            parameters={**one.parameters, "rows": one.scratch_bytes},
+            self.name,
+            nodes,
+            device,
+            instructions=sum_instructions(nodes[1], calls),
+            code_bytes=SUM_BYTES,
+            rows_bytes=BLOCK * groups * g.out_channels,
         )
-        x = conv.inputs[0].name
-        overlap = tuple(distance if name == x else 0 for name in candidate.activation_inputs)
-        return replace(candidate, overlap=overlap)
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         return conv_s8_dsp.FAMILY.admits(candidate, weights)
@@ -79,21 +65,32 @@ class ConvAddDsp(KernelFamily):
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         conv, add = candidate.nodes
-        shortcut = sum_shortcut(conv, add)
-        assert shortcut is not None
-        sums = add_s8_dsp.word_sums(add, names.prefix)
-        first = add.inputs[0].name == conv.output.name
-        combine = Combine(
-            name=sums.name,
-            functions=sums.functions,
-            operands="rows, shortcut" if first else "shortcut, rows",
-            shortcut=names.tensors[shortcut.name],
-            rows=f"(int8_t *)({names.scratch} + {candidate.parameters['rows']})",
-            parameters=sums.parameters,
-            passed=sums.passed,
-            arguments=sums.arguments,
-        )
+        combine = words_sum(candidate, names)
         return emit_blocks(conv, _geometry(conv), names, form_of(candidate), add.output.name, combine)
+
+
+def words_sum(candidate: Candidate, names: LayerNames) -> Combine:
+    """The sum that the nodes of `candidate` end in, of rows in scratch from its parameter "rows" on."""
+    conv, add = candidate.nodes
+    shortcut = sum_shortcut(conv, add)
+    assert shortcut is not None
+    sums = add_s8_dsp.word_sums(add, names.prefix)
+    first = add.inputs[0].name == conv.output.name
+    return Combine(
+        name=sums.name,
+        functions=sums.functions,
+        operands="rows, shortcut" if first else "shortcut, rows",
+        shortcut=names.tensors[shortcut.name],
+        rows=f"(int8_t *)({names.scratch} + {candidate.parameters['rows']})",
+        parameters=sums.parameters,
+        passed=sums.passed,
+        arguments=sums.arguments,
+    )
+
+
+def sum_instructions(add: Node, calls: int) -> float:
+    """Of `add`, made in so many calls."""
+    return add_s8_dsp.instructions_per_element(add) * add.output.elements + _CALL_INSTRUCTIONS * calls
 
 
 def _convolutions(conv: Node, device: Device) -> tuple[Candidate, ...]:
@@ -111,11 +108,6 @@ def _convolutions(conv: Node, device: Device) -> tuple[Candidate, ...]:
 
 def _geometry(conv: Node) -> ConvGeometry:
     return conv_geometry(conv) if conv.op == "Conv" else as_pointwise(conv)
-
-
-def _rows_bytes(g: ConvGeometry, groups: int) -> int:
-    """Outputs of the blocks that are computed together; a multiple of 8."""
-    return -(-BLOCK * groups * g.out_channels // 8) * 8
 
 
 FAMILY = ConvAddDsp()

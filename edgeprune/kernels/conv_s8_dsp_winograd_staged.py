@@ -21,6 +21,7 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.kernels.conv_s8_dsp import Combine
 from edgeprune.kernels.conv_s8_dsp_winograd import Parts, Tiles, channel_heads, fits, multiply_instructions
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
@@ -79,26 +80,34 @@ class WinogradStagedDsp(KernelFamily):
         )
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        return self.emit_strips(candidate, names)
+
+    def emit_strips(self, candidate: Candidate, names: LayerNames, combine: Combine | None = None) -> Code:
+        """The C of the candidate's first node; with `combine` a strip's outputs go to its rows, and their sum on."""
         node = candidate.nodes[0]
         g, scaling, prefix = conv_geometry(node), _dsp.Scaling.of(node), names.prefix
         tiles, strip = Tiles.of(g, 1), int(candidate.parameters["strip"])
         parts = Parts.of(g, tiles, scaling, prefix)
-        values = {**parts.values, "strip": strip}
+        values = {**parts.values, "strip": strip, "combine": combine}
         transform = self.render(f"{prefix}_winograd_weights_{g.in_channels}", {**values, "part": "weights"})
         shape = f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
         layer = self.render(
-            f"{prefix}_winograd_staged_{shape}", {**values, "part": "layer", "weights": transform.name}
+            f"{prefix}_winograd_staged{'_add' if combine else ''}_{shape}",
+            {**values, "part": "layer", "weights": transform.name},
         )
         arguments = [
             names.tensors[node.inputs[0].name],
             names.constants["weights"],
             names.constants["channels"],
-            names.tensors[node.output.name],
+            names.tensors[candidate.nodes[-1].output.name],
             f"({prefix}_u32_t *)(void *){names.scratch}",
             str(node.inputs[0].zero_point),
             scaling.arguments,
+            *((combine.shortcut, combine.rows, combine.arguments) if combine else ()),
         ]
-        functions = (*parts.functions, *_dsp.helpers(prefix, ("sxtb16", "sxtb16_1")), transform, layer)
+        sums = combine.functions if combine else ()
+        helpers = _dsp.helpers(prefix, ("sxtb16", "sxtb16_1"))
+        functions = (*parts.functions, *sums, *helpers, transform, layer)
         return Code(functions, f"{layer.name}({', '.join(arguments)});")
 
 

@@ -18,6 +18,7 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, _dsp, _mul32
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
+from edgeprune.kernels.conv_s8_c import Combine
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
 
@@ -92,15 +93,20 @@ def cost(node: Node, g: ConvGeometry, device: Device, chunks: int) -> Cost:
     )
 
 
-def emit_blocks(candidate: Candidate, node: Node, g: ConvGeometry, names: LayerNames) -> Code:
-    """The C of `node`, with inputs x, w, b, as a convolution of geometry `g` whose constant is "stream"."""
+def emit_blocks(
+    candidate: Candidate, node: Node, g: ConvGeometry, names: LayerNames, combine: Combine | None = None
+) -> Code:
+    """The C of `node`, with inputs x, w, b, as a convolution of geometry `g` whose constant is "stream".
+
+    With `combine` its output holds one block, whose pixels, `lane` by `lane`, are combined when it is done.
+    """
     scaling, prefix = _dsp.Scaling.of(node), names.prefix
     core, chunks = str(candidate.parameters["core"]), bool(candidate.parameters["chunks"])
     block, functions = _mul32.block_functions(prefix, scaling, core, chunks=chunks)
     pack = _mul32.pack_function(prefix)
     stem = (
-        f"{prefix}_conv_{g.kernel_height}x{g.kernel_width}_{g.in_height}x{g.in_width}x{g.in_channels}_"
-        f"{g.out_channels}"
+        f"{prefix}_conv{'_add' if combine else ''}_{g.kernel_height}x{g.kernel_width}_"
+        f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
     )
     values = {
         "name": stem,
@@ -112,13 +118,15 @@ def emit_blocks(candidate: Candidate, node: Node, g: ConvGeometry, names: LayerN
         "block": block,
         "pack": pack.name,
         "scaling": scaling,
+        "combine": combine,
     }
     layer = Function(stem, render("kernels/conv_s8_mul32.c.j2", values))
     x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
     columns = f"({prefix}_u32_t *)(void *){names.scratch}"
     zero = f"{node.inputs[0].zero_point}, " if g.is_padded else ""
-    body = f"{stem}({x}, {names.constants['stream']}, {y}, {columns}, {zero}{scaling.arguments});"
-    return Code((*functions, pack, layer), body)
+    body = f"{stem}({x}, {names.constants['stream']}, {y}, {columns}, {zero}{scaling.arguments}"
+    body += f", {combine.arguments});" if combine else ");"
+    return Code((*functions, pack, *((combine.function,) if combine else ()), layer), body)
 
 
 def _is_flat(g: ConvGeometry) -> bool:

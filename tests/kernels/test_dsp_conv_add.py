@@ -15,6 +15,7 @@ from edgeprune.kernels.base import weights_of
 from tests.support import cases
 from tests.support.dsp_kernels import DSP, PLAIN, SLOW, scaled_by, with_weights
 from tests.support.host_kernel import random_stored, reference, run_on_host
+from tests.support.mul32_kernels import M3
 
 FAMILY = "conv_add_s8_dsp"
 POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
@@ -154,5 +155,7 @@ def test_refuses_what_it_does_not_fit():
 def test_only_the_families_for_two_nodes_take_two():
     rng = np.random.default_rng(8)
     nodes = with_add(rng, cases.conv_node(rng))
-    takers = [name for name, family in families().items() if family.candidates(nodes, SLOW)]
-    assert takers == [name for name in families() if name.startswith("conv_add_")]
+    for device in (SLOW, M3):
+        takers = {name for name, family in families().items() if family.candidates(nodes, device)}
+        dsp = {"conv_add_s8_dsp", "conv_add_s8_dsp_winograd_staged"}
+        assert takers == {"conv_add_s8_c", *(dsp if device.dsp else {"conv_add_s8_mul32"})}
