@@ -5,16 +5,17 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-APT_PACKAGES := gcc g++ libc6-dev cmake make gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm \
+APT_PACKAGES := gcc g++ clang cppcheck libc6-dev cmake make gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm \
     gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test lint bench setup tools clean
+.PHONY: help demo test lint docs bench setup tools browser clean
 
 help:
 	@echo "make demo    train on scikit-learn's digits, deploy to a Cortex-M4 budget, verify in QEMU"
 	@echo "make test    lint and all tests (set-up included)"
 	@echo "make lint    ruff, mypy --strict, import-linter"
+	@echo "make docs    the documentation as a web site, in build/site"
 	@echo "make bench   the figures of the README, as a table and as JSON (BENCH_ARGS='--data DIR')"
 	@echo "make clean   remove the virtual environment and build results"
 
@@ -30,6 +31,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: setup
+	$(BIN)/mkdocs build --strict
+
 bench: setup
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
@@ -38,7 +42,7 @@ setup: tools $(VENV)/.installed
 # System packages: installed only where a tool is missing.
 tools:
 	@missing=""; \
-	for tool in gcc g++ cmake arm-none-eabi-gcc qemu-system-arm riscv64-unknown-elf-gcc qemu-system-riscv32; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for tool in gcc g++ clang cppcheck cmake arm-none-eabi-gcc qemu-system-arm riscv64-unknown-elf-gcc qemu-system-riscv32; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if command -v arm-none-eabi-gcc >/dev/null; then \
 	    echo '#include <string.h>' | arm-none-eabi-gcc -E -x c - >/dev/null 2>&1 || missing="$$missing newlib"; \
 	fi; \
@@ -54,6 +58,14 @@ tools:
 	    $$sudo apt-get update -q && \
 	    DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -q --no-install-recommends $$packages; \
 	fi
+
+# The pages' tests want a browser; without one they are skipped. It takes 350 MB, so that `make test` does not ask for it.
+browser:
+	@for tool in chromium chromium-browser google-chrome; do command -v $$tool >/dev/null && exit 0; done; \
+	sudo=""; [ "$$(id -u)" = 0 ] || sudo="sudo"; \
+	{ $$sudo apt-get update -q && \
+	  DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -q --no-install-recommends chromium; } || \
+	echo "No browser could be installed: the tests of pages are skipped"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || { echo "Creating $(VENV)"; $(PYTHON) -m venv $(VENV); }

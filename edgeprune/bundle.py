@@ -168,7 +168,7 @@ def write_files(directory: Path, files: Mapping[str, str | bytes]) -> None:
         if isinstance(contents, bytes):
             path.write_bytes(contents)
         else:
-            path.write_text(contents, encoding="utf-8")
+            path.write_text(contents, encoding="utf-8", newline="\n")
 
 
 def rewrite_report(directory: Path, report: Mapping[str, Any]) -> None:
@@ -180,7 +180,7 @@ def rewrite_report(directory: Path, report: Mapping[str, Any]) -> None:
     aside = directory / f".{_MARK}.new"
     try:
         for name, text in ((_MARK, _report_text(report)), (_PAGE, report_html(report))):
-            aside.write_text(text, encoding="utf-8")
+            aside.write_text(text, encoding="utf-8", newline="\n")
             aside.replace(directory / name)
     except OSError as error:
         aside.unlink(missing_ok=True)

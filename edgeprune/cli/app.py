@@ -23,6 +23,7 @@ from edgeprune.cli.arguments import (
     Seed,
     Text,
 )
+from edgeprune.cli.completion import complete_device
 from edgeprune.cli.deploying import EXAMPLE, deploy
 from edgeprune.cli.ending import Outcome, catch_sigterm, conclude
 from edgeprune.cli.options import merge_settings
@@ -34,19 +35,20 @@ from edgeprune.version import __version__
 
 __all__ = ["app", "main"]
 
-_EXIT_STATUS = (
+_EPILOG = (
+    "Example: edgeprune deploy kws.onnx --device nucleo-l4r5zi --flash 64K --ram 20K. "
+    "Every verb shows its own: edgeprune deploy --help.\n\n"
     "Exit status: 0 fits and verified, 1 the environment failed, 2 wrong use or input, 3 over budget, "
     "4 verification failed, 5 a tool is missing, 130 interrupted."
 )
 
 app = typer.Typer(
     name="edgeprune",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog=_EXIT_STATUS,
+    epilog=_EPILOG,
 )
 
 
@@ -129,7 +131,12 @@ app.command(epilog=COMPARE_EXAMPLE)(compare)
 
 @app.command(epilog="Example: edgeprune devices --show nucleo-l4r5zi")
 def devices(
-    show: Annotated[Text, typer.Option(metavar="NAME", help="Everything known about one device.")] = None,
+    show: Annotated[
+        Text,
+        typer.Option(
+            metavar="NAME", help="Everything known about one device.", autocompletion=complete_device
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

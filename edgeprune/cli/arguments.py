@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
+from edgeprune.cli.completion import complete_device, complete_package
+
 __all__ = [
     "Bundle",
     "Calibration",
@@ -42,7 +44,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' own warnings.")]
 Model = Annotated[File, typer.Argument(metavar="MODEL", help="A recipe (.py), an .onnx or a .pt2 file.")]
 DeviceName = Annotated[
-    Text, typer.Option("--device", metavar="NAME", help="A device's name or a .toml profile.")
+    Text,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="A device's name or a .toml profile.",
+        autocompletion=complete_device,
+    ),
 ]
 Config = Annotated[File, typer.Option(metavar="FILE", help="Settings; ./edgeprune.toml by default.")]
 Optimize = Annotated[
@@ -81,6 +89,10 @@ Port = Annotated[
 ]
 Package = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Option(metavar="FORMAT", help="For which build system: cmake, arduino ... (repeatable)."),
+    typer.Option(
+        metavar="FORMAT",
+        help="For which build system: cmake, arduino ... (repeatable).",
+        autocompletion=complete_package,
+    ),
 ]
 Bundle = Annotated[Path, typer.Argument(metavar="DIR", help="A bundle that `edgeprune deploy` wrote.")]

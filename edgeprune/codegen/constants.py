@@ -21,8 +21,8 @@ _COPY_ALIGN = 8
 class StepConstants:
     """`arrays` are defined in flash, by symbol; `expressions` are what the kernel reads, by role.
 
-    `copies` are offsets in the arena with the symbols to copy there; at the start of the step or, where
-    `persistent`, in init.
+    `copies` are offsets with the symbols to copy there: in the arena's scratch part at the start of the step or, where
+    `persistent`, in its persistent part in init.
     """
 
     arrays: tuple[tuple[str, Constant], ...]
@@ -44,9 +44,10 @@ def step_constants(step: Step, index: int, prefix: str) -> StepConstants:
     home = step.persistent if persistent else step.scratch
     assert home is not None, step.name
     offset, end = home.offset + home.size_bytes - candidate.copied_bytes, home.offset + home.size_bytes
+    base = "persistent" if persistent else "arena"
     expressions, copies = {}, []
     for symbol, constant in zip(symbols, packed, strict=True):
-        expressions[constant.name] = f"(const {constant.ctype} *)(const void *)(arena + {offset})"
+        expressions[constant.name] = f"(const {constant.ctype} *)(const void *)({base} + {offset})"
         copies.append((offset, symbol))
         offset += padded_bytes(constant)
     assert offset == end, f"{step.name}: the plan counted other constants than were packed"

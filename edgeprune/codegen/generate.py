@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from edgeprune.codegen.sources import Layer, Port, Sources
 from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.kernels.base import Code, Constant, LayerNames, families
 from edgeprune.ops import operator_for
-from edgeprune.plan.program import Program, Step
+from edgeprune.plan.program import Buffer, Program, Step
 from edgeprune.templating import c_comment, c_identifier, render
 from edgeprune.version import __version__
 
@@ -43,11 +44,15 @@ class _LayerSource:
     function: str
     constants: tuple[tuple[str, Constant], ...]
     body: str
+    persistent: bool
+    """Whether it reads what `init` copied."""
 
 
 def generate(program: Program, name: str, golden: Golden | None = None) -> Sources:
     """The library's C files for `program`, every symbol prefixed with `name` made an identifier."""
     prefix = c_identifier(name, limit=32)
+    scratch_offset = program.scratch_offset
+    program = _two_parts(program)
     graph = program.graph
     packed = [step_constants(step, index, prefix) for index, step in enumerate(program.steps)]
     codes = [_emit(program, step, own, prefix) for step, own in zip(program.steps, packed, strict=True)]
@@ -63,6 +68,7 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         "macro": prefix.upper(),
         "device": program.device,
         "program": program,
+        "scratch_offset": scratch_offset,
         "inputs": [
             _port_values(program, graph, tensor, prefix, "INPUT", i) for i, tensor in enumerate(graph.inputs)
         ],
@@ -72,6 +78,7 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         ],
         "layers": layers,
         "functions": functions,
+        "helpers": _helpers(prefix, [*(function.text for function in functions), *bodies]),
         "copies": any(own.copies for own in packed),
         "persistent_copies": [copy for own in packed if own.persistent for copy in own.copies],
         "layer_outputs": [
@@ -104,6 +111,32 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
     )
 
 
+def _helpers(prefix: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """Which of the prologue's functions the kernels call; compilers warn of one that nobody does."""
+    return tuple(
+        name for name in ("requantize", "clamp") if any(f"{prefix}_{name}(" in text for text in texts)
+    )
+
+
+def _two_parts(program: Program) -> Program:
+    """`program` with offsets of all but the persistent buffers counted from the scratch part, which may lie apart."""
+    base = program.scratch_offset
+
+    def moved(buffer: Buffer) -> Buffer:
+        assert buffer.offset >= base, f"{buffer.name} lies in the persistent part"
+        return replace(buffer, offset=buffer.offset - base)
+
+    lasting = [step.persistent for step in program.steps if step.persistent is not None]
+    return replace(
+        program,
+        steps=tuple(
+            step if step.scratch is None else replace(step, scratch=moved(step.scratch))
+            for step in program.steps
+        ),
+        buffers=tuple(buffer if buffer in lasting else moved(buffer) for buffer in program.buffers),
+    )
+
+
 def _emit(program: Program, step: Step, constants: StepConstants, prefix: str) -> Code:
     inputs = set(step.candidate.activation_inputs)
     tensors = {t.name: t for node in step.nodes for t in (*node.inputs, *node.outputs) if t.value is None}
@@ -133,6 +166,7 @@ def _layer(step: Step, index: int, prefix: str, constants: StepConstants, body: 
         function=f"{prefix}_layer_{index}_{c_identifier(step.name, 40)}",
         constants=constants.arrays,
         body="\n".join([*_staging(constants, prefix), body]),
+        persistent=constants.persistent,
     )
 
 

@@ -67,6 +67,13 @@ class Program:
     """Tensors that are views: name -> name of the tensor whose storage they share."""
 
     @property
+    def scratch_offset(self) -> int:
+        """Where what lasts ends: the arena below survives between runs, the rest is free between them."""
+        lasting = [step.persistent for step in self.steps if step.persistent is not None]
+        ends = [buffer.offset + buffer.size_bytes for buffer in lasting]
+        return -(-max(ends, default=0) // self.arena_align) * self.arena_align
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
         return sum(step.macs for step in self.steps)

@@ -152,13 +152,28 @@ def test_cpp_calls_it(device: str, tmp_path: Path) -> None:
     assert "C++ calls it" in run(profile, elf)
 
 
+NEWLIB = Path("/usr/include/newlib")
+CLANG_TARGETS = {
+    "host": (),
+    "bluepill-f103c8": ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3"),
+    "nucleo-l4r5zi": ("--target=thumbv7em-none-eabihf", "-mcpu=cortex-m4", "-mfloat-abi=hard"),
+    "ensemble-e3": ("--target=thumbv8.1m.main-none-eabihf", "-mcpu=cortex-m55", "-mfloat-abi=hard"),
+}
+
+
+@pytest.mark.parametrize("device", CLANG_TARGETS)
 @pytest.mark.parametrize("network", MODELS)
-def test_clang_compiles_it_without_a_warning(network: str, tmp_path: Path) -> None:
+def test_clang_compiles_it_without_a_warning(network: str, device: str, tmp_path: Path) -> None:
     if shutil.which("clang") is None:
         pytest.skip("clang is not installed")
-    folder = placed(network, "host", tmp_path)
+    target = CLANG_TARGETS[device]
+    if target and not NEWLIB.is_dir():
+        pytest.skip("newlib's headers are not where Debian has them")
+    headers = ("-isystem", NEWLIB) if target else ()
+    folder = placed(network, device, tmp_path)
     for path in sorted(folder.glob("*.c")):
-        call("clang", "-std=c99", "-O2", *WARNINGS, "-c", path, "-o", path.with_suffix(".o"))
+        flags = (*target, *headers, "-std=c99", "-O2", *WARNINGS)
+        call("clang", *flags, "-c", path, "-o", path.with_suffix(".o"))
 
 
 def symbols(device: Device, network: str, folder: Path, *flags: str) -> tuple[set[str], set[str]]:

@@ -166,17 +166,3 @@ def test_python_interface(tmp_path: Path) -> None:
     assert deployment.directory == place
     assert deployment.report["budget"]["flash"] == 65536
     assert edgeprune.deploy(tmp_path / "small.onnx", device="host", flash=300, samples=2).directory is None
-
-
-@pytest.mark.slow
-def test_demo_fits_and_reads_digits(tmp_path: Path) -> None:
-    result = run("demo", "-o", tmp_path / "demo", "--json")
-    assert result.exit_code == 0, result.stderr
-    report = json.loads(result.stdout)
-    accuracy = report["accuracy"]
-    assert report["fits"]
-    assert report["verify"] | {"samples": 300, "bit_exact": True} == report["verify"]
-    assert accuracy["emulated"] >= 0.97
-    assert accuracy["emulated"] >= accuracy["float"] - 0.01
-    assert any(group["after"] < group["before"] for group in report["pruning"]["groups"])
-    assert report["pruning"]["unpruned"]["flash"] > report["budget"]["flash"] >= report["flash"]["total"]
