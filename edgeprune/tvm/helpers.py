@@ -23,7 +23,7 @@ def _unary(expression: str) -> Callable[[str, str], str]:
 
 
 def _relu(name: str, ctype: str) -> str:
-    return f"""/* max(x, 0), by the sign bit: two instructions on integer registers instead of a compare of the FPU's. */
+    return f"""/* max(x, 0), by the sign bit: two instructions on integers instead of a compare of the FPU. */
 static inline {ctype} {name}({ctype} x)
 {{
     int32_t bits;
