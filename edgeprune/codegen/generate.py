@@ -86,7 +86,7 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
             for step in program.steps
         ],
         "golden": golden,
-        "plain": any(families()[step.candidate.family].source == "tvm" for step in program.steps),
+        "plain": any(node.op == "Onnx" for node in graph.nodes),
         "tolerance": FLOAT_TOLERANCE,
     }
     files = {

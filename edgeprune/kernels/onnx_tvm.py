@@ -16,7 +16,7 @@ from edgeprune.kernels._cost import Kind
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._onnx_model import onnx_model
 from edgeprune.ops._onnx_shapes import flat_shapes
-from edgeprune.ops.onnx import ELEMENTWISE
+from edgeprune.ops.onnx import ELEMENTWISE, RECURRENT
 from edgeprune.tvm import Argument, Call, Role, Routine, compile_model
 
 __all__ = ["FAMILY", "OnnxTvm"]
@@ -32,7 +32,7 @@ class OnnxTvm(KernelFamily):
     source: ClassVar[str] = "tvm"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        if any(node.op != "Onnx" for node in nodes):
+        if any(node.op != "Onnx" or node.attrs["type"] in RECURRENT for node in nodes):
             return ()
         routine = _routine(nodes)
         constant_bytes = sum(array.nbytes for array in routine.constants)

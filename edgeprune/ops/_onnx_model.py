@@ -48,7 +48,7 @@ def onnx_model(nodes: Sequence[Node], shapes: Mapping[str, Shape] | None = None)
                 stored = _stored_type(tensor, onnx_type)
                 source, shape = tensor.name, shapes.get(tensor.name, tensor.shape)
                 if stored != onnx_type:
-                    source = f"{tensor.name}.stored"
+                    source = f"{tensor.name}_stored"
                     casts_in.append(helper.make_node("Cast", [source], [tensor.name], to=onnx_type))
                 graph.input.append(helper.make_tensor_value_info(source, stored, shape))
             given[tensor.name] = tensor
@@ -63,7 +63,7 @@ def onnx_model(nodes: Sequence[Node], shapes: Mapping[str, Shape] | None = None)
                 stored, result = _stored_type(tensor, onnx_type), tensor.name
                 shape = shapes.get(tensor.name, tensor.shape)
                 if stored != onnx_type:
-                    result = f"{tensor.name}.stored"
+                    result = f"{tensor.name}_stored"
                     casts_out.append(helper.make_node("Cast", [tensor.name], [result], to=stored))
                 graph.output.append(helper.make_tensor_value_info(result, stored, shape))
         graph.node.append(proto)

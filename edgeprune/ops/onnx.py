@@ -18,7 +18,7 @@ from edgeprune.graph.ir import Array, Node, Shape
 from edgeprune.ops._onnx_model import node_proto, onnx_model
 from edgeprune.ops.base import OnnxNode, Operator
 
-__all__ = ["ELEMENTWISE", "OPERATOR", "Onnx"]
+__all__ = ["ELEMENTWISE", "OPERATOR", "RECURRENT", "Onnx"]
 
 ELEMENTWISE = frozenset(
     (
@@ -66,7 +66,7 @@ ELEMENTWISE = frozenset(
 
 _FILTERED = ("Conv", "ConvTranspose")
 _PRODUCTS = ("Gemm", "MatMul")
-_RECURRENT = ("GRU", "LSTM", "RNN")
+RECURRENT = ("GRU", "LSTM", "RNN")
 
 
 class Onnx(Operator):
@@ -101,7 +101,7 @@ class Onnx(Operator):
                 a.name == "transA" and a.i for a in node_proto(node).attribute
             )
             return node.output.elements * node.inputs[0].shape[0 if transposed else -1]
-        if kind in _RECURRENT:
+        if kind in RECURRENT:
             return node.inputs[0].shape[0] * sum(tensor.elements for tensor in node.inputs[1:3])
         return 0
 

@@ -6,6 +6,7 @@ from edgeprune.device import Device
 from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Node
 from edgeprune.kernels.base import Candidate, KernelFamily, families, weights_of
+from edgeprune.ops import operator_for
 
 __all__ = ["admitted_candidates", "offered_candidates"]
 
@@ -36,14 +37,15 @@ def offered_candidates(nodes: tuple[Node, ...], device: Device) -> tuple[Candida
 
 def _refusal(nodes: tuple[Node, ...], device: Device, offered: list[KernelFamily]) -> str:
     node = nodes[-1]
+    title = operator_for(node).title(node)
     types = ", ".join(f"{t.dtype}{list(t.shape)}" for t in (*node.inputs[:1], *node.outputs[:1]))
     if offered:
         names = ", ".join(dict.fromkeys(family.name for family in offered))
         return (
-            f"the weights of {node.op} node {node.name!r} are outside the range in which {names} is exact on "
+            f"the weights of {title} node {node.name!r} are outside the range in which {names} is exact on "
             f"{device.name}; retrain or rescale that layer"
         )
     return (
-        f"no kernel for {node.op} ({types}) on {device.name}, needed by node {node.name!r}; "
+        f"no kernel for {title} ({types}) on {device.name}, needed by node {node.name!r}; "
         "change that layer or deploy for another device"
     )

@@ -50,7 +50,7 @@ _ALIASING = MappingProxyType(
     {"float32": "PREFIX_f32_t", "int32": "PREFIX_i32_t", "uint32": "PREFIX_u32_t", "int16": "PREFIX_i16_t"}
     | {"int64": "PREFIX_i64_t", "float64": "PREFIX_f64_t", "uint64": "PREFIX_u64_t", "uint16": "PREFIX_u16_t"}
 )
-_RELU = "PREFIX_relu"
+_RELU = "PREFIX_relu_float32"
 _NARROW = ("int8", "uint8", "int16", "uint16")
 _ATOM, _PRODUCT, _SUM, _SHIFT, _ORDER, _EQUAL, _AND, _XOR, _OR, _BOTH, _EITHER, _CHOICE = range(12, 0, -1)
 _BINARY: Mapping[str, tuple[str, int]] = MappingProxyType(
