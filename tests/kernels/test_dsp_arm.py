@@ -22,7 +22,7 @@ LAYERS = {
         {"in_channels": 3, "strides": (2, 2), "out_channels": 5},
         {"kernel": (1, 1), "pads": (0, 0, 0, 0), "in_channels": 6},
     ],
-    "conv_s8_dsp_rows": [
+    "conv_s8_dsp_widened": [
         {"in_channels": 3, "clamp": (-128, 127)},
         {"in_channels": 1, "kernel": (9, 4), "strides": (2, 2), "height": 20, "clamp": (-128, 127)},
     ],

@@ -12,7 +12,7 @@ from tests.support import cases
 from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, candidates_of, scaled_by, with_weights
 from tests.support.host_kernel import reference, run_on_host
 
-FAMILY = "conv_s8_dsp_rows"
+FAMILY = "conv_s8_dsp_widened"
 SHORT = (-128, 127)
 
 CASES = [

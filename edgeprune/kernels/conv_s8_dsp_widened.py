@@ -92,7 +92,7 @@ class Strips:
 class ConvRowsDsp(KernelFamily):
     """int8 Conv of one image with one group, without dilation, whose windows are short."""
 
-    name = "conv_s8_dsp_rows"
+    name = "conv_s8_dsp_widened"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
         if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv" or not _fits(nodes[0]):
