@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeprune.kernels.base import Constant, Placement, families, weights_of
 from edgeprune.plan.placement import COPY_BYTES, element_bytes, padded_bytes
-from edgeprune.plan.program import Step
+from edgeprune.plan.program import Layer, Step
 
 __all__ = ["StepConstants", "step_constants"]
 
@@ -31,10 +31,10 @@ class StepConstants:
     persistent: bool
 
 
-def step_constants(step: Step, index: int, prefix: str) -> StepConstants:
-    """The constants of step number `index`, symbols starting with `prefix`."""
-    candidate = step.candidate
-    packed = families()[candidate.family].pack(candidate, weights_of(step.nodes))
+def step_constants(step: Step, layer: Layer, index: int, prefix: str) -> StepConstants:
+    """The constants of layer number `index`, which is `step` or one of its layers; symbols start with `prefix`."""
+    candidate = layer.candidate
+    packed = families()[candidate.family].pack(candidate, weights_of(layer.nodes))
     symbols = [f"{prefix}_{index}_{constant.name}" for constant in packed]
     if candidate.placement is Placement.FLASH:
         arrays = tuple(zip(symbols, packed, strict=True))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgeprune.codegen.constants import StepConstants, step_constants
-from edgeprune.codegen.describe import c_type, describe_step, shape_text
+from edgeprune.codegen.describe import c_type, describe_layer, shape_text
 from edgeprune.codegen.functions import share_functions
 from edgeprune.codegen.sources import Layer, Port, Sources
+from edgeprune.codegen.stage import StageSource, row_names, row_pointers, stage_source
 from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.kernels.base import Code, Constant, LayerNames, families
-from edgeprune.ops import operator_for
-from edgeprune.plan.program import Program, Step
+from edgeprune.plan import program as planned
+from edgeprune.plan.program import Program
+from edgeprune.plan.stage import StageCandidate
 from edgeprune.templating import c_comment, c_identifier, render
 from edgeprune.version import __version__
 
@@ -30,7 +33,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class _LayerSource:
-    """What the templates need to write one layer."""
+    """What the templates need to write one layer; `by_rows` its function takes the number of a row."""
 
     index: int
     title: str
@@ -40,19 +43,36 @@ class _LayerSource:
     function: str
     constants: tuple[tuple[str, Constant], ...]
     body: str
+    by_rows: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _StepSource:
+    """What `run` calls: the function of the only layer or, where there is one, that of the stage."""
+
+    layers: tuple[_LayerSource, ...]
+    stage: StageSource | None
+
+    @property
+    def function(self) -> str:
+        return self.layers[0].function if self.stage is None else self.stage.function
 
 
 def generate(program: Program, name: str, golden: Golden | None = None) -> Sources:
     """The library's C files for `program`, every symbol prefixed with `name` made an identifier."""
     prefix = c_identifier(name, limit=32)
     graph = program.graph
-    packed = [step_constants(step, index, prefix) for index, step in enumerate(program.steps)]
-    codes = [_emit(program, step, own, prefix) for step, own in zip(program.steps, packed, strict=True)]
+    parts = program.layers
+    packed = [
+        step_constants(program.steps[part.step], part, index, prefix) for index, part in enumerate(parts)
+    ]
+    codes = [_emit(program, index, own, prefix) for index, own in enumerate(packed)]
     functions, bodies = share_functions(codes)
     layers = tuple(
-        _layer(step, index, prefix, constants, body)
-        for index, (step, constants, body) in enumerate(zip(program.steps, packed, bodies, strict=True))
+        _layer(program, index, prefix, constants, body)
+        for index, (constants, body) in enumerate(zip(packed, bodies, strict=True))
     )
+    steps = _steps(program, layers, prefix)
     values = {
         "version": __version__,
         "model": name,
@@ -68,12 +88,13 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
             for i, tensor in enumerate(graph.outputs)
         ],
         "layers": layers,
+        "steps": steps,
         "functions": functions,
         "copies": any(own.copies for own in packed),
         "persistent_copies": [copy for own in packed if own.persistent for copy in own.copies],
         "layer_outputs": [
-            [{"offset": program.buffer_of(t.name).offset, "bytes": t.bytes} for t in step.nodes[-1].outputs]
-            for step in program.steps
+            [{"offset": program.buffer_of(t.name).offset, "bytes": t.bytes} for t in _left(part)]
+            for part in parts
         ],
         "golden": golden,
     }
@@ -91,15 +112,49 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         inputs=tuple(Port(tensor, graph.layouts.get(tensor.name)) for tensor in graph.inputs),
         outputs=tuple(Port(tensor, graph.layouts.get(tensor.name)) for tensor in graph.outputs),
         layers=tuple(
-            Layer(step.name, layer.function, step.nodes[-1].outputs)
-            for step, layer in zip(program.steps, layers, strict=True)
+            Layer(part.name, layer.function, _left(part)) for part, layer in zip(parts, layers, strict=True)
         ),
+        stages=tuple(step.stage.function for step in steps if step.stage is not None),
         arena_bytes=program.arena_bytes,
         arena_align=program.arena_align,
     )
 
 
-def _emit(program: Program, step: Step, constants: StepConstants, prefix: str) -> Code:
+def _left(part: planned.Layer) -> tuple[Tensor, ...]:
+    """The tensors that are there when the layer's step ends."""
+    return part.nodes[-1].outputs if part.whole else ()
+
+
+def _first_layer(program: Program, step: int) -> int:
+    return next(index for index, part in enumerate(program.layers) if part.step == step)
+
+
+def _steps(program: Program, layers: tuple[_LayerSource, ...], prefix: str) -> tuple[_StepSource, ...]:
+    found: list[_StepSource] = []
+    stages = 0
+    for index, step in enumerate(program.steps):
+        first = _first_layer(program, index)
+        if isinstance(step.candidate, StageCandidate):
+            own = layers[first : first + len(step.candidate.layers)]
+            functions = [layer.function for layer in own]
+            found.append(_StepSource(own, stage_source(program, step, functions, prefix, stages, first)))
+            stages += 1
+        else:
+            found.append(_StepSource((layers[first],), None))
+    return tuple(found)
+
+
+def _emit(program: Program, index: int, constants: StepConstants, prefix: str) -> Code:
+    part = program.layers[index]
+    step, family = program.steps[part.step], families()[part.candidate.family]
+    if isinstance(step.candidate, StageCandidate):
+        first = _first_layer(program, part.step)
+        layer = step.candidate.layers[index - first]
+        names = row_names(program, step, layer, constants.expressions, prefix, first)
+        emit = family.emit_row if layer.form.is_own else family.emit
+        code = emit(part.candidate, names)
+        found = row_pointers(program, step, layer, prefix, first)
+        return Code(code.functions, "\n".join(text for text in (found, code.body) if text))
     inputs = set(step.candidate.activation_inputs)
     tensors = {t.name: t for node in step.nodes for t in (*node.inputs, *node.outputs) if t.value is None}
     pointers = {
@@ -110,7 +165,7 @@ def _emit(program: Program, step: Step, constants: StepConstants, prefix: str) -
     own = step.scratch if step.candidate.kernel_scratch_bytes else None
     scratch = "NULL" if own is None else f"(arena + {own.offset})"
     names = LayerNames(prefix, pointers, constants.expressions, scratch)
-    return families()[step.candidate.family].emit(step.candidate, names)
+    return family.emit(step.candidate, names)
 
 
 def _pointer(program: Program, tensor: Tensor, const: bool) -> str:
@@ -118,16 +173,20 @@ def _pointer(program: Program, tensor: Tensor, const: bool) -> str:
     return f"({qualifier}{c_type(tensor)} *)(void *)(arena + {program.buffer_of(tensor.name).offset})"
 
 
-def _layer(step: Step, index: int, prefix: str, constants: StepConstants, body: str) -> _LayerSource:
+def _layer(program: Program, index: int, prefix: str, constants: StepConstants, body: str) -> _LayerSource:
+    part = program.layers[index]
+    by_rows = isinstance(program.steps[part.step].candidate, StageCandidate)
+    unused = ["(void)row;"] if by_rows and not re.search(r"\brow\b", body) else []
     return _LayerSource(
         index=index,
-        title=c_comment(step.name, 80),
-        description=c_comment(describe_step(step)),
-        kernel=step.candidate.name,
-        macs=sum(operator_for(node).macs(node) for node in step.nodes),
-        function=f"{prefix}_layer_{index}_{c_identifier(step.name, 40)}",
+        title=c_comment(part.name, 80),
+        description=c_comment(describe_layer(part)),
+        kernel=part.candidate.name,
+        macs=part.macs,
+        function=f"{prefix}_layer_{index}_{c_identifier(part.name, 40)}",
         constants=constants.arrays,
-        body="\n".join([*_staging(constants, prefix), body]),
+        body="\n".join([*unused, *_staging(constants, prefix), body]),
+        by_rows=by_rows,
     )
 
 

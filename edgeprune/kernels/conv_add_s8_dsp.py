@@ -16,9 +16,19 @@ from dataclasses import replace
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, add_s8_dsp, conv_s8_dsp
+from edgeprune.kernels._dsp_conv import row_geometry
 from edgeprune.kernels._fully_connected import as_pointwise
 from edgeprune.kernels._operands import sum_shortcut
-from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.kernels.base import (
+    Candidate,
+    Code,
+    Constant,
+    KernelFamily,
+    LayerNames,
+    RowForm,
+    RowWindow,
+    Weights,
+)
 from edgeprune.kernels.conv_s8_dsp import BLOCK, Combine, Form, emit_blocks, form_of, pack_blocks
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
@@ -42,19 +52,38 @@ class ConvAddDsp(KernelFamily):
             return ()
         return tuple(self._with_add(one, nodes, device) for one in _convolutions(nodes[0], device))
 
+    def row_forms(self, nodes: tuple[Node, ...], device: Device) -> tuple[RowForm, ...]:
+        """Those of the convolution; of the shortcut it takes the row of the output."""
+        if len(nodes) != 2 or not add_s8_dsp.is_exact(nodes[1]):
+            return ()
+        shortcut, forms = sum_shortcut(*nodes), conv_s8_dsp.FAMILY.row_forms(nodes[:1], device)
+        if shortcut is None or shortcut.name == nodes[0].inputs[0].name:
+            return ()
+        same = {shortcut.name: RowWindow(keeps_place=True)}
+        return tuple(
+            RowForm(
+                replace(self._with_add(form.candidate, nodes, device), overlap=()),
+                nodes,
+                {**form.windows, **same},
+            )
+            for form in forms
+        )
+
     def _with_add(self, one: Candidate, nodes: tuple[Node, ...], device: Device) -> Candidate:
         """`one`, a candidate of the convolution alone, with the sum behind it."""
         conv, add = nodes
         g = _geometry(conv)
         groups = form_of(one).groups
-        calls = -(-g.batch * g.out_height * g.out_width // (BLOCK * groups))
+        runs, pixels = (
+            (1, g.batch * g.out_height * g.out_width) if one.overlap else (g.out_height, g.out_width)
+        )
+        calls = runs * -(-pixels // (BLOCK * groups))
         instructions = (
             add_s8_dsp.instructions_per_element(add) * add.output.elements + _CALL_INSTRUCTIONS * calls
         )
         added = _cost.cycles(device, {_cost.Kind.STREAM: instructions}) + _cost.code_waits(
             device, _CODE_BYTES
         )
-        (distance,) = one.overlap
         candidate = replace(
             one,
             family=self.name,
@@ -65,7 +94,9 @@ class ConvAddDsp(KernelFamily):
             scratch_bytes=one.scratch_bytes + _rows_bytes(g, groups),
             parameters={**one.parameters, "rows": one.scratch_bytes},
         )
-        x = conv.inputs[0].name
+        if not one.overlap:
+            return candidate
+        (distance,), x = one.overlap, conv.inputs[0].name
         overlap = tuple(distance if name == x else 0 for name in candidate.activation_inputs)
         return replace(candidate, overlap=overlap)
 
@@ -78,6 +109,12 @@ class ConvAddDsp(KernelFamily):
         return pack_blocks(conv, _geometry(conv), rows, weights[conv.inputs[2].name], form_of(candidate))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        return self._emit(candidate, names, _geometry(candidate.nodes[0]), by_rows=False)
+
+    def emit_row(self, candidate: Candidate, names: LayerNames) -> Code:
+        return self._emit(candidate, names, row_geometry(_geometry(candidate.nodes[0])), by_rows=True)
+
+    def _emit(self, candidate: Candidate, names: LayerNames, g: ConvGeometry, *, by_rows: bool) -> Code:
         conv, add = candidate.nodes
         shortcut = sum_shortcut(conv, add)
         assert shortcut is not None
@@ -93,7 +130,7 @@ class ConvAddDsp(KernelFamily):
             passed=sums.passed,
             arguments=sums.arguments,
         )
-        return emit_blocks(conv, _geometry(conv), names, form_of(candidate), add.output.name, combine)
+        return emit_blocks(conv, g, names, form_of(candidate), add.output.name, combine, by_rows=by_rows)
 
 
 def _convolutions(conv: Node, device: Device) -> tuple[Candidate, ...]:

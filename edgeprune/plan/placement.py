@@ -52,13 +52,16 @@ def placed_candidates(
 ) -> tuple[Candidate, ...]:
     """`candidates` of one step, and those of their placements in RAM that wait less.
 
-    Persistent copies are among them only where `objective` names a RAM budget.
+    Persistent copies are among them only where `objective` names a RAM budget. Stages read flash: they run kernels of
+    several families, each for a row at a time.
     """
     if device.flash is None:
         return tuple(candidates)
     unwaited = replace(device, flash=replace(device.flash, holds_constants=False))
     found = list(candidates)
     for candidate in candidates:
+        if candidate.family not in families():
+            continue
         cycles = _cycles_on(unwaited, candidate)
         if cycles < candidate.cycles:
             found += _placements(candidate, cycles, device, objective)

@@ -26,9 +26,12 @@ from edgeprune.plan.settle import (
     settle,
     settle_placements,
 )
+from edgeprune.plan.streaming import cuts
 
 __all__ = ["plan", "program_of"]
 
+_CUTS = 2
+"""Ways to stream layers that are packed and compared, of those that promise most."""
 _MORE_PAIRS = 2
 """That are tried one by one after those that hold the arena up."""
 
@@ -74,6 +77,44 @@ class _Plan:
 
 
 def _best_plan(graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles) -> _Plan:
+    """The best plan of single nodes, pairs and stages that was found."""
+    try:
+        best = _with_pairs(graph, device, objective, measured)
+    except OverBudget as refusal:
+        streamed = _with_stages(graph, device, objective, measured, None)
+        if streamed is None:
+            raise refusal
+        return streamed
+    if not memory_binds(best.bare, best.first, objective):
+        return best
+    return _with_stages(graph, device, objective, measured, best) or best
+
+
+def _with_stages(
+    graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles, apart: _Plan | None
+) -> _Plan | None:
+    """A better plan than `apart` by `objective` with some layers streamed row by row, or None."""
+    pairs = fusible_pairs(graph, device)
+    best = apart
+    limit = objective.ram_bytes if apart is None else apart.settled.packing.arena_bytes
+    if objective.ram_bytes is not None and limit is not None and objective.optimize != "ram":
+        limit = objective.ram_bytes
+    assert limit is not None
+    for fused in dict.fromkeys(((), pairs)):
+        table = with_measured(schedule(graph, device, objective, fused), measured)
+        found = sorted(cuts(table, device, limit), key=lambda cut: cut.merit(objective))
+        for cut in found[:_CUTS]:
+            kept = [pair for pair in fused if not any(node in stage for stage in cut.stages for node in pair)]
+            try:
+                plan = _planned(graph, device, objective, measured, (*kept, *cut.stages))
+            except OverBudget:
+                continue
+            if best is None or merit(plan.settled, objective) < merit(best.settled, objective):
+                best = plan
+    return None if best is apart else best
+
+
+def _with_pairs(graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles) -> _Plan:
     """The plan of single nodes, or a better one of a few with pairs of nodes fused."""
 
     def cost(one: _Plan) -> tuple[float, ...]:

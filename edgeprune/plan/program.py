@@ -9,8 +9,9 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Graph, Node
 from edgeprune.kernels.base import Candidate
 from edgeprune.ops import operator_for
+from edgeprune.plan.stage import StageCandidate
 
-__all__ = ["Buffer", "Program", "Step"]
+__all__ = ["Buffer", "Layer", "Program", "Step"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,24 @@ class Buffer:
     size_bytes: int
     first_step: int
     last_step: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A part of a step that is measured and reported by itself: the nodes it covers and the kernel that runs them."""
+
+    name: str
+    step: int
+    nodes: tuple[Node, ...]
+    candidate: Candidate
+    next_best: Candidate | None = None
+    whole: bool = True
+    """Its output is there as a tensor when the step ends; rows of a stage are not, but for its last layer's."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one run."""
+        return sum(operator_for(node).macs(node) for node in self.nodes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +86,11 @@ class Program:
     """Tensors that are views: name -> name of the tensor whose storage they share."""
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of all steps in their order: a step each, or those of a stage."""
+        return tuple(layer for index, step in enumerate(self.steps) for layer in _layers(index, step))
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
         return sum(step.macs for step in self.steps)
@@ -79,3 +103,13 @@ class Program:
     def buffer_of(self, tensor: str) -> Buffer:
         """The buffer that stores `tensor`."""
         return next(buffer for buffer in self.buffers if tensor in buffer.tensors)
+
+
+def _layers(index: int, step: Step) -> tuple[Layer, ...]:
+    if not isinstance(step.candidate, StageCandidate):
+        return (Layer(step.name, index, step.nodes, step.candidate, step.next_best),)
+    forms = [layer.form for layer in step.candidate.layers]
+    return tuple(
+        Layer(form.nodes[-1].name, index, form.nodes, form.candidate, whole=form is forms[-1])
+        for form in forms
+    )

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from edgeprune.device import Device
 from edgeprune.graph.ir import Graph
 from edgeprune.kernels.base import Candidate
-from edgeprune.plan.candidates import admitted_candidates
+from edgeprune.plan.candidates import admitted_candidates, offered_candidates
 from edgeprune.plan.choose import Option
 from edgeprune.plan.lifetimes import Group, Storage, storage_names, storages, work_nodes
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.order import choose_group_order
 from edgeprune.plan.overlap import step_need_bytes
 from edgeprune.plan.placement import placed_candidates
+from edgeprune.plan.stage import stage_candidates
 
 __all__ = ["Schedule", "schedule", "with_placements"]
 
@@ -41,8 +42,8 @@ class Schedule:
 def schedule(graph: Graph, device: Device, objective: Objective, fused: Sequence[Group] = ()) -> Schedule:
     """Order, lifetimes and candidates of `graph`, before anything is chosen.
 
-    The groups `fused` run as a step each, in place of their last node, the others' only reader; other nodes by
-    themselves.
+    The groups `fused` run as a step each, in place of their last node; what the others compute is read within the
+    group alone. Other nodes run by themselves.
 
     Raises:
         UsageError: no kernel runs a node, or an output of the graph is a constant.
@@ -84,7 +85,7 @@ def _offered(nodes: Group, device: Device, objective: Objective) -> tuple[Candid
 
     Copies of flash in RAM want a RAM budget, weights packed into several times their bytes a flash budget.
     """
-    candidates = admitted_candidates(nodes, device)
+    candidates = _able(nodes, device)
     frugal = tuple(
         candidate
         for candidate in candidates
@@ -92,6 +93,13 @@ def _offered(nodes: Group, device: Device, objective: Objective) -> tuple[Candid
         and (objective.expands_weights or not candidate.expands_weights)
     )
     return frugal or candidates
+
+
+def _able(nodes: Group, device: Device) -> tuple[Candidate, ...]:
+    """Every candidate for `nodes`; several that no kernel runs at once are a stage."""
+    if len(nodes) == 1:
+        return admitted_candidates(nodes, device)
+    return offered_candidates(nodes, device) or stage_candidates(nodes, device)
 
 
 def _likely(candidates: Sequence[Candidate], objective: Objective) -> Candidate:
