@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeprune.device import Device
 from edgeprune.errors import OverBudget
-from edgeprune.graph.ir import Graph
+from edgeprune.graph.ir import Graph, Node
 from edgeprune.plan.check import check_program
 from edgeprune.plan.choose import Option, runner_up
 from edgeprune.plan.fusion import binding, fusible_pairs, memory_binds, saving
@@ -32,6 +32,8 @@ __all__ = ["plan", "program_of"]
 
 _CUTS = 2
 """Ways to stream layers that are packed and compared, of those that promise most."""
+_ORDERS = 2
+"""How often ways to stream are looked for: in the order chosen without stages, then in that of the best plan."""
 _MORE_PAIRS = 2
 """That are tried one by one after those that hold the arena up."""
 
@@ -100,17 +102,27 @@ def _with_stages(
     if objective.ram_bytes is not None and limit is not None and objective.optimize != "ram":
         limit = objective.ram_bytes
     assert limit is not None
-    for fused in dict.fromkeys(((), pairs)):
-        table = with_measured(schedule(graph, device, objective, fused), measured)
-        found = sorted(cuts(table, device, limit), key=lambda cut: cut.merit(objective))
-        for cut in found[:_CUTS]:
-            kept = [pair for pair in fused if not any(node in stage for stage in cut.stages for node in pair)]
-            try:
-                plan = _planned(graph, device, objective, measured, (*kept, *cut.stages))
-            except OverBudget:
-                continue
-            if best is None or merit(plan.settled, objective) < merit(best.settled, objective):
-                best = plan
+    order: Sequence[Node] | None = None
+    tried: set[tuple[Group, ...]] = set()
+    for _ in range(_ORDERS):
+        for fused in dict.fromkeys(((), pairs)):
+            table = with_measured(schedule(graph, device, objective, fused, order), measured)
+            found = sorted(cuts(table, device, limit), key=lambda cut: cut.merit(objective))
+            for cut in found[:_CUTS]:
+                streamed = {node for stage in cut.stages for node in stage}
+                kept = [pair for pair in fused if not streamed.intersection(pair)]
+                if (*kept, *cut.stages) in tried:
+                    continue
+                tried.add((*kept, *cut.stages))
+                try:
+                    plan = _planned(graph, device, objective, measured, (*kept, *cut.stages))
+                except OverBudget:
+                    continue
+                if best is None or merit(plan.settled, objective) < merit(best.settled, objective):
+                    best = plan
+        if best is apart or best is None:
+            break
+        order = [node for nodes in best.table.steps for node in nodes]
     return None if best is apart else best
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Graph
+from edgeprune.graph.ir import Graph, Node
 from edgeprune.kernels.base import Candidate
 from edgeprune.plan.candidates import admitted_candidates, offered_candidates
 from edgeprune.plan.choose import Option
@@ -39,18 +39,29 @@ class Schedule:
         return tuple(storage for storage in self.storages if storage.first <= step <= storage.last)
 
 
-def schedule(graph: Graph, device: Device, objective: Objective, fused: Sequence[Group] = ()) -> Schedule:
+def schedule(
+    graph: Graph,
+    device: Device,
+    objective: Objective,
+    fused: Sequence[Group] = (),
+    order: Sequence[Node] | None = None,
+) -> Schedule:
     """Order, lifetimes and candidates of `graph`, before anything is chosen.
 
     The groups `fused` run as a step each, in place of their last node; what the others compute is read within the
-    group alone. Other nodes run by themselves.
+    group alone. Other nodes run by themselves. They run in the `order` of their last nodes, by default in that which
+    needs the least memory.
 
     Raises:
         UsageError: no kernel runs a node, or an output of the graph is a constant.
     """
     offered = {nodes: _offered(nodes, device, objective) for nodes in _groups(graph, fused)}
     likely = {nodes: _likely(candidates, objective) for nodes, candidates in offered.items()}
-    steps = choose_group_order(graph, likely)
+    if order is None:
+        steps = choose_group_order(graph, likely)
+    else:
+        places = {node: place for place, node in enumerate(order)}
+        steps = tuple(sorted(likely, key=lambda nodes: places[nodes[-1]]))
     owner = storage_names(graph)
     bare = Schedule(graph, owner, steps, storages(graph, steps), ())
     options = tuple(_options(bare, index, offered[nodes]) for index, nodes in enumerate(steps))

@@ -98,7 +98,9 @@ def test_sums_behind_convolutions(first, width):
     assert families_run >= {"conv_add_s8_dsp"} | ({"conv_s8_dsp_rows"} if width == 8 else set())
 
 
-def test_means():
+@pytest.mark.parametrize(("device", "channels", "width"), [(PLAIN, 7, 3), (DSP, 8, 3), (DSP, 4, 51)])
+def test_means(device, channels, width):
     rng = np.random.default_rng(4)
-    node = cases.reduce_mean_node(rng, (1, 5, 3, 7), (1, 2))
-    assert assert_exact((node,), cases.stored_inputs(rng, node), PLAIN) == {"reduce_mean_s8_rows"}
+    node = cases.reduce_mean_node(rng, (1, 5, width, channels), (1, 2))
+    families_run = assert_exact((node,), cases.stored_inputs(rng, node), device)
+    assert families_run == {"reduce_mean_s8_rows"} | ({"reduce_mean_s8_dsp"} if device is DSP else set())

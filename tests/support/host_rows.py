@@ -1,4 +1,4 @@
-"""Compiles a row form with the host compiler and sanitizers, and runs it row by row, every row apart from the others."""
+"""Compiles a row form with the host compiler and sanitizers, and runs it row by row, each apart from the others."""
 
 from __future__ import annotations
 
