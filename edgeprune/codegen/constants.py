@@ -21,8 +21,8 @@ _COPY_ALIGN = 8
 class StepConstants:
     """`arrays` are defined in flash, by symbol; `expressions` are what the kernel reads, by role.
 
-    `copies` are offsets in the arena with the symbols to copy there; at the start of the step or, where
-    `persistent`, in init.
+    `copies` are offsets in the arena with the symbols to copy there; at the start of the step, or of the stage that the
+    layer is in, or, where `persistent`, in init.
     """
 
     arrays: tuple[tuple[str, Constant], ...]
@@ -43,7 +43,10 @@ def step_constants(step: Step, layer: Layer, index: int, prefix: str) -> StepCon
     persistent = candidate.placement is Placement.PERSISTENT
     home = step.persistent if persistent else step.scratch
     assert home is not None, step.name
-    offset, end = home.offset + home.size_bytes - candidate.copied_bytes, home.offset + home.size_bytes
+    offset = layer.copy_offset
+    if offset is None:
+        offset = home.offset + home.size_bytes - candidate.copied_bytes
+    end = offset + candidate.copied_bytes
     expressions, copies = {}, []
     for symbol, constant in zip(symbols, packed, strict=True):
         expressions[constant.name] = f"(const {constant.ctype} *)(const void *)(arena + {offset})"

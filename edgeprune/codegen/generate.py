@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +73,7 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         _layer(program, index, prefix, constants, body)
         for index, (constants, body) in enumerate(zip(packed, bodies, strict=True))
     )
-    steps = _steps(program, layers, prefix)
+    steps = _steps(program, layers, packed, prefix)
     values = {
         "version": __version__,
         "model": name,
@@ -129,7 +130,9 @@ def _first_layer(program: Program, step: int) -> int:
     return next(index for index, part in enumerate(program.layers) if part.step == step)
 
 
-def _steps(program: Program, layers: tuple[_LayerSource, ...], prefix: str) -> tuple[_StepSource, ...]:
+def _steps(
+    program: Program, layers: tuple[_LayerSource, ...], packed: Sequence[StepConstants], prefix: str
+) -> tuple[_StepSource, ...]:
     found: list[_StepSource] = []
     stages = 0
     for index, step in enumerate(program.steps):
@@ -137,7 +140,9 @@ def _steps(program: Program, layers: tuple[_LayerSource, ...], prefix: str) -> t
         if isinstance(step.candidate, StageCandidate):
             own = layers[first : first + len(step.candidate.layers)]
             functions = [layer.function for layer in own]
-            found.append(_StepSource(own, stage_source(program, step, functions, prefix, stages, first)))
+            copies = [line for one in packed[first : first + len(own)] for line in _staging(one, prefix)]
+            source = stage_source(program, step, functions, copies, prefix, stages, first)
+            found.append(_StepSource(own, source))
             stages += 1
         else:
             found.append(_StepSource((layers[first],), None))
@@ -185,13 +190,13 @@ def _layer(program: Program, index: int, prefix: str, constants: StepConstants, 
         macs=part.macs,
         function=f"{prefix}_layer_{index}_{c_identifier(part.name, 40)}",
         constants=constants.arrays,
-        body="\n".join([*unused, *_staging(constants, prefix), body]),
+        body="\n".join([*unused, *([] if by_rows else _staging(constants, prefix)), body]),
         by_rows=by_rows,
     )
 
 
 def _staging(constants: StepConstants, prefix: str) -> list[str]:
-    """The C statements that copy a step's constants into its scratch."""
+    """The C statements that copy the constants of a step, or of a layer of a stage, into its scratch."""
     copies = () if constants.persistent else constants.copies
     return [f"{prefix}_copy(arena + {offset}, {symbol}, sizeof {symbol});" for offset, symbol in copies]
 

@@ -42,6 +42,8 @@ class StageSource:
     tables: tuple[RowTable, ...]
     held: tuple[str, ...]
     """Lines of the comment: what is held of each tensor."""
+    copies: tuple[str, ...]
+    """Statements that copy constants to RAM."""
     first: int
     last: int
 
@@ -126,9 +128,18 @@ def row_pointers(program: Program, step: Step, layer: StageLayer, prefix: str, f
 
 
 def stage_source(
-    program: Program, step: Step, functions: Sequence[str], prefix: str, number: int, first: int
+    program: Program,
+    step: Step,
+    functions: Sequence[str],
+    copies: Sequence[str],
+    prefix: str,
+    number: int,
+    first: int,
 ) -> StageSource:
-    """The stage of `step`, number `number`, whose layers are `functions`, number `first` and the following."""
+    """The stage of `step`, number `number`, whose layers are `functions`, number `first` and the following.
+
+    It begins with the statements `copies`.
+    """
     stage = _stage(step)
     held = tuple(
         f"{c_comment(line.tensor.name, 60)}: {line.held_rows} of {len(line.offsets)} rows of {line.row_bytes} bytes"
@@ -141,6 +152,7 @@ def stage_source(
         functions=tuple(functions),
         tables=_Rows(program, step, stage, prefix, first).tables(),
         held=held,
+        copies=tuple(copies),
         first=first,
         last=first + len(functions) - 1,
     )

@@ -42,6 +42,8 @@ class Layer:
     next_best: Candidate | None = None
     whole: bool = True
     """Its output is there as a tensor when the step ends; rows of a stage are not, but for its last layer's."""
+    copy_offset: int | None = None
+    """Where in the arena its stage copies its constants to."""
 
     @property
     def macs(self) -> int:
@@ -108,8 +110,15 @@ class Program:
 def _layers(index: int, step: Step) -> tuple[Layer, ...]:
     if not isinstance(step.candidate, StageCandidate):
         return (Layer(step.name, index, step.nodes, step.candidate, step.next_best),)
-    forms = [layer.form for layer in step.candidate.layers]
+    base = 0 if step.scratch is None else step.scratch.offset
     return tuple(
-        Layer(form.nodes[-1].name, index, form.nodes, form.candidate, whole=form is forms[-1])
-        for form in forms
+        Layer(
+            layer.form.nodes[-1].name,
+            index,
+            layer.form.nodes,
+            layer.form.candidate,
+            whole=layer is step.candidate.layers[-1],
+            copy_offset=None if layer.copy_offset is None else base + layer.copy_offset,
+        )
+        for layer in step.candidate.layers
     )

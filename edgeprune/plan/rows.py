@@ -40,7 +40,14 @@ class RowForms:
 
     def __init__(self, device: Device) -> None:
         self.device = device
+        self._all: dict[Group, tuple[RowForm, ...]] = {}
         self._known: dict[Group, tuple[RowForm, ...]] = {}
+
+    def all(self, nodes: Group) -> tuple[RowForm, ...]:
+        """Every way to run `nodes` by rows that is exact for their weights."""
+        if nodes not in self._all:
+            self._all[nodes] = _row_forms(nodes, self.device)
+        return self._all[nodes]
 
     def of(self, nodes: Group) -> tuple[RowForm, ...]:
         """Ways to run `nodes` by rows that are exact for their weights, fastest first; empty where there is none.
@@ -49,7 +56,7 @@ class RowForms:
         hardly lower what a stage needs.
         """
         if nodes not in self._known:
-            self._known[nodes] = _sensible(_row_forms(nodes, self.device))
+            self._known[nodes] = _sensible(self.all(nodes))
         return self._known[nodes]
 
 

@@ -20,6 +20,7 @@ from edgeprune.graph.ir import Tensor
 from edgeprune.kernels import _cost
 from edgeprune.kernels.base import Candidate, RowForm
 from edgeprune.plan.lifetimes import Group
+from edgeprune.plan.placement import staged_candidate, without_waits
 from edgeprune.plan.row_schedule import Event, row_events
 from edgeprune.plan.row_slots import Slot, place_slots, slots_floor
 from edgeprune.plan.rows import RowForms, image_rows, row_bytes
@@ -31,6 +32,7 @@ STAGE = "stage"
 """The family of stages, which run kernels of other families."""
 _TURN_INSTRUCTIONS, _POINTER_INSTRUCTIONS, _READ_INSTRUCTIONS = 30, 12, 6
 """Of calling a layer for a row, of a pointer to a row of a window, and of one to the row itself."""
+_COPY_ALIGN = 8
 _LAYER_FLASH_BYTES, _CODE_BYTES = 60, 100
 """Of finding a layer's rows, and of the stage itself."""
 
@@ -48,11 +50,16 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class StageLayer:
-    """A layer of a stage; its sums, where it keeps such, lie at `state_offset` of the stage's scratch."""
+    """A layer of a stage.
+
+    In the stage's scratch lie, at `state_offset`, its sums, where it keeps such, and at `copy_offset` the copy of its
+    constants, where its candidate is staged.
+    """
 
     form: RowForm
     turns: int
     state_offset: int | None = None
+    copy_offset: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +97,10 @@ def stage_candidates(nodes: Group, device: Device) -> tuple[StageCandidate, ...]
     if not offered:
         return ()
     frame = _frame(nodes, [forms[0] for forms in offered])
-    found = [_candidate(nodes, frame, forms, device) for forms in _selections(offered)]
+    staging = Staging(device)
+    found = [
+        one for forms in _selections(offered) for one in staging.of(_candidate(nodes, frame, forms, device))
+    ]
     return tuple(one for one in found if not any(_beats(other, one) for other in found))
 
 
@@ -100,14 +110,60 @@ def stage_estimate(nodes: Group, forms: RowForms) -> tuple[StageCandidate, ...]:
     if not offered:
         return ()
     frame = _frame(nodes, [some[0] for some in offered])
-    slots = list(frame.slots)
+    slots, staging = list(frame.slots), Staging(forms.device)
     return tuple(
-        replace(
-            _bare(nodes, frame, chosen, forms.device),
-            scratch_bytes=slots_floor(slots, frame.scratch(chosen)),
-        )
+        one
         for chosen in _selections(offered)
+        for one in staging.of(
+            replace(
+                _bare(nodes, frame, chosen, forms.device),
+                scratch_bytes=slots_floor(slots, frame.scratch(chosen)),
+            )
+        )
     )
+
+
+class Staging:
+    """Stages whose layers' constants are copied to RAM before the first row, one layer after another."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._unwaited = RowForms(without_waits(device))
+
+    def of(self, stage: StageCandidate) -> Iterator[StageCandidate]:
+        """`stage` as it is, with the copy that saves most for its bytes, with the next besides, and so on."""
+        yield stage
+        layers, cycles, top = list(stage.layers), stage.cycles, stage.scratch_bytes
+        gains = [
+            (gain, index, form) for index in range(len(layers)) for gain, form in self._gain(layers[index])
+        ]
+        for _, index, form in sorted(
+            gains, key=lambda one: (-one[0] / one[2].candidate.copied_bytes, one[1])
+        ):
+            top = -(-top // _COPY_ALIGN) * _COPY_ALIGN
+            cycles += form.candidate.cycles - layers[index].form.candidate.cycles
+            layers[index] = replace(layers[index], form=form, copy_offset=top)
+            top += form.candidate.copied_bytes
+            copied = sum(layer.copy_offset is not None for layer in layers)
+            yield replace(
+                stage,
+                name=f"{stage.name}+staged{copied}",
+                cycles=cycles,
+                scratch_bytes=top,
+                layers=tuple(layers),
+            )
+
+    def _gain(self, layer: StageLayer) -> Iterator[tuple[int, RowForm]]:
+        """What the copy of the layer's constants saves, and the form that reads it; nothing where it saves nothing."""
+        if self._device.flash is None:
+            return
+        one = layer.form.candidate
+        fast = next((f for f in self._unwaited.all(layer.form.nodes) if f.candidate.name == one.name), None)
+        if fast is None or fast.candidate.cycles >= one.cycles:
+            return
+        staged = staged_candidate(one, fast.candidate.cycles, self._device)
+        if staged.cycles < one.cycles:
+            yield one.cycles - staged.cycles, replace(layer.form, candidate=staged)
 
 
 def _beats(one: Candidate, other: Candidate) -> bool:

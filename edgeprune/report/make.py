@@ -125,6 +125,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
             "prefix": image.sources.prefix,
             "files": list(image.sources.files),
             "arena_align": image.sources.arena_align,
+            "stages": list(image.sources.stages),
             "compacted": findings.compacted,
         }
         report["tuning"] = {"measured_candidates": findings.measured_candidates}
@@ -180,7 +181,7 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
                 "kernel": layer.candidate.name,
                 "placement": layer.candidate.placement.value,
                 "function": None if image is None else image.sources.layers[index].function,
-                "outputs": [tensor.name for tensor in layer.nodes[-1].outputs],
+                "outputs": [tensor.name for tensor in layer.nodes[-1].outputs if layer.whole],
                 "shape": list(layer.nodes[-1].output.shape),
                 "geometry": describe_layer(layer),
                 "macs": layer.macs,
