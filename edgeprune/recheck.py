@@ -128,4 +128,5 @@ def bundle_sources(contents: Contents, graph: Graph) -> Sources:
         arena_bytes=arena_bytes,
         arena_align=arena_align,
         stages=tuple(map(str, about.get("stages", ()))),
+        fed_rows=int(about.get("fed_rows", 0)),
     )

@@ -74,6 +74,7 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         for index, (constants, body) in enumerate(zip(packed, bodies, strict=True))
     )
     steps = _steps(program, layers, packed, prefix)
+    fed = next((step.stage.fed for step in steps if step.stage is not None and step.stage.fed), None)
     values = {
         "version": __version__,
         "model": name,
@@ -90,6 +91,7 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         ],
         "layers": layers,
         "steps": steps,
+        "fed": fed,
         "functions": functions,
         "copies": any(own.copies for own in packed),
         "persistent_copies": [copy for own in packed if own.persistent for copy in own.copies],
@@ -115,7 +117,11 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         layers=tuple(
             Layer(part.name, layer.function, _left(part)) for part, layer in zip(parts, layers, strict=True)
         ),
-        stages=tuple(step.stage.function for step in steps if step.stage is not None),
+        stages=(
+            *(step.stage.function for step in steps if step.stage is not None),
+            *([] if fed is None else [f"{prefix}_push_row"]),
+        ),
+        fed_rows=0 if fed is None else fed.rows,
         arena_bytes=program.arena_bytes,
         arena_align=program.arena_align,
     )
@@ -216,7 +222,7 @@ def _port_values(
         "dims": tensor.shape,
         "elements": tensor.elements,
         "bytes": tensor.bytes,
-        "offset": program.buffer_of(tensor.name).offset,
+        "offset": None if tensor.name == program.fed else program.buffer_of(tensor.name).offset,
         "scale": None if quant is None else f"{np.float32(quant.scale[0]):.9g}",
         "zero_point": None if quant is None else quant.zero_point[0],
         "layout": None if layout is None else ", ".join(map(str, layout)),

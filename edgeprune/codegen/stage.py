@@ -15,7 +15,7 @@ from edgeprune.plan.rows import image_rows, row_bytes
 from edgeprune.plan.stage import Line, StageCandidate, StageLayer
 from edgeprune.templating import c_comment
 
-__all__ = ["RowTable", "StageSource", "row_names", "row_pointers", "stage_source"]
+__all__ = ["FedSource", "RowTable", "StageSource", "row_names", "row_pointers", "stage_source"]
 
 _UNIT = 8
 """Rows lie at multiples of so many bytes, by which tables count."""
@@ -31,6 +31,17 @@ class RowTable:
     comment: str
 
 
+@dataclass(frozen=True)
+class FedSource:
+    """How rows of the input arrive: `place` is the address of row `row` in C, for the `layers`-th kind of turn."""
+
+    layers: int
+    rows: int
+    row_bytes: int
+    place: str
+    tensor_ctype: str
+
+
 @dataclass(frozen=True, eq=False)
 class StageSource:
     """What the template needs to write a stage: `functions` are those of its layers, by which `order` counts."""
@@ -44,6 +55,7 @@ class StageSource:
     """Lines of the comment: what is held of each tensor."""
     copies: tuple[str, ...]
     """Statements that copy constants to RAM."""
+    fed: FedSource | None
     first: int
     last: int
 
@@ -56,6 +68,8 @@ class _Rows:
         self._base = 0 if step.scratch is None else step.scratch.offset
         outputs = [layer.form.nodes[-1].output.name for layer in stage.layers]
         self._symbols = {name: f"{prefix}_rows_{first + index}" for index, name in enumerate(outputs)}
+        if stage.fed is not None:
+            self._symbols[stage.fed] = f"{prefix}_rows_of_input"
 
     def at(self, tensor: Tensor, row: str) -> str:
         """The address of row number `row` of `tensor`."""
@@ -153,9 +167,19 @@ def stage_source(
         tables=_Rows(program, step, stage, prefix, first).tables(),
         held=held,
         copies=tuple(copies),
+        fed=_fed_source(program, step, prefix, first),
         first=first,
         last=first + len(functions) - 1,
     )
+
+
+def _fed_source(program: Program, step: Step, prefix: str, first: int) -> FedSource | None:
+    stage = _stage(step)
+    if stage.fed is None:
+        return None
+    tensor = next(tensor for tensor in program.graph.inputs if tensor.name == stage.fed)
+    place = _Rows(program, step, stage, prefix, first).at(tensor, "row")
+    return FedSource(len(stage.layers), image_rows(tensor), row_bytes(tensor), place, c_type(tensor))
 
 
 def _stage(step: Step) -> StageCandidate:

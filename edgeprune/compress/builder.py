@@ -28,7 +28,8 @@ _DRAFT_SAMPLES = 16
 class Builder:
     """What the builds of one run share.
 
-    `calibration` is None for a network that comes quantised; `tuned` builds choose among kernels as measured.
+    `calibration` is None for a network that comes quantised; `tuned` builds choose among kernels as measured; with
+    `stream_input` the library takes the input row by row.
     """
 
     device: Device
@@ -37,6 +38,7 @@ class Builder:
     directory: Path
     progress: Progress
     tuned: bool = False
+    stream_input: bool = False
 
     def int8(self, model: Model) -> bytes:
         """The network as QDQ ONNX."""
@@ -55,7 +57,13 @@ class Builder:
 
     def _build(self, onnx: bytes, model: Model, budget: Budget, folder: str, tuned: bool) -> Fitted:
         compiled = partial(
-            compile_network, onnx, model.name, self.device, progress=self.progress, tuned=tuned
+            compile_network,
+            onnx,
+            model.name,
+            self.device,
+            progress=self.progress,
+            tuned=tuned,
+            stream_input=self.stream_input,
         )
         return fit_program(compiled, budget, self.goal, self.directory / folder, self.progress)
 

@@ -84,6 +84,8 @@ class Program:
     arena_align: int
     persistent_bytes: int
     lower_bound_bytes: int
+    fed: str | None = None
+    """The graph's input whose rows the caller hands over one by one; no buffer holds it."""
     views: Mapping[str, str] = field(default_factory=dict)
     """Tensors that are views: name -> name of the tensor whose storage they share."""
 

@@ -19,7 +19,8 @@ __all__ = ["Event", "row_events"]
 class Event:
     """Layer number `layer` computes `row`, from rows first to last of each input, those of padding left out.
 
-    A layer that sums over rows takes `row` of its input, and writes its output with the last one only.
+    A layer that sums over rows takes `row` of its input, and writes its output with the last one only. Where the caller
+    hands the rows of an input over, layer number n of n layers is the arrival of `row`.
     """
 
     layer: int
@@ -37,8 +38,11 @@ class _Layer:
     sums: bool
 
 
-def row_events(forms: Sequence[RowForm]) -> tuple[Event, ...]:
-    """The order of the rows of all layers, which are in an order in which they could run as a whole."""
+def row_events(forms: Sequence[RowForm], fed: str | None = None) -> tuple[Event, ...]:
+    """The order of the rows of all layers, which are in an order in which they could run as a whole.
+
+    The rows of the input `fed` come from the caller.
+    """
     layers = [_layer(form) for form in forms]
     produced = {layer.output for layer in layers}
     arriving = {w[0]: w[4] for layer in layers for w in layer.windows if w[0] not in produced}
@@ -57,7 +61,10 @@ def row_events(forms: Sequence[RowForm]) -> tuple[Event, ...]:
         waiting = [name for name, height in arriving.items() if done[name] < height]
         if not waiting:
             break
-        done[min(waiting, key=lambda name: done[name] / arriving[name])] += 1
+        arrived = min(waiting, key=lambda name: done[name] / arriving[name])
+        if arrived == fed:
+            events.append(Event(len(layers), done[fed], (), True))
+        done[arrived] += 1
     assert turn == [layer.turns for layer in layers], "every row of every layer is computed"
     return tuple(events)
 

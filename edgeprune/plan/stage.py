@@ -64,11 +64,21 @@ class StageLayer:
 
 @dataclass(frozen=True, eq=False)
 class StageCandidate(Candidate):
-    """A way to run `nodes` as a stage: `order` names the layer of each turn, each layer taking its rows in order."""
+    """A way to run `nodes` as a stage: `order` names the layer of each turn, each layer taking its rows in order.
+
+    The rows of the input `fed` are no tensor of the arena but handed over by the caller, one at a turn of number n of n
+    layers.
+    """
 
     layers: tuple[StageLayer, ...] = ()
     lines: Mapping[str, Line] | None = None
     order: tuple[int, ...] = ()
+    fed: str | None = None
+
+    @property
+    def activation_inputs(self) -> tuple[str, ...]:
+        """Without the one whose rows are handed over."""
+        return tuple(name for name in super().activation_inputs if name != self.fed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +89,7 @@ class _Frame:
     events: tuple[Event, ...]
     lines: Mapping[str, tuple[Slot, ...]]
     states: tuple[Slot | None, ...]
+    fed: str | None
 
     @property
     def slots(self) -> Iterator[Slot]:
@@ -88,15 +99,19 @@ class _Frame:
 
     def scratch(self, forms: Sequence[RowForm]) -> list[int]:
         """Scratch of the kernel that runs at each turn."""
-        return [forms[event.layer].candidate.scratch_bytes for event in self.events]
+        sizes = [*(form.candidate.scratch_bytes for form in forms), 0]
+        return [sizes[event.layer] for event in self.events]
 
 
-def stage_candidates(nodes: Group, device: Device) -> tuple[StageCandidate, ...]:
-    """Ways to run `nodes` as a stage, from the fastest kernels to those with the least scratch; empty where none is."""
+def stage_candidates(nodes: Group, device: Device, fed: str | None = None) -> tuple[StageCandidate, ...]:
+    """Ways to run `nodes` as a stage, from the fastest kernels to those with the least scratch; empty where none is.
+
+    The rows of the input `fed` are handed over by the caller.
+    """
     offered = _offered(nodes, RowForms(device))
     if not offered:
         return ()
-    frame = _frame(nodes, [forms[0] for forms in offered])
+    frame = _frame(nodes, [forms[0] for forms in offered], fed)
     staging = Staging(device)
     found = [
         one for forms in _selections(offered) for one in staging.of(_candidate(nodes, frame, forms, device))
@@ -104,12 +119,12 @@ def stage_candidates(nodes: Group, device: Device) -> tuple[StageCandidate, ...]
     return tuple(one for one in found if not any(_beats(other, one) for other in found))
 
 
-def stage_estimate(nodes: Group, forms: RowForms) -> tuple[StageCandidate, ...]:
+def stage_estimate(nodes: Group, forms: RowForms, fed: str | None = None) -> tuple[StageCandidate, ...]:
     """Like `stage_candidates`, but with scratch as no placing of rows can undercut it, and no rows placed."""
     offered = _offered(nodes, forms)
     if not offered:
         return ()
-    frame = _frame(nodes, [some[0] for some in offered])
+    frame = _frame(nodes, [some[0] for some in offered], fed)
     slots, staging = list(frame.slots), Staging(forms.device)
     return tuple(
         one
@@ -182,7 +197,7 @@ def _offered(nodes: Group, forms: RowForms) -> list[tuple[RowForm, ...]]:
 def _is_chain(nodes: Group, offered: Sequence[Sequence[RowForm]]) -> bool:
     """Whether all but the last output are read within the stage alone, as images, and sums come last."""
     sums = [bool(forms[0].state_bytes) for forms in offered]
-    return len(nodes) > 1 and not any(sums[:-1])
+    return not any(sums[:-1])
 
 
 def _selections(offered: Sequence[Sequence[RowForm]]) -> list[tuple[RowForm, ...]]:
@@ -198,9 +213,16 @@ def _selections(offered: Sequence[Sequence[RowForm]]) -> list[tuple[RowForm, ...
     return list(found.values())
 
 
-def _frame(nodes: Group, forms: Sequence[RowForm]) -> _Frame:
-    events, output = row_events(forms), nodes[-1].output.name
-    tensors = {form.nodes[-1].output.name: form.nodes[-1].output for form in forms}
+def _tensors(forms: Sequence[RowForm], fed: str | None) -> dict[str, Tensor]:
+    """The tensors that rows are written of, by name."""
+    found = {form.nodes[-1].output.name: form.nodes[-1].output for form in forms}
+    inputs = (tensor for form in forms for node in form.nodes for tensor in node.inputs)
+    return found | {tensor.name: tensor for tensor in inputs if tensor.name == fed}
+
+
+def _frame(nodes: Group, forms: Sequence[RowForm], fed: str | None) -> _Frame:
+    events, output = row_events(forms, fed), nodes[-1].output.name
+    tensors = _tensors(forms, fed)
     births = {name: [0] * image_rows(tensor) for name, tensor in tensors.items()}
     deaths: dict[str, list[int]] = {}
     first: dict[int, int] = {}
@@ -208,7 +230,10 @@ def _frame(nodes: Group, forms: Sequence[RowForm]) -> _Frame:
     for turn, event in enumerate(events):
         first.setdefault(event.layer, turn)
         last[event.layer] = turn
-        if event.writes:
+        if event.layer == len(forms):
+            assert fed is not None
+            births[fed][event.row] = turn
+        elif event.writes:
             name = forms[event.layer].nodes[-1].output.name
             births[name][event.row if not forms[event.layer].state_bytes else 0] = turn
     for name, rows in births.items():
@@ -226,13 +251,13 @@ def _frame(nodes: Group, forms: Sequence[RowForm]) -> _Frame:
         Slot(form.state_bytes, first[index], last[index]) if form.state_bytes else None
         for index, form in enumerate(forms)
     )
-    return _Frame(tuple(forms), events, lines, states)
+    return _Frame(tuple(forms), events, lines, states, fed)
 
 
 def _candidate(nodes: Group, frame: _Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
     offsets, height = place_slots(list(frame.slots), frame.scratch(forms))
     places = iter(offsets)
-    tensors = {form.nodes[-1].output.name: form.nodes[-1].output for form in forms}
+    tensors = _tensors(forms, frame.fed)
     lines = {
         name: Line(
             tensors[name], row_bytes(tensors[name]), tuple(next(places) for _ in slots), _most_held(slots)
@@ -251,7 +276,7 @@ def _bare(nodes: Group, frame: _Frame, forms: Sequence[RowForm], device: Device)
     """A candidate whose rows have no places yet."""
     order = tuple(event.layer for event in frame.events)
     scratch = max(form.candidate.scratch_bytes for form in forms)
-    instructions = sum(_turn_instructions(forms[layer]) for layer in order)
+    instructions = sum(_turn_instructions(forms[layer]) for layer in order if layer < len(forms))
     tables = sum(2 * len(slots) for slots in frame.lines.values()) + len(order)
     candidate = StageCandidate(
         STAGE,
@@ -264,6 +289,7 @@ def _bare(nodes: Group, frame: _Frame, forms: Sequence[RowForm], device: Device)
         + round(_cost.cycles(device, {_cost.Kind.SCALAR: instructions})),
         layers=tuple(StageLayer(form, order.count(index)) for index, form in enumerate(forms)),
         order=order,
+        fed=frame.fed,
     )
     tensors = {tensor.name: tensor for node in nodes for tensor in node.inputs}
     overlap = tuple(
@@ -283,6 +309,8 @@ def _least_distance(frame: _Frame, forms: Sequence[RowForm], x: Tensor, y: Tenso
     unread, distance = image_rows(x) * row_bytes(x), 0
     for event in reversed(frame.events):
         reads = next(((low, high) for name, low, high in event.reads if name == x.name), None)
+        if event.layer == len(forms):
+            continue
         writes = event.writes and forms[event.layer].nodes[-1].output.name == y.name
         keeps = reads is not None and forms[event.layer].windows[x.name].keeps_place
         if reads is not None and not (writes and keeps):

@@ -66,12 +66,17 @@ class _Search:
         self._single = [
             sorted((option.candidate.cycles, option.need_bytes) for option in step) for step in table.options
         ]
+        fed = table.fed
+        self._is_fed = [any(t.name == fed for n in nodes for t in n.inputs) for nodes in table.steps]
         self._readers = _last_readers(table)
 
     def fastest(self, limit: int) -> Cut | None:
         """The cut with the fewest cycles all of whose steps need at most `limit` bytes; None where there is none."""
         count = len(self._table.steps)
-        tight = [min(need for _, need in options) > limit for options in self._single]
+        tight = [
+            fed or min(need for _, need in options) > limit
+            for options, fed in zip(self._single, self._is_fed, strict=True)
+        ]
         best: list[tuple[int, int, int] | None] = [None] * (
             count + 1
         )  # cycles, start of the last step, its need
@@ -98,7 +103,7 @@ class _Search:
             assert found is not None
             _, start, need = found
             needs.append(need)
-            if start < end - 1:
+            if start < end - 1 or self._is_fed[start]:
                 stages.append(self._nodes(start, end))
             end = start
         return Cut(tuple(reversed(stages)), max(needs), total[0])
@@ -173,11 +178,14 @@ class _Search:
         nodes = self._nodes(start, end)
         if any(self._is_read_outside(index, start, end) for index in range(start, end - 1)):
             return ()
+        fed = self._table.fed if any(self._is_fed[start:end]) else None
+        if fed is not None and sum(self._is_fed[start:end]) < sum(self._is_fed):
+            return ()
         own, others = self._around(start, end)
         passing = sum(storage.size_bytes for storage in others)
         found = [
             (one.cycles, passing + self._own_need(own, end, one))
-            for one in stage_estimate(nodes, self._forms)
+            for one in stage_estimate(nodes, self._forms, fed)
         ]
         return tuple(sorted(found))
 

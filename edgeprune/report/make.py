@@ -126,6 +126,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
             "files": list(image.sources.files),
             "arena_align": image.sources.arena_align,
             "stages": list(image.sources.stages),
+            "fed_rows": image.sources.fed_rows,
             "compacted": findings.compacted,
         }
         report["tuning"] = {"measured_candidates": findings.measured_candidates}

@@ -59,7 +59,8 @@ def simulate(program: Program) -> int:
     """Run `program` on tags; the number of turns that stages took."""
     arena, turns = _Arena(program), 0
     for tensor in program.graph.inputs:
-        arena.write_tensor(tensor)
+        if tensor.name != program.fed:
+            arena.write_tensor(tensor)
     for step in program.steps:
         if isinstance(step.candidate, StageCandidate):
             turns += _run_stage(arena, step, step.candidate)
@@ -136,8 +137,14 @@ def _rows_read(form: RowForm, number: int):
 
 def _run_stage(arena: _Arena, step: Step, stage: StageCandidate) -> int:
     found, done = _Stage(arena, step, stage), [0] * len(stage.layers)
+    arrived = 0
     for index in stage.order:
-        found.turn(index, done[index])
-        done[index] += 1
+        if index == len(stage.layers):
+            tensor = next(tensor for tensor in arena.program.graph.inputs if tensor.name == stage.fed)
+            arena.write(*found.place(tensor, arrived))
+            arrived += 1
+        else:
+            found.turn(index, done[index])
+            done[index] += 1
     assert done == [layer.turns for layer in stage.layers]
     return len(stage.order)

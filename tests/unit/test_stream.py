@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from edgeprune.codegen import generate
-from edgeprune.device import load_device
+from edgeprune.device import Device, load_device
+from edgeprune.errors import UsageError
 from edgeprune.firmware import build
 from edgeprune.graph.execute import execute
 from edgeprune.graph.ir import Graph
@@ -80,6 +81,12 @@ def as_a_stage(graph: Graph) -> Program:
     return program_of(table, DEVICE, objective, settle(table, objective))
 
 
+def sanitized(device: Device) -> Device:
+    """The development machine with everything checked; others as they are."""
+    checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+    return replace(device, flags=(*device.flags, *checks)) if device.emulator is None else device
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_no_row_is_overwritten_before_it_is_read(name: str) -> None:
     """Every candidate on an arena as small as it can be, the input as near the output as it declares."""
@@ -109,6 +116,28 @@ def test_bit_exact_on_the_emulated_core(name: str, tmp_path: Path) -> None:
     assert latency is not None
     assert len(latency.layer_instructions) > 2
     assert all(latency.layer_instructions), "each layer of the stage is counted by itself"
+
+
+@pytest.mark.parametrize("target", ["nucleo-l4r5zi", "host"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_rows_from_the_caller(name: str, target: str, tmp_path: Path) -> None:
+    """No frame is in the arena, and one inference leaves the next as it should be."""
+    graph, machine = network(name), load_device(target)
+    program = plan(graph, DEVICE, Objective("ram"), stream_input=True)
+    simulate(program)
+    assert not any(graph.inputs[0].name in buffer.tensors for buffer in program.buffers)
+    image = build(generate(program, "net"), sanitized(machine), tmp_path)
+    x = np.random.default_rng(0).integers(-128, 128, (2, *graph.inputs[0].shape)).astype(np.int8)
+    outputs = QemuRunner().run(image, (x,), progress=SilentProgress()).outputs[0]
+    for sample, got in zip(x, outputs, strict=True):
+        np.testing.assert_array_equal(got, execute(graph, [sample])[graph.outputs[0].name])
+
+
+def test_an_input_without_rows_is_refused() -> None:
+    b = QdqBuilder(0)
+    flat = simplify(import_onnx(b.model(b.op("Gemm", [b.input(1, 8), b.weights(3, 8)], transB=1)), "flat"))
+    with pytest.raises(UsageError, match="leave out --stream-input"):
+        plan(flat, DEVICE, Objective(), stream_input=True)
 
 
 def test_each_layer_follows_the_one_before_at_once() -> None:
