@@ -66,6 +66,20 @@ def test_convolutions(case):
         assert "conv_s8_dsp" in assert_exact((scaled,), values, SLOW)
 
 
+@pytest.mark.parametrize("case", [*CONVOLUTIONS, {"in_channels": 6, "out_channels": 9, "group": 3}], ids=str)
+def test_portable_convolutions(case):
+    rng = np.random.default_rng(6)
+    node = cases.conv_node(rng, **case)
+    assert assert_exact((node,), cases.stored_inputs(rng, node), PLAIN) == {"conv_s8_c_rows"}
+
+
+@pytest.mark.parametrize("case", DEPTHWISE, ids=str)
+def test_portable_depthwise_convolutions(case):
+    rng = np.random.default_rng(7)
+    node = cases.conv_node(rng, **{"in_channels": 8, "out_channels": 8, "group": 8, **case})
+    assert assert_exact((node,), cases.stored_inputs(rng, node), PLAIN) == {"conv_s8_c_rows"}
+
+
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2), (1, 3)])
 @pytest.mark.parametrize("width", [4, 8, 12])
 def test_quarters_of_a_row_side_by_side(strides, width):
