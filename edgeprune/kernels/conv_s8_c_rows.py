@@ -100,14 +100,14 @@ def _is_depthwise(g: ConvGeometry) -> bool:
 
 
 def _cycles(g: ConvGeometry, node: Node, device: Device) -> int:
-    """Of all rows, from instructions counted on Cortex-M3 as for kernels of whole images; a call per kernel row."""
+    """Of all rows, from instructions counted on Cortex-M3 as for kernels of whole images."""
     rows, columns = taps_inside(g)
     pixels = g.out_height * g.out_width
     outputs = pixels * (g.out_channels * REQUANTIZE_INSTRUCTIONS + 30)
     waits = _cost.code_waits(device, _CODE_BYTES)
     if _is_depthwise(g):
         fours, ones = divmod(g.in_channels, BLOCK)
-        taps = rows * columns * (21 * fours + 9 * ones) + (fours + ones) * g.out_width * 57 * rows
+        taps = rows * columns * (21 * fours + 9 * ones) + (fours + ones) * g.out_width * 34 * rows
         return round(
             _cost.cycles(device, {_cost.Kind.SCALAR: taps + outputs})
             + waits
@@ -118,7 +118,7 @@ def _cycles(g: ConvGeometry, node: Node, device: Device) -> int:
     sums = sum_instructions(
         g.group_out_channels,
         products=products,
-        calls=rows * g.out_width,
+        calls=pixels,
         rows=rows * (g.out_width if whole else columns),
     )
     sums = {
