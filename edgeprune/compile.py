@@ -73,17 +73,19 @@ def compile_network(
     compacted: bool = True,
     tuned: bool = False,
     dtype: str = "int8",
+    stream_input: bool = False,
 ) -> Build:
     """Lower, plan, generate and link; sources and images go to `directory`.
 
-    Where `tuned`, the plan knows what every candidate takes as run in the emulator.
+    Where `tuned`, the plan knows what every candidate takes as run in the emulator. With `stream_input` the library
+    takes the input row by row.
     """
     with progress.task("compiling", 4) as task:
         whole = lower(onnx, name, dtype=dtype, compacted=False)
         graph = verify(compact.run(whole) if compacted and dtype == "int8" else whole)
         measured = tune(graph, device, directory, progress) if tuned else {}
         task.advance(1, "planning")
-        program = plan(graph, device, objective, measured)
+        program = plan(graph, device, objective, measured, stream_input=stream_input)
         task.advance(1, "generating C")
         sources = generate(program, name, _golden(graph))
         task.advance(1, "linking")

@@ -116,6 +116,7 @@ class Settings:
     calibration: Path | None = None
     optimize: Objective = "latency"
     tune: bool = False
+    stream_input: bool = False
     effort: int | None = None
     train: bool = True
     seed: int = 0

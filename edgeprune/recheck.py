@@ -127,4 +127,6 @@ def bundle_sources(contents: Contents, graph: Graph) -> Sources:
         layers=layers,
         arena_bytes=arena_bytes,
         arena_align=arena_align,
+        stages=tuple(map(str, about.get("stages", ()))),
+        fed_rows=int(about.get("fed_rows", 0)),
     )

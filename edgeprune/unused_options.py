@@ -49,6 +49,11 @@ def refuse_unused(settings: Settings, model: Model, device: Device) -> None:
         )
     if settings.tune and device.emulator is None:
         raise UsageError(f"{device.name} has no emulator to measure kernels in: leave out --tune")
+    if settings.stream_input and (settings.runner != "qemu" or settings.board_firmware):
+        raise UsageError(
+            "a library that takes rows runs in the emulator only: leave out --stream-input, or --runner and "
+            "--board-firmware"
+        )
     if "sparsify" in given and settings.density() is None:
         raise UsageError("--sparsify says when single weights go, and none are to: give --sparsity as well")
     if not settings.train and (idle := [name for name in ("effort", "rounds") if name in given]):

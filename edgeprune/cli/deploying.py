@@ -65,6 +65,9 @@ def deploy(
     tune: Annotated[
         bool, typer.Option("--tune", help="Choose kernels by what each takes in the emulator.")
     ] = False,
+    stream_input: Annotated[
+        bool, typer.Option("--stream-input", help="The caller pushes the input row by row: no frame in RAM.")
+    ] = False,
     effort: Annotated[Number, typer.Option(metavar="N", help="Training steps after pruning.")] = None,
     no_train: NoTrain = False,
     ignore: Ignore = None,
@@ -121,6 +124,7 @@ def deploy(
         "calibration": calibration,
         "optimize": optimize,
         "tune": True if tune else None,
+        "stream_input": True if stream_input else None,
         "effort": effort,
         "train": False if no_train else None,
         "ignore": tuple(ignore) if ignore else None,

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeprune.kernels.base import Constant, Placement, families, weights_of
 from edgeprune.plan.placement import COPY_BYTES, element_bytes, padded_bytes
-from edgeprune.plan.program import Step
+from edgeprune.plan.program import Layer, Step
 
 __all__ = ["StepConstants", "step_constants"]
 
@@ -21,8 +21,8 @@ _COPY_ALIGN = 8
 class StepConstants:
     """`arrays` are defined in flash, by symbol; `expressions` are what the kernel reads, by role.
 
-    `copies` are offsets with the symbols to copy there: in the arena's scratch part at the start of the step or, where
-    `persistent`, in its persistent part in init.
+    `copies` are offsets with the symbols to copy there: in the arena's scratch part at the start of the step, or of the
+    stage that the layer is in, or, where `persistent`, in its persistent part in init.
     """
 
     arrays: tuple[tuple[str, Constant], ...]
@@ -31,10 +31,10 @@ class StepConstants:
     persistent: bool
 
 
-def step_constants(step: Step, index: int, prefix: str) -> StepConstants:
-    """The constants of step number `index`, symbols starting with `prefix`."""
-    candidate = step.candidate
-    packed = families()[candidate.family].pack(candidate, weights_of(step.nodes))
+def step_constants(step: Step, layer: Layer, index: int, prefix: str) -> StepConstants:
+    """The constants of layer number `index`, which is `step` or one of its layers; symbols start with `prefix`."""
+    candidate = layer.candidate
+    packed = families()[candidate.family].pack(candidate, weights_of(layer.nodes))
     symbols = [f"{prefix}_{index}_{constant.name}" for constant in packed]
     if candidate.placement is Placement.FLASH:
         arrays = tuple(zip(symbols, packed, strict=True))
@@ -43,8 +43,11 @@ def step_constants(step: Step, index: int, prefix: str) -> StepConstants:
     persistent = candidate.placement is Placement.PERSISTENT
     home = step.persistent if persistent else step.scratch
     assert home is not None, step.name
-    offset, end = home.offset + home.size_bytes - candidate.copied_bytes, home.offset + home.size_bytes
     base = "persistent" if persistent else "arena"
+    offset = layer.copy_offset
+    if offset is None:
+        offset = home.offset + home.size_bytes - candidate.copied_bytes
+    end = offset + candidate.copied_bytes
     expressions, copies = {}, []
     for symbol, constant in zip(symbols, packed, strict=True):
         expressions[constant.name] = f"(const {constant.ctype} *)(const void *)({base} + {offset})"

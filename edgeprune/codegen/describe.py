@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from edgeprune.graph.ir import DTYPES, Node, Tensor
 from edgeprune.ops import operator_for
-from edgeprune.plan.program import Step
+from edgeprune.plan.program import Layer
 
-__all__ = ["c_type", "describe_step", "shape_text"]
+__all__ = ["c_type", "describe_layer", "shape_text"]
 
 _C_TYPES = {
     "int8": "int8_t",
@@ -29,13 +29,13 @@ def shape_text(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 
-def describe_step(step: Step) -> str:
+def describe_layer(layer: Layer) -> str:
     """One line: operators with their geometry, and the shapes that go in and come out."""
-    operators = " + ".join(_describe_node(node) for node in step.nodes)
-    names = step.candidate.activation_inputs
-    tensors = {t.name: t for node in step.nodes for t in node.inputs}
+    operators = " + ".join(_describe_node(node) for node in layer.nodes)
+    names = layer.candidate.activation_inputs
+    tensors = {t.name: t for node in layer.nodes for t in node.inputs}
     inputs = ", ".join(shape_text(tensors[name]) for name in names)
-    outputs = ", ".join(shape_text(tensor) for tensor in step.nodes[-1].outputs)
+    outputs = ", ".join(shape_text(tensor) for tensor in layer.nodes[-1].outputs)
     return f"{operators}, {inputs} -> {outputs}"
 
 

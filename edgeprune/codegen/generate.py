@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgeprune.codegen.constants import StepConstants, step_constants
-from edgeprune.codegen.describe import c_type, describe_step, shape_text
+from edgeprune.codegen.describe import c_type, describe_layer, shape_text
 from edgeprune.codegen.functions import share_functions
 from edgeprune.codegen.sources import Layer, Port, Sources
+from edgeprune.codegen.stage import StageSource, row_names, row_pointers, stage_source
 from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.kernels.base import Code, Constant, LayerNames, families
-from edgeprune.ops import operator_for
-from edgeprune.plan.program import Buffer, Program, Step
+from edgeprune.plan import program as planned
+from edgeprune.plan.program import Buffer, Program
+from edgeprune.plan.stage import StageCandidate
 from edgeprune.templating import c_comment, c_identifier, render
 from edgeprune.version import __version__
 
@@ -34,7 +37,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class _LayerSource:
-    """What the templates need to write one layer."""
+    """What the templates need to write one layer; `by_rows` its function takes the number of a row."""
 
     index: int
     title: str
@@ -46,6 +49,24 @@ class _LayerSource:
     body: str
     persistent: bool
     """Whether it reads what `init` copied."""
+    by_rows: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _StepSource:
+    """What `run` calls: the function of the only layer or, where there is one, that of the stage."""
+
+    layers: tuple[_LayerSource, ...]
+    stage: StageSource | None
+
+    @property
+    def function(self) -> str:
+        return self.layers[0].function if self.stage is None else self.stage.function
+
+    @property
+    def persistent(self) -> bool:
+        """Whether the function reads what `init` copied."""
+        return self.stage is None and self.layers[0].persistent
 
 
 def generate(program: Program, name: str, golden: Golden | None = None) -> Sources:
@@ -54,13 +75,18 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
     scratch_offset = program.scratch_offset
     program = _two_parts(program)
     graph = program.graph
-    packed = [step_constants(step, index, prefix) for index, step in enumerate(program.steps)]
-    codes = [_emit(program, step, own, prefix) for step, own in zip(program.steps, packed, strict=True)]
+    parts = program.layers
+    packed = [
+        step_constants(program.steps[part.step], part, index, prefix) for index, part in enumerate(parts)
+    ]
+    codes = [_emit(program, index, own, prefix) for index, own in enumerate(packed)]
     functions, bodies = share_functions(codes)
     layers = tuple(
-        _layer(step, index, prefix, constants, body)
-        for index, (step, constants, body) in enumerate(zip(program.steps, packed, bodies, strict=True))
+        _layer(program, index, prefix, constants, body)
+        for index, (constants, body) in enumerate(zip(packed, bodies, strict=True))
     )
+    steps = _steps(program, layers, packed, prefix)
+    fed = next((step.stage.fed for step in steps if step.stage is not None and step.stage.fed), None)
     values = {
         "version": __version__,
         "model": name,
@@ -77,13 +103,15 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
             for i, tensor in enumerate(graph.outputs)
         ],
         "layers": layers,
+        "steps": steps,
+        "fed": fed,
         "functions": functions,
         "helpers": _helpers(prefix, [*(function.text for function in functions), *bodies]),
         "copies": any(own.copies for own in packed),
         "persistent_copies": [copy for own in packed if own.persistent for copy in own.copies],
         "layer_outputs": [
-            [{"offset": program.buffer_of(t.name).offset, "bytes": t.bytes} for t in step.nodes[-1].outputs]
-            for step in program.steps
+            [{"offset": program.buffer_of(t.name).offset, "bytes": t.bytes} for t in _left(part)]
+            for part in parts
         ],
         "golden": golden,
         "plain": any(node.op == "Onnx" for node in graph.nodes),
@@ -103,9 +131,13 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         inputs=tuple(Port(tensor, graph.layouts.get(tensor.name)) for tensor in graph.inputs),
         outputs=tuple(Port(tensor, graph.layouts.get(tensor.name)) for tensor in graph.outputs),
         layers=tuple(
-            Layer(step.name, layer.function, step.nodes[-1].outputs)
-            for step, layer in zip(program.steps, layers, strict=True)
+            Layer(part.name, layer.function, _left(part)) for part, layer in zip(parts, layers, strict=True)
         ),
+        stages=(
+            *(step.stage.function for step in steps if step.stage is not None),
+            *([] if fed is None else [f"{prefix}_push_row"]),
+        ),
+        fed_rows=0 if fed is None else fed.rows,
         arena_bytes=program.arena_bytes,
         arena_align=program.arena_align,
     )
@@ -137,7 +169,45 @@ def _two_parts(program: Program) -> Program:
     )
 
 
-def _emit(program: Program, step: Step, constants: StepConstants, prefix: str) -> Code:
+def _left(part: planned.Layer) -> tuple[Tensor, ...]:
+    """The tensors that are there when the layer's step ends."""
+    return part.nodes[-1].outputs if part.whole else ()
+
+
+def _first_layer(program: Program, step: int) -> int:
+    return next(index for index, part in enumerate(program.layers) if part.step == step)
+
+
+def _steps(
+    program: Program, layers: tuple[_LayerSource, ...], packed: Sequence[StepConstants], prefix: str
+) -> tuple[_StepSource, ...]:
+    found: list[_StepSource] = []
+    stages = 0
+    for index, step in enumerate(program.steps):
+        first = _first_layer(program, index)
+        if isinstance(step.candidate, StageCandidate):
+            own = layers[first : first + len(step.candidate.layers)]
+            functions = [layer.function for layer in own]
+            copies = [line for one in packed[first : first + len(own)] for line in _staging(one, prefix)]
+            source = stage_source(program, step, functions, copies, prefix, stages, first)
+            found.append(_StepSource(own, source))
+            stages += 1
+        else:
+            found.append(_StepSource((layers[first],), None))
+    return tuple(found)
+
+
+def _emit(program: Program, index: int, constants: StepConstants, prefix: str) -> Code:
+    part = program.layers[index]
+    step, family = program.steps[part.step], families()[part.candidate.family]
+    if isinstance(step.candidate, StageCandidate):
+        first = _first_layer(program, part.step)
+        layer = step.candidate.layers[index - first]
+        names = row_names(program, step, layer, constants.expressions, prefix, first)
+        emit = family.emit_row if layer.form.is_own else family.emit
+        code = emit(part.candidate, names)
+        found = row_pointers(program, step, layer, prefix, first)
+        return Code(code.functions, "\n".join(text for text in (found, code.body) if text))
     inputs = set(step.candidate.activation_inputs)
     tensors = {t.name: t for node in step.nodes for t in (*node.inputs, *node.outputs) if t.value is None}
     pointers = {
@@ -148,7 +218,7 @@ def _emit(program: Program, step: Step, constants: StepConstants, prefix: str) -
     own = step.scratch if step.candidate.kernel_scratch_bytes else None
     scratch = "NULL" if own is None else f"(arena + {own.offset})"
     names = LayerNames(prefix, pointers, constants.expressions, scratch)
-    return families()[step.candidate.family].emit(step.candidate, names)
+    return family.emit(step.candidate, names)
 
 
 def _pointer(program: Program, tensor: Tensor, const: bool) -> str:
@@ -156,22 +226,26 @@ def _pointer(program: Program, tensor: Tensor, const: bool) -> str:
     return f"({qualifier}{c_type(tensor)} *)(void *)(arena + {program.buffer_of(tensor.name).offset})"
 
 
-def _layer(step: Step, index: int, prefix: str, constants: StepConstants, body: str) -> _LayerSource:
+def _layer(program: Program, index: int, prefix: str, constants: StepConstants, body: str) -> _LayerSource:
+    part = program.layers[index]
+    by_rows = isinstance(program.steps[part.step].candidate, StageCandidate)
+    unused = ["(void)row;"] if by_rows and not re.search(r"\brow\b", body) else []
     return _LayerSource(
         index=index,
-        title=c_comment(step.name, 80),
-        description=c_comment(describe_step(step)),
-        kernel=step.candidate.name,
-        macs=sum(operator_for(node).macs(node) for node in step.nodes),
-        function=f"{prefix}_layer_{index}_{c_identifier(step.name, 40)}",
+        title=c_comment(part.name, 80),
+        description=c_comment(describe_layer(part)),
+        kernel=part.candidate.name,
+        macs=part.macs,
+        function=f"{prefix}_layer_{index}_{c_identifier(part.name, 40)}",
         constants=constants.arrays,
-        body="\n".join([*_staging(constants, prefix), body]),
+        body="\n".join([*unused, *([] if by_rows else _staging(constants, prefix)), body]),
         persistent=constants.persistent,
+        by_rows=by_rows,
     )
 
 
 def _staging(constants: StepConstants, prefix: str) -> list[str]:
-    """The C statements that copy a step's constants into its scratch."""
+    """The C statements that copy the constants of a step, or of a layer of a stage, into its scratch."""
     copies = () if constants.persistent else constants.copies
     return [f"{prefix}_copy(arena + {offset}, {symbol}, sizeof {symbol});" for offset, symbol in copies]
 
@@ -191,7 +265,7 @@ def _port_values(
         "dims": tensor.shape,
         "elements": tensor.elements,
         "bytes": tensor.bytes,
-        "offset": program.buffer_of(tensor.name).offset,
+        "offset": None if tensor.name == program.fed else program.buffer_of(tensor.name).offset,
         "scale": None if quant is None else f"{np.float32(quant.scale[0]):.9g}",
         "zero_point": None if quant is None else quant.zero_point[0],
         "layout": None if layout is None else ", ".join(map(str, layout)),

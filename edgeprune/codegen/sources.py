@@ -12,7 +12,7 @@ __all__ = ["Layer", "Port", "Sources"]
 
 @dataclass(frozen=True)
 class Layer:
-    """A step of the library: its qualified `name`, the C function that runs it, and the tensors it leaves."""
+    """A layer of the library: its qualified `name`, the C function that runs it or a row of it, and what it leaves."""
 
     name: str
     function: str
@@ -38,6 +38,10 @@ class Sources:
     layers: tuple[Layer, ...]
     arena_bytes: int
     arena_align: int
+    stages: tuple[str, ...] = ()
+    """The C functions that run several layers in turns, row by row."""
+    fed_rows: int = 0
+    """Rows of the input, which the caller pushes one by one; 0 where inputs are written into the arena."""
 
     @property
     def header(self) -> str:

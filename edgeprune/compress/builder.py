@@ -28,7 +28,8 @@ _DRAFT_SAMPLES = 16
 class Builder:
     """What the builds of one run share.
 
-    `calibration` is None for a network that comes quantised; `tuned` builds choose among kernels as measured.
+    `calibration` is None for a network that comes quantised; `tuned` builds choose among kernels as measured; with
+    `stream_input` the library takes the input row by row.
     """
 
     device: Device
@@ -38,6 +39,7 @@ class Builder:
     progress: Progress
     tuned: bool = False
     dtype: str = "int8"
+    stream_input: bool = False
 
     def int8(self, model: Model) -> bytes:
         """The network as QDQ ONNX or, where builds are in float32, as float ONNX."""
@@ -63,6 +65,7 @@ class Builder:
             progress=self.progress,
             tuned=tuned,
             dtype=self.dtype,
+            stream_input=self.stream_input,
         )
         return fit_program(compiled, budget, self.goal, self.directory / folder, self.progress)
 

@@ -74,7 +74,9 @@ def compress(
         spends_flash=named.flash_bytes is not None,
         spends_ram=named.ram_bytes is not None,
     )
-    builder = Builder(device, goal, data, scratch, progress, settings.tune, settings.dtype)
+    builder = Builder(
+        device, goal, data, scratch, progress, settings.tune, settings.dtype, settings.stream_input
+    )
     whole = builder.fit(model, budget, "unpruned")
     budget = _with_ceilings(budget, settings, whole.cost)
     fits = whole.fits and whole.cost.fits(budget)

@@ -29,7 +29,8 @@ class Regions:
     Attributes:
         start: entry of `run`.
         stop: where `run` returns to.
-        run: the code of `run` itself, as ranges [low, high): the compiler may split it.
+        run: the code of `run` itself and of stages, which call layers row by row, as ranges [low, high): the compiler
+            may split it.
         layers: entry of each layer's function, in the order of `Sources.layers`.
         names: the C functions: `run` and then the layers.
     """
@@ -50,7 +51,8 @@ def find_regions(image: Image) -> Regions:
     symbols = _symbols(image.elf)
     run = f"{image.sources.prefix}_run"
     functions = [layer.function for layer in image.sources.layers]
-    for name in (run, _RETURNED, *functions):
+    stages = image.sources.stages
+    for name in (run, _RETURNED, *functions, *stages):
         if name not in symbols:
             raise EnvironmentFailure(
                 f"The function {name} is not among the symbols of {image.elf}: its instructions cannot be told "
@@ -59,7 +61,7 @@ def find_regions(image: Image) -> Regions:
     return Regions(
         start=symbols[run][0][0],
         stop=symbols[_RETURNED][0][0],
-        run=tuple((address, address + size) for address, size in symbols[run]),
+        run=tuple((address, address + size) for name in (run, *stages) for address, size in symbols[name]),
         layers=tuple(symbols[function][0][0] for function in functions),
         names=(run, *functions),
     )

@@ -29,6 +29,7 @@ def render_testbed(sources: Sources, device: Device) -> dict[str, str]:
         "prefix": sources.prefix,
         "macro": sources.prefix.upper(),
         "inputs": len(sources.inputs),
+        "fed_rows": sources.fed_rows,
         "outputs": len(sources.outputs),
         "layer_outputs": [len(layer.outputs) for layer in sources.layers],
         "guard_bytes": _GUARD_BYTES,
@@ -72,6 +73,8 @@ def _machine(device: Device, emulator: Emulator) -> dict[str, object]:
 
 
 def _public_functions(sources: Sources) -> list[str]:
-    accessors = [f"input_{index}" for index in range(len(sources.inputs))]
-    accessors += [f"output_{index}" for index in range(len(sources.outputs))]
+    accessors = [f"output_{index}" for index in range(len(sources.outputs))]
+    if sources.fed_rows:
+        return [f"{sources.prefix}_{name}" for name in ("init", *accessors, "push_row")]
+    accessors = [*(f"input_{index}" for index in range(len(sources.inputs))), *accessors]
     return [f"{sources.prefix}_{name}" for name in ("init", *accessors, "run")]

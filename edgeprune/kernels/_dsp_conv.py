@@ -7,7 +7,7 @@ block, the end of the stored output with the first input byte still to be read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "gather_of",
     "is_tiled",
     "output_pixels",
+    "row_geometry",
     "run_sizes",
     "window_words",
 ]
@@ -112,6 +113,18 @@ def _stream_bytes(g: ConvGeometry, form: Form) -> int:
     if form.wide:
         return -(-g.out_channels // 2) * 4 * block_of(g, form).pair_words
     return _dsp.stream_bytes(g.out_channels, g.taps)
+
+
+def row_geometry(g: ConvGeometry) -> ConvGeometry:
+    """One output row of `g`, as a convolution of its window's rows.
+
+    Where windows leave the image above or below, one row of input and one of padding stand for that.
+    """
+    span = (g.kernel_height - 1) * g.dilation_height + 1
+    last = (g.out_height - 1) * g.stride_height - g.pad_top + span
+    leaves = g.pad_top > 0 or last > g.in_height
+    height, pad = (1, 1) if leaves else (span, 0)
+    return replace(g, batch=1, out_height=1, in_height=height, pad_top=pad, pad_bottom=pad)
 
 
 def window_words(g: ConvGeometry) -> int:

@@ -27,10 +27,9 @@ def with_sum(
     Its outputs go to `rows_bytes` of scratch behind its own, from the parameter "rows" on, as many at a time; adding
     the shortcut's takes `instructions` in all, and `code_bytes`. The sum is stored when the convolution alone would
     have stored its outputs, so the input may lie as near as for that; of the shortcut an element is read before the
-    sum's is written, and never again.
+    sum's is written, and never again. The candidate of a row, whose place a stage decides, states no distance.
     """
     added = _cost.cycles(device, {_cost.Kind.STREAM: instructions}) + _cost.code_waits(device, code_bytes)
-    (distance,) = one.overlap
     candidate = replace(
         one,
         family=family,
@@ -41,6 +40,8 @@ def with_sum(
         scratch_bytes=one.scratch_bytes + -(-rows_bytes // 8) * 8,
         parameters={**one.parameters, "rows": one.scratch_bytes},
     )
-    x = nodes[0].inputs[0].name
+    if not one.overlap:
+        return candidate
+    (distance,), x = one.overlap, nodes[0].inputs[0].name
     overlap = tuple(distance if name == x else 0 for name in candidate.activation_inputs)
     return replace(candidate, overlap=overlap)

@@ -29,6 +29,8 @@ __all__ = [
     "KernelFamily",
     "LayerNames",
     "Placement",
+    "RowForm",
+    "RowWindow",
     "Weights",
     "families",
     "weights_of",
@@ -95,6 +97,53 @@ class Candidate:
         return tuple(dict.fromkeys(names))
 
 
+@dataclass(frozen=True)
+class RowWindow:
+    """Which rows of an input a row of the output reads: `kernel` rows, `dilation` apart, `stride` further each time.
+
+    The first of them is `pad` rows above row 0 for the first output. With `keeps_place`, element i of the output's row
+    is written after element i of the input's row was read, and nothing of that row below it is read again.
+    """
+
+    kernel: int = 1
+    stride: int = 1
+    dilation: int = 1
+    pad: int = 0
+    keeps_place: bool = False
+
+    def first(self, row: int) -> int:
+        """The first row that output `row` reads; negative where it is padding."""
+        return row * self.stride - self.pad
+
+    def last(self, row: int) -> int:
+        """The last row that output `row` reads, perhaps below the image."""
+        return self.first(row) + (self.kernel - 1) * self.dilation
+
+
+@dataclass(frozen=True, eq=False)
+class RowForm:
+    """A way to run `nodes` one output row at a time, the rows of its inputs lying anywhere.
+
+    `candidate` is what the family emits and packs by. Its cycles are those of all rows, its scratch is a row's; its
+    nodes may be `nodes` cut down to one row. `windows` say what is read of each activation input. Where a window has
+    more than one row, the kernel gets an array of pointers, one to each row of the window, NULL for padding; otherwise
+    the row itself.
+
+    With `state_bytes` the rows are those of the one input, whose sum over all rows the kernel keeps there, and the
+    output is written with the last of them.
+    """
+
+    candidate: Candidate
+    nodes: tuple[Node, ...]
+    windows: Mapping[str, RowWindow]
+    state_bytes: int = 0
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the family emits it by `emit_row`, and not as the network of one row that it is."""
+        return self.candidate.nodes == self.nodes
+
+
 @dataclass(frozen=True, eq=False)
 class Constant:
     """A const array of the library: `name` is the role ("weights", "bias", "table"), `ctype` its element type.
@@ -137,12 +186,17 @@ class LayerNames:
     `tensors` maps activation names to pointer expressions of their own element type (const int8_t * for
     inputs, int8_t * for outputs, int32_t * for ids); `constants` maps each packed Constant's role to its
     array; `scratch` is a uint8_t pointer aligned to 8 bytes, or "NULL"; `prefix` starts every symbol.
+
+    A row form finds pointers to rows in `tensors` (see `RowForm`), the number of the row in `row` and, where it keeps
+    a state, a uint8_t pointer to that in `state`.
     """
 
     prefix: str
     tensors: Mapping[str, str]
     constants: Mapping[str, str]
     scratch: str
+    row: str = "0"
+    state: str = "NULL"
 
 
 class KernelFamily:
@@ -159,6 +213,13 @@ class KernelFamily:
         """
         raise NotImplementedError
 
+    def row_forms(self, nodes: tuple[Node, ...], device: Device) -> tuple[RowForm, ...]:
+        """Ways to run `nodes` row by row, where a row of the output takes more than the same rows of the inputs.
+
+        What takes no more runs as the network of one row that it is (`plan.rows`), whatever its family.
+        """
+        return ()
+
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         """Whether these weights are within the range in which the kernel is exact."""
         return True
@@ -169,6 +230,10 @@ class KernelFamily:
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         """The C of this layer."""
+        raise NotImplementedError
+
+    def emit_row(self, candidate: Candidate, names: LayerNames) -> Code:
+        """The C of one row, for the candidate of a row form of this family's own."""
         raise NotImplementedError
 
     def render(self, name: str, values: Mapping[str, object]) -> Function:

@@ -11,13 +11,25 @@ address(shortcut) >= address(output) what is still to be read lies above what wa
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import add_s8_dsp, conv_s8_dsp
+from edgeprune.kernels._dsp_conv import row_geometry
 from edgeprune.kernels._fully_connected import as_pointwise
 from edgeprune.kernels._operands import sum_shortcut
 from edgeprune.kernels._residual import with_sum
-from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.kernels.base import (
+    Candidate,
+    Code,
+    Constant,
+    KernelFamily,
+    LayerNames,
+    RowForm,
+    RowWindow,
+    Weights,
+)
 from edgeprune.kernels.conv_s8_dsp import BLOCK, Combine, Form, emit_blocks, form_of, pack_blocks
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
@@ -41,10 +53,30 @@ class ConvAddDsp(KernelFamily):
             return ()
         return tuple(self._with_add(one, nodes, device) for one in _convolutions(nodes[0], device))
 
+    def row_forms(self, nodes: tuple[Node, ...], device: Device) -> tuple[RowForm, ...]:
+        """Those of the convolution; of the shortcut it takes the row of the output."""
+        if len(nodes) != 2 or not add_s8_dsp.is_exact(nodes[1]):
+            return ()
+        shortcut, forms = sum_shortcut(*nodes), conv_s8_dsp.FAMILY.row_forms(nodes[:1], device)
+        if shortcut is None or shortcut.name == nodes[0].inputs[0].name:
+            return ()
+        same = {shortcut.name: RowWindow(keeps_place=True)}
+        return tuple(
+            RowForm(
+                replace(self._with_add(form.candidate, nodes, device), overlap=()),
+                nodes,
+                {**form.windows, **same},
+            )
+            for form in forms
+        )
+
     def _with_add(self, one: Candidate, nodes: tuple[Node, ...], device: Device) -> Candidate:
         """`one`, a candidate of the convolution alone, with the sum behind it."""
         g, groups = _geometry(nodes[0]), form_of(one).groups
-        calls = -(-g.batch * g.out_height * g.out_width // (BLOCK * groups))
+        runs, pixels = (
+            (1, g.batch * g.out_height * g.out_width) if one.overlap else (g.out_height, g.out_width)
+        )
+        calls = runs * -(-pixels // (BLOCK * groups))
         return with_sum(
             one,
             self.name,
@@ -64,9 +96,16 @@ class ConvAddDsp(KernelFamily):
         return pack_blocks(conv, _geometry(conv), rows, weights[conv.inputs[2].name], form_of(candidate))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
+        return self._emit(candidate, names, _geometry(candidate.nodes[0]), by_rows=False)
+
+    def emit_row(self, candidate: Candidate, names: LayerNames) -> Code:
+        return self._emit(candidate, names, row_geometry(_geometry(candidate.nodes[0])), by_rows=True)
+
+    def _emit(self, candidate: Candidate, names: LayerNames, g: ConvGeometry, *, by_rows: bool) -> Code:
         conv, add = candidate.nodes
-        combine = words_sum(candidate, names)
-        return emit_blocks(conv, _geometry(conv), names, form_of(candidate), add.output.name, combine)
+        return emit_blocks(
+            conv, g, names, form_of(candidate), add.output.name, words_sum(candidate, names), by_rows=by_rows
+        )
 
 
 def words_sum(candidate: Candidate, names: LayerNames) -> Combine:

@@ -25,10 +25,21 @@ from edgeprune.kernels._dsp_conv import (
     gather_of,
     is_tiled,
     output_pixels,
+    row_geometry,
     run_sizes,
     window_words,
 )
-from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
+from edgeprune.kernels._row_windows import rows_cost, window_rows
+from edgeprune.kernels.base import (
+    Candidate,
+    Code,
+    Constant,
+    Function,
+    KernelFamily,
+    LayerNames,
+    RowForm,
+    Weights,
+)
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
 
@@ -57,6 +68,29 @@ class ConvDsp(KernelFamily):
             )
             for form in forms_of(g, nodes[0], device)
         )
+
+    def row_forms(self, nodes: tuple[Node, ...], device: Device) -> tuple[RowForm, ...]:
+        """By rows the same blocks are gathered through a pointer to each row of the window."""
+        if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv" or nodes[0].int("group") != 1:
+            return ()
+        g = conv_geometry(nodes[0])
+        if g.batch != 1 or g.kernel_height == 1:
+            return ()
+        row, windows = row_geometry(g), {nodes[0].inputs[0].name: window_rows(g)}
+        forms = []
+        for form in forms_of(row, nodes[0], device):
+            one = rows_cost(cost(nodes[0], row, device, form), g.out_height)
+            parameters = {"groups": form.groups, "wide": int(form.wide)}
+            name = f"{self.name}{form.suffix}_rows"
+            forms.append(
+                RowForm(Candidate(self.name, name, nodes, **one, parameters=parameters), nodes, windows)
+            )
+        return tuple(forms)
+
+    def emit_row(self, candidate: Candidate, names: LayerNames) -> Code:
+        node = candidate.nodes[0]
+        g = row_geometry(conv_geometry(node))
+        return emit_blocks(node, g, names, form_of(candidate), by_rows=True)
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         node = candidate.nodes[0]
@@ -123,10 +157,13 @@ def emit_blocks(
     form: Form = _SINGLE_BLOCKS,
     output: str = "",
     combine: Combine | None = None,
+    *,
+    by_rows: bool = False,
 ) -> Code:
     """The C of `node`, with inputs x, w, b, as a convolution of geometry `g` whose constant is "stream".
 
-    Its own output, or that of `combine`, goes to the tensor `output`, the node's own by default.
+    Its own output, or that of `combine`, goes to the tensor `output`, the node's own by default. `by_rows` the input is
+    an array of pointers to the rows of the window of the one output row.
     """
     scaling, gather, prefix = _dsp.Scaling.of(node), gather_of(g), names.prefix
     runs, general, functions = _block_functions(g, scaling, prefix, form)
@@ -138,9 +175,10 @@ def emit_blocks(
         functions = (*functions, *patches_functions)
     stem = (
         f"{prefix}_conv{'_add' if combine else ''}_{g.kernel_height}x{g.kernel_width}_"
-        f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
+        f"{'rows_of_' if by_rows else f'{g.in_height}x'}{g.in_width}x{g.in_channels}_{g.out_channels}"
     )
     values = {
+        "by_rows": by_rows,
         "name": stem,
         "prefix": prefix,
         "g": g,
@@ -154,7 +192,7 @@ def emit_blocks(
         "scaling": scaling,
         "padded_height": _leaves_height(g),
         "padded_width": _leaves_width(g),
-        "inside_rows": _inside_rows(g),
+        "inside_rows": _inside_rows(g, by_rows=by_rows),
         "combine": combine,
     }
     layer = Function(stem, render("kernels/conv_s8_dsp.c.j2", values))
@@ -205,11 +243,11 @@ def _leaves_width(g: ConvGeometry) -> bool:
     return g.pad_left > 0 or last >= g.in_width
 
 
-def _inside_rows(g: ConvGeometry) -> str:
+def _inside_rows(g: ConvGeometry, *, by_rows: bool) -> str:
     """The C condition that a kernel row lies inside the image, for the "bytes" gather."""
     conditions = []
     if _leaves_height(g):
-        conditions += ["iy >= 0", f"iy < {g.in_height}"]
+        conditions += ["x[ky] != NULL"] if by_rows else ["iy >= 0", f"iy < {g.in_height}"]
     if _leaves_width(g):
         conditions += ["ix >= 0", f"ix <= {g.in_width - g.kernel_width}"]
     return " && ".join(conditions)

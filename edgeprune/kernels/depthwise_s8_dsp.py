@@ -20,6 +20,8 @@ that; at any other distance they first move the input to the output's place, whi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edgeprune.device import Device
@@ -34,7 +36,17 @@ from edgeprune.kernels._dsp_window import (
     weight_pairs,
     window_of,
 )
-from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
+from edgeprune.kernels._row_windows import window_rows
+from edgeprune.kernels.base import (
+    Candidate,
+    Code,
+    Constant,
+    Function,
+    KernelFamily,
+    LayerNames,
+    RowForm,
+    Weights,
+)
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
 
@@ -104,6 +116,35 @@ class DepthwiseDsp(KernelFamily):
             },
         )
 
+    def row_forms(self, nodes: tuple[Node, ...], device: Device) -> tuple[RowForm, ...]:
+        """Strips of one row, whose planes are filled from the rows of its window wherever they lie."""
+        if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv":
+            return ()
+        g = conv_geometry(nodes[0])
+        if not g.group == g.in_channels == g.out_channels or g.batch > 1 or g.kernel_height == 1:
+            return ()
+        across, along = _row_axes(g)
+        if along.pad >= along.window or along.window > LARGEST_WINDOW or along.stride > LARGEST_STRIDE:
+            return ()
+        table, windows = _table_words(across, along), {nodes[0].inputs[0].name: window_rows(g)}
+        forms = []
+        for count in (4, 2) if g.in_channels % 4 == 0 else (4,):
+            planes = Planes.of(across, along, 1, count, table)
+            candidate = Candidate(
+                self.name,
+                f"{self.name}{'' if count == 4 else '_planes2'}_rows",
+                nodes,
+                flash_bytes=_code_bytes(planes, nodes[0]) + _constant_bytes(g, planes, nodes[0]),
+                cycles=g.out_height * _cycles(g, planes, nodes[0], device),
+                scratch_bytes=planes.scratch_bytes,
+                parameters={"strip": 1, "planes": count, "in_place": 0, "columns": 0, "rows": 1},
+            )
+            forms.append(RowForm(candidate, nodes, windows))
+        return tuple(forms)
+
+    def emit_row(self, candidate: Candidate, names: LayerNames) -> Code:
+        return self.emit(candidate, names)
+
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         node = candidate.nodes[0]
         return _dsp.is_within_range(node, weights[node.inputs[1].name], weights[node.inputs[2].name])
@@ -126,11 +167,11 @@ class DepthwiseDsp(KernelFamily):
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
         g, scaling, planes = conv_geometry(node), _dsp.Scaling.of(node), _planes(candidate)
+        in_place, by_rows = bool(candidate.parameters["in_place"]), "rows" in candidate.parameters
         stem = (
             f"{names.prefix}_depthwise_{g.kernel_height}x{g.kernel_width}_"
-            f"{g.in_height}x{g.in_width}x{g.in_channels}"
+            f"{'rows_of_' if by_rows else f'{g.in_height}x'}{g.in_width}x{g.in_channels}"
         )
-        in_place = bool(candidate.parameters["in_place"])
         tiled = scaling.is_short and _fits_tiles(planes)
         scale, scales = scaling.functions(names.prefix, 1)
         rows, row_functions = (_tiled_rows if tiled else _rows)(stem, planes, scaling, scale, names.prefix)
@@ -145,6 +186,7 @@ class DepthwiseDsp(KernelFamily):
             "p": planes,
             "scaling": scaling,
             "in_place": in_place,
+            "by_rows": by_rows,
             "part": "layer",
             "fill": fill.name,
             "rows_function": rows,
@@ -161,9 +203,16 @@ class DepthwiseDsp(KernelFamily):
         return Code((*scales, *row_functions, *_dsp.helpers(names.prefix, (split,)), fill, layer), body)
 
 
+def _row_axes(g: ConvGeometry) -> tuple[Axis, Axis]:
+    """The axes of one row of outputs, whose window leaves the image wherever that of some row does."""
+    down, right = axes(g)
+    leaves = down.pad > 0 or down.reach > down.inputs
+    return replace(down, outputs=1, inputs=down.window, pad=int(leaves)), right
+
+
 def _planes(candidate: Candidate) -> Planes:
-    parameters = candidate.parameters
-    down, right = axes(conv_geometry(candidate.nodes[0]))
+    parameters, g = candidate.parameters, conv_geometry(candidate.nodes[0])
+    down, right = _row_axes(g) if "rows" in parameters else axes(g)
     across, along = (right, down) if parameters["columns"] else (down, right)
     table = _table_words(across, along)
     return Planes.of(across, along, int(parameters["strip"]), int(parameters["planes"]), table)

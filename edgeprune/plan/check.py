@@ -33,8 +33,10 @@ def check_program(program: Program) -> None:
 def _check_uses(program: Program, home: dict[str, Buffer]) -> None:
     """Every tensor has its bytes, from before its first use until after its last."""
     end = max(len(program.steps) - 1, 0)
-    written = {home[tensor.name].name for tensor in program.graph.inputs}
+    written = {home[tensor.name].name for tensor in program.graph.inputs if tensor.name != program.fed}
     for tensor in program.graph.inputs:
+        if tensor.name == program.fed:
+            continue
         _require(home[tensor.name].first_step == 0, f"input {tensor.name!r} is not alive from the start")
     for index, step in enumerate(program.steps):
         for name in step.candidate.activation_inputs:

@@ -18,7 +18,14 @@ from edgeprune.kernels import _cost
 from edgeprune.kernels.base import Candidate, Constant, Placement, families, weights_of
 from edgeprune.plan.objective import Objective
 
-__all__ = ["COPY_BYTES", "element_bytes", "padded_bytes", "placed_candidates"]
+__all__ = [
+    "COPY_BYTES",
+    "element_bytes",
+    "padded_bytes",
+    "placed_candidates",
+    "staged_candidate",
+    "without_waits",
+]
 
 COPY_BYTES = 16
 """Copies are made by so many bytes at a time; constants that are copied are padded to a multiple."""
@@ -52,17 +59,40 @@ def placed_candidates(
 ) -> tuple[Candidate, ...]:
     """`candidates` of one step, and those of their placements in RAM that wait less.
 
-    Persistent copies are among them only where `objective` names a RAM budget.
+    Persistent copies are among them only where `objective` names a RAM budget. Stages read flash: they run kernels of
+    several families, each for a row at a time.
     """
     if device.flash is None:
         return tuple(candidates)
-    unwaited = replace(device, flash=replace(device.flash, holds_constants=False))
+    unwaited = without_waits(device)
     found = list(candidates)
     for candidate in candidates:
+        if candidate.family not in families():
+            continue
         cycles = _cycles_on(unwaited, candidate)
         if cycles < candidate.cycles:
             found += _placements(candidate, cycles, device, objective)
     return tuple(found)
+
+
+def without_waits(device: Device) -> Device:
+    """`device` as one whose constants are never waited for."""
+    flash = device.flash
+    return device if flash is None else replace(device, flash=replace(flash, holds_constants=False))
+
+
+def staged_candidate(candidate: Candidate, cycles: int, device: Device) -> Candidate:
+    """`candidate`, which takes `cycles` without waits, reading a copy of its constants outside its scratch."""
+    constants = families()[candidate.family].pack(candidate, weights_of(candidate.nodes))
+    size = sum(map(padded_bytes, constants))
+    return replace(
+        candidate,
+        name=f"{candidate.name}+staged",
+        placement=Placement.STAGED,
+        copied_bytes=size,
+        flash_bytes=candidate.flash_bytes + _CALL_FLASH_BYTES * len(constants),
+        cycles=cycles + round(sum(_cost.copy_cycles(device, padded_bytes(one)) for one in constants)),
+    )
 
 
 def _cycles_on(device: Device, candidate: Candidate) -> int:

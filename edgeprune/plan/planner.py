@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeprune.device import Device
-from edgeprune.errors import OverBudget
-from edgeprune.graph.ir import Graph
+from edgeprune.errors import OverBudget, UsageError
+from edgeprune.graph.ir import Graph, Node
 from edgeprune.ops import operator_for
 from edgeprune.plan.check import check_program
 from edgeprune.plan.choose import Option, runner_up
@@ -17,6 +17,7 @@ from edgeprune.plan.lifetimes import Group, Storage
 from edgeprune.plan.measured import MeasuredCycles, with_measured
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.program import Buffer, Program, Step
+from edgeprune.plan.rows import image_rows
 from edgeprune.plan.schedule import Schedule, schedule, with_placements
 from edgeprune.plan.settle import (
     ALIGN,
@@ -28,15 +29,25 @@ from edgeprune.plan.settle import (
     settle,
     settle_placements,
 )
+from edgeprune.plan.streaming import cuts
 
 __all__ = ["plan", "program_of"]
 
+_CUTS = 2
+"""Ways to stream layers that are packed and compared, of those that promise most."""
+_ORDERS = 2
+"""How often ways to stream are looked for: in the order chosen without stages, then in that of the best plan."""
 _MORE_PAIRS = 2
 """That are tried one by one after those that hold the arena up."""
 
 
 def plan(
-    graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles | None = None
+    graph: Graph,
+    device: Device,
+    objective: Objective,
+    measured: MeasuredCycles | None = None,
+    *,
+    stream_input: bool = False,
 ) -> Program:
     """The program that runs `graph` on `device` at the least of what `objective` asks for.
 
@@ -54,12 +65,16 @@ def plan(
         device: What it runs on.
         objective: What to spend least of, and the budgets.
         measured: Cycles of candidates that were measured; the others are taken by their estimates.
+        stream_input: The caller hands over the rows of the input one by one.
 
     Raises:
-        UsageError: no kernel runs a node, or an output of the graph is a constant.
+        UsageError: no kernel runs a node, or an output of the graph is a constant; or the input cannot be streamed.
         OverBudget: the arena cannot be as small as the RAM budget; the sentence names the step that binds.
     """
-    best = _best_plan(graph, device, objective, measured or {})
+    if stream_input:
+        best = _fed_plan(graph, device, objective, measured or {}, fed_input(graph))
+    else:
+        best = _best_plan(graph, device, objective, measured or {})
     program = program_of(best.table, device, objective, best.settled)
     check_program(program)
     return program
@@ -76,6 +91,84 @@ class _Plan:
 
 
 def _best_plan(graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles) -> _Plan:
+    """The best plan of single nodes, pairs and stages that was found."""
+    try:
+        best = _with_pairs(graph, device, objective, measured)
+    except OverBudget as refusal:
+        streamed = _with_stages(graph, device, objective, measured, None)
+        if streamed is None:
+            raise refusal
+        return streamed
+    if not memory_binds(best.bare, best.first, objective):
+        return best
+    return _with_stages(graph, device, objective, measured, best) or best
+
+
+def fed_input(graph: Graph) -> str:
+    """The name of the one input of `graph`, an image whose rows can be handed over.
+
+    Raises:
+        UsageError: it has several inputs, or no image.
+    """
+    if len(graph.inputs) != 1 or image_rows(graph.inputs[0]) < 2 or graph.inputs[0].dtype != "int8":
+        raise UsageError(
+            f"the network {graph.name!r} has not one image as its only input, which could come row by row: "
+            "leave out --stream-input"
+        )
+    return graph.inputs[0].name
+
+
+def _fed_plan(
+    graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles, fed: str
+) -> _Plan:
+    """The best plan that was found whose first layers take the rows of the input `fed` from the caller."""
+    best = _with_stages(graph, device, objective, measured, None, fed)
+    if best is not None:
+        return best
+    return _planned(graph, device, objective, measured, (), fed)
+
+
+def _with_stages(
+    graph: Graph,
+    device: Device,
+    objective: Objective,
+    measured: MeasuredCycles,
+    apart: _Plan | None,
+    fed: str | None = None,
+) -> _Plan | None:
+    """A better plan than `apart` by `objective` with some layers streamed row by row, or None."""
+    pairs = fusible_pairs(graph, device)
+    best = apart
+    limit = objective.ram_bytes if apart is None else apart.settled.packing.arena_bytes
+    if objective.ram_bytes is not None and limit is not None and objective.optimize != "ram":
+        limit = objective.ram_bytes
+    limit = device.ram_bytes if limit is None else limit
+    assert limit is not None
+    order: Sequence[Node] | None = None
+    tried: set[tuple[Group, ...]] = set()
+    for _ in range(_ORDERS):
+        for fused in dict.fromkeys(((), pairs)):
+            table = with_measured(schedule(graph, device, objective, fused, order, fed), measured)
+            found = sorted(cuts(table, device, limit), key=lambda cut: cut.merit(objective))
+            for cut in found[:_CUTS]:
+                streamed = {node for stage in cut.stages for node in stage}
+                kept = [pair for pair in fused if not streamed.intersection(pair)]
+                if (*kept, *cut.stages) in tried:
+                    continue
+                tried.add((*kept, *cut.stages))
+                try:
+                    plan = _planned(graph, device, objective, measured, (*kept, *cut.stages), fed)
+                except OverBudget:
+                    continue
+                if best is None or merit(plan.settled, objective) < merit(best.settled, objective):
+                    best = plan
+        if best is apart or best is None:
+            break
+        order = [node for nodes in best.table.steps for node in nodes]
+    return None if best is apart else best
+
+
+def _with_pairs(graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles) -> _Plan:
     """The plan of single nodes, or a better one of a few with pairs of nodes fused."""
 
     def cost(one: _Plan) -> tuple[float, ...]:
@@ -102,10 +195,15 @@ def _best_plan(graph: Graph, device: Device, objective: Objective, measured: Mea
 
 
 def _planned(
-    graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles, fused: Sequence[Group]
+    graph: Graph,
+    device: Device,
+    objective: Objective,
+    measured: MeasuredCycles,
+    fused: Sequence[Group],
+    fed: str | None = None,
 ) -> _Plan:
     """The plan with a step for each of the groups `fused`."""
-    estimated = schedule(graph, device, objective, fused)
+    estimated = schedule(graph, device, objective, fused, fed=fed)
     bare = with_measured(estimated, measured)
     first = settle(bare, objective)
     placed = with_measured(with_placements(estimated, device, objective), measured)
@@ -170,6 +268,7 @@ def program_of(table: Schedule, device: Device, objective: Objective, settled: S
         arena_align=ALIGN,
         persistent_bytes=sum(candidate.persistent_bytes for candidate in candidates),
         lower_bound_bytes=_lower_bound_bytes(buffers),
+        fed=table.fed,
         views={name: holder for name, holder in table.owner.items() if name != holder},
     )
 

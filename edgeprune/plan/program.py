@@ -9,8 +9,9 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Graph, Node
 from edgeprune.kernels.base import Candidate
 from edgeprune.ops import operator_for
+from edgeprune.plan.stage import StageCandidate
 
-__all__ = ["Buffer", "Program", "Step"]
+__all__ = ["Buffer", "Layer", "Program", "Step"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,26 @@ class Buffer:
     size_bytes: int
     first_step: int
     last_step: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A part of a step that is measured and reported by itself: the nodes it covers and the kernel that runs them."""
+
+    name: str
+    step: int
+    nodes: tuple[Node, ...]
+    candidate: Candidate
+    next_best: Candidate | None = None
+    whole: bool = True
+    """Its output is there as a tensor when the step ends; rows of a stage are not, but for its last layer's."""
+    copy_offset: int | None = None
+    """Where in the arena its stage copies its constants to."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one run."""
+        return sum(operator_for(node).macs(node) for node in self.nodes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +84,8 @@ class Program:
     arena_align: int
     persistent_bytes: int
     lower_bound_bytes: int
+    fed: str | None = None
+    """The graph's input whose rows the caller hands over one by one; no buffer holds it."""
     views: Mapping[str, str] = field(default_factory=dict)
     """Tensors that are views: name -> name of the tensor whose storage they share."""
 
@@ -72,6 +95,11 @@ class Program:
         lasting = [step.persistent for step in self.steps if step.persistent is not None]
         ends = [buffer.offset + buffer.size_bytes for buffer in lasting]
         return -(-max(ends, default=0) // self.arena_align) * self.arena_align
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of all steps in their order: a step each, or those of a stage."""
+        return tuple(layer for index, step in enumerate(self.steps) for layer in _layers(index, step))
 
     @property
     def macs(self) -> int:
@@ -86,3 +114,20 @@ class Program:
     def buffer_of(self, tensor: str) -> Buffer:
         """The buffer that stores `tensor`."""
         return next(buffer for buffer in self.buffers if tensor in buffer.tensors)
+
+
+def _layers(index: int, step: Step) -> tuple[Layer, ...]:
+    if not isinstance(step.candidate, StageCandidate):
+        return (Layer(step.name, index, step.nodes, step.candidate, step.next_best),)
+    base = 0 if step.scratch is None else step.scratch.offset
+    return tuple(
+        Layer(
+            layer.form.nodes[-1].name,
+            index,
+            layer.form.nodes,
+            layer.form.candidate,
+            whole=layer is step.candidate.layers[-1],
+            copy_offset=None if layer.copy_offset is None else base + layer.copy_offset,
+        )
+        for layer in step.candidate.layers
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgeprune.codegen.describe import describe_step
+from edgeprune.codegen.describe import describe_layer
 from edgeprune.config import Budget
 from edgeprune.cycles import Bound, bound
 from edgeprune.device import Device
@@ -16,7 +16,9 @@ from edgeprune.graph.ir import DTYPES, Graph, Tensor
 from edgeprune.host_latency import HostLatency, TimedPair
 from edgeprune.kernels.base import families
 from edgeprune.ops import operator_for
-from edgeprune.plan import Buffer, Program, Step
+from edgeprune.plan import Buffer, Program
+from edgeprune.plan.program import Layer
+from edgeprune.plan.stage import StageCandidate
 from edgeprune.report.pruning import PruningSummary, pruning_values
 from edgeprune.verify.compare import Verification
 from edgeprune.version import __version__
@@ -100,7 +102,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
     if program is not None:
         report["macs"] = program.macs
         report["parameters"] = program.parameters
-        report["buffers"] = [_buffer(buffer) for buffer in program.buffers]
+        report["buffers"] = [_buffer(program, buffer) for buffer in program.buffers]
         report["inputs"] = [_port(program.graph, tensor) for tensor in program.graph.inputs]
         report["outputs"] = [_port(program.graph, tensor) for tensor in program.graph.outputs]
         report["layers"] = _layers(program, image, measurement)
@@ -126,6 +128,8 @@ def make_report(findings: Findings) -> dict[str, Any]:
             "prefix": image.sources.prefix,
             "files": list(image.sources.files),
             "arena_align": image.sources.arena_align,
+            "stages": list(image.sources.stages),
+            "fed_rows": image.sources.fed_rows,
             "compacted": findings.compacted,
         }
         report["tuning"] = {"measured_candidates": findings.measured_candidates}
@@ -169,34 +173,34 @@ def measured_values(measurement: Measurement) -> dict[str, Any]:
 
 def _layers(program: Program, image: Image | None, measurement: Measurement | None) -> list[dict[str, Any]]:
     latency = None if measurement is None else measurement.latency
-    counts = latency.layer_instructions if latency is not None else [None] * len(program.steps)
+    counts = latency.layer_instructions if latency is not None else [None] * len(program.layers)
     ratio = latency.cycles / latency.instructions if latency is not None and latency.instructions else None
     rows = []
-    for index, (step, count) in enumerate(zip(program.steps, counts, strict=True)):
-        cycles = step.candidate.cycles if count is None or ratio is None else round(count * ratio)
+    for index, (layer, count) in enumerate(zip(program.layers, counts, strict=True)):
+        cycles = layer.candidate.cycles if count is None or ratio is None else round(count * ratio)
         parts: Mapping[str, float] = {}
         if latency is not None and latency.layer_cycles:
             cycles, parts = latency.layer_cycles[index], latency.layer_parts[index]
         rows.append(
             {
-                "name": step.name,
-                "op": "+".join(operator_for(node).title(node) for node in step.nodes),
-                "kernel": step.candidate.name,
-                "source": families()[step.candidate.family].source,
-                "placement": step.candidate.placement.value,
+                "name": layer.name,
+                "op": "+".join(operator_for(node).title(node) for node in layer.nodes),
+                "kernel": layer.candidate.name,
+                "source": families()[layer.candidate.family].source,
+                "placement": layer.candidate.placement.value,
                 "function": None if image is None else image.sources.layers[index].function,
-                "outputs": [tensor.name for tensor in step.nodes[-1].outputs],
-                "shape": list(step.nodes[-1].output.shape),
-                "geometry": describe_step(step),
-                "macs": step.macs,
+                "outputs": [tensor.name for tensor in layer.nodes[-1].outputs if layer.whole],
+                "shape": list(layer.nodes[-1].output.shape),
+                "geometry": describe_layer(layer),
+                "macs": layer.macs,
                 "instructions": count,
                 "cycles": cycles,
-                "cycles_per_mac": round(cycles / step.macs, 3) if step.macs else None,
+                "cycles_per_mac": round(cycles / layer.macs, 3) if layer.macs else None,
                 "cycles_for": {part: round(taken) for part, taken in parts.items() if round(taken)} or None,
-                "bound": _bound(bound(cycles, step.macs, parts)),
-                "flash": step.candidate.flash_bytes if image is None else _layer_flash(step, index, image),
-                "sparsity": _sparsity(step),
-                "next_best": _next_best(step),
+                "bound": _bound(bound(cycles, layer.macs, parts)),
+                "flash": layer.candidate.flash_bytes if image is None else _layer_flash(index, image),
+                "sparsity": _sparsity(layer),
+                "next_best": _next_best(layer),
             }
         )
     return rows
@@ -206,7 +210,7 @@ def _bound(found: Bound | None) -> dict[str, Any] | None:
     return None if found is None else {"part": found.part, "share": round(found.share, 3)}
 
 
-def _layer_flash(step: Step, index: int, image: Image) -> int:
+def _layer_flash(index: int, image: Image) -> int:
     """Flash of the layer's own function and constants; kernels that layers share are not apportioned."""
     prefix = image.sources.prefix
     function = image.sources.layers[index].function
@@ -215,32 +219,49 @@ def _layer_flash(step: Step, index: int, image: Image) -> int:
     return sum(size for name, size in symbols if name == function or name.startswith(own))
 
 
-def _next_best(step: Step) -> dict[str, Any] | None:
-    other = step.next_best
+def _next_best(layer: Layer) -> dict[str, Any] | None:
+    other = layer.next_best
     return (
         None if other is None else {"kernel": other.name, "cycles": other.cycles, "flash": other.flash_bytes}
     )
 
 
-def _sparsity(step: Step) -> float | None:
+def _sparsity(layer: Layer) -> float | None:
     """Share of zero weights, or None for a layer without weights."""
     weights = [
-        t.value for node in step.nodes for t in node.inputs if t.value is not None and t.value.ndim > 1
+        t.value for node in layer.nodes for t in node.inputs if t.value is not None and t.value.ndim > 1
     ]
     total = sum(array.size for array in weights)
     return round(sum(int((array == 0).sum()) for array in weights) / total, 4) if total else None
 
 
-def _buffer(buffer: Buffer) -> dict[str, Any]:
+def _buffer(program: Program, buffer: Buffer) -> dict[str, Any]:
+    """The steps are numbers of layers; those of a stage have its buffers in common."""
+    layers = [
+        index
+        for index, layer in enumerate(program.layers)
+        if buffer.first_step <= layer.step <= buffer.last_step
+    ]
     return {
         "name": buffer.name,
         "tensors": list(buffer.tensors),
         "region": buffer.region,
         "offset": buffer.offset,
         "size": buffer.size_bytes,
-        "first_step": buffer.first_step,
-        "last_step": buffer.last_step,
+        "first_step": layers[0] if layers else 0,
+        "last_step": layers[-1] if layers else 0,
+        "rows": _rows(program, buffer),
     }
+
+
+def _rows(program: Program, buffer: Buffer) -> list[dict[str, Any]]:
+    """What a stage's scratch holds besides that of its kernels: rows of the tensors between its layers."""
+    stages = (step.candidate for step in program.steps if step.scratch is buffer)
+    lines = [line for one in stages if isinstance(one, StageCandidate) for line in (one.lines or {}).values()]
+    return [
+        {"tensor": line.tensor.name, "held": line.held_rows, "of": len(line.offsets), "bytes": line.row_bytes}
+        for line in lines
+    ]
 
 
 def _port(graph: Graph, tensor: Tensor) -> dict[str, Any]:

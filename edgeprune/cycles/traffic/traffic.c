@@ -105,7 +105,7 @@ static traffic_t *traffic; /* of `run`, and of each layer */
 static enum { UNSTARTED, UNFINISHED, WHOLE } state = UNSTARTED;
 static const char *const state_names[] = { "unstarted", "unfinished", "whole" };
 static size_t region;
-static size_t layers_begun;
+static bool *layers_begun;
 static uint64_t last_word;
 static const char *counts_path;
 
@@ -136,9 +136,24 @@ static void cross_border(uint64_t address)
         state = WHOLE;
     } else if (state == UNFINISHED && in_run(address)) {
         region = 0;
-    } else if (region == 0 && layers_begun < layer_count && layer_entries[layers_begun] == address) {
-        region = ++layers_begun;
+    } else if (region == 0) {
+        for (size_t i = 0; i < layer_count; i++) {
+            if (layer_entries[i] == address) {
+                layers_begun[i] = true;
+                region = i + 1;
+            }
+        }
     }
+}
+
+static bool all_layers_begun(void)
+{
+    for (size_t i = 0; i < layer_count; i++) {
+        if (!layers_begun[i]) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- Accesses ---------------------------------------------------------------------------------------------- */
@@ -213,7 +228,7 @@ static void on_exit_of_qemu(qemu_plugin_id_t id, void *data)
         fprintf(stderr, "plugin: %s cannot be written\n", counts_path);
         return;
     }
-    fprintf(file, "traffic 1 %s\n", state == WHOLE && layers_begun != layer_count ? "disordered" : state_names[state]);
+    fprintf(file, "traffic 1 %s\n", state == WHOLE && !all_layers_begun() ? "disordered" : state_names[state]);
     for (size_t i = 0; i <= layer_count; i++) {
         const traffic_t *t = &traffic[i];
         fprintf(file, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
@@ -283,7 +298,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     if (regions_path == NULL || counts_path == NULL || line_bytes == 0 || word_bytes == 0 || !read_regions(regions_path)
         || !make_cache(&code_cache, values[CODE_LINES], values[CODE_WAYS])
         || !make_cache(&data_cache, values[DATA_LINES], values[DATA_WAYS])
-        || (traffic = calloc(layer_count + 1, sizeof *traffic)) == NULL) {
+        || (traffic = calloc(layer_count + 1, sizeof *traffic)) == NULL
+        || (layers_begun = calloc(layer_count + 1, sizeof *layers_begun)) == NULL) {
         fprintf(stderr, "plugin: the flash or the regions are not described\n");
         return 1;
     }

@@ -10,7 +10,7 @@ __all__ = ["parse_dump"]
 _WHAT_HAPPENED = {
     "unstarted": "the library's run was never entered",
     "unfinished": "the library's run did not return to where it was called",
-    "disordered": "the layers did not run once each in their order",
+    "disordered": "not every layer ran",
     "strayed": "a loop was not left to the address behind it",
     "full": "memory ran out",
 }

@@ -7,7 +7,7 @@
  *     start ADDRESS    entry of the library's `run`; counting starts the first time it is reached
  *     stop ADDRESS     where `run` returns to; counting ends there
  *     run LOW HIGH     the code of `run` itself, HIGH excluded; there may be several
- *     layer ADDRESS    entry of a layer's function; layers run once each, in the order of these lines
+ *     layer ADDRESS    entry of a layer's function; each runs at least once, those of a stage once for each row
  *     loop LOW HIGH    code that ends with a conditional branch back to its beginning
  *
  * `counts` is written when QEMU ends.
@@ -91,7 +91,7 @@ static ranges_t loops;
 static enum { UNSTARTED, UNFINISHED, WHOLE, DISORDERED, STRAYED, FULL } state = UNSTARTED;
 static const char *const state_names[] = { "unstarted", "unfinished", "whole", "disordered", "strayed", "full" };
 static size_t region;        /* 0 is `run`, k the k-th layer */
-static size_t layers_begun;
+static bool *layers_begun;
 
 static const char *counts_path;
 static bool riscv;
@@ -212,10 +212,20 @@ static bool all_visits_counted(void)
     return true;
 }
 
+static bool all_layers_begun(void)
+{
+    for (size_t i = 0; i < layers.count; i++) {
+        if (!layers_begun[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void finish(void)
 {
     book(true);
-    if (layers_begun != layers.count) {
+    if (!all_layers_begun()) {
         state = DISORDERED;
     } else if (!all_visits_counted()) {
         state = STRAYED;
@@ -226,12 +236,14 @@ static void finish(void)
 
 static void begin_layer_at(uint64_t address)
 {
-    if (layers_begun < layers.count && layers.ranges[layers_begun].low == address) {
-        layers_begun++;
-        begin_region(layers_begun);
-    } else {
-        state = DISORDERED;
+    for (size_t i = 0; i < layers.count; i++) {
+        if (layers.ranges[i].low == address) {
+            layers_begun[i] = true;
+            begin_region(i + 1);
+            return;
+        }
     }
+    state = DISORDERED;
 }
 
 static void on_border(unsigned int processor, void *data)
@@ -452,6 +464,11 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     }
     if (regions_path == NULL || counts_path == NULL || !read_regions(regions_path)) {
         fprintf(stderr, "plugin: the regions cannot be read\n");
+        return 1;
+    }
+    layers_begun = calloc(layers.count + 1, sizeof *layers_begun);
+    if (layers_begun == NULL) {
+        fprintf(stderr, "plugin: out of memory\n");
         return 1;
     }
     find(&add_to_pointer, "qemu_plugin_register_vcpu_tb_exec_inline");

@@ -1,0 +1,150 @@
+"""Executes a program's memory plan in one array of owner tags: every read must find what was written for it.
+
+What a kernel does within its own step is tested by the kernels' own tests, overlap included; here a step that is no
+stage reads its inputs whole, then fills its scratch and its outputs. A stage is executed turn by turn, from its layers'
+windows alone: each turn finds its rows, fills its scratch, and writes its row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeprune.kernels.base import RowForm
+from edgeprune.plan.program import Program, Step
+from edgeprune.plan.rows import image_rows, row_bytes
+from edgeprune.plan.stage import StageCandidate
+
+__all__ = ["simulate"]
+
+_POISON = -1
+
+
+class _Arena:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._owner = np.full(program.arena_bytes, _POISON)
+        self._tags: dict[object, int] = {}
+
+    def write(self, start: int, size: int, owner: object) -> None:
+        assert start >= 0
+        assert start + size <= len(self._owner), f"{owner} leaves the arena"
+        self._owner[start : start + size] = self._tags.setdefault(owner, len(self._tags))
+
+    def poison(self, start: int, size: int) -> None:
+        self._owner[start : start + size] = _POISON
+
+    def read(self, start: int, size: int, owner: object) -> None:
+        held = self._owner[start : start + size] == self._tags[owner]
+        assert held.all(), f"{owner}: byte {int(np.argmin(held))} was overwritten"
+
+    def offset(self, tensor: str) -> int:
+        return self.program.buffer_of(tensor).offset
+
+    def write_tensor(self, tensor) -> None:
+        """Row by row, as stages read it."""
+        name = self.program.views.get(tensor.name, tensor.name)
+        size, rows = tensor.bytes, image_rows(tensor)
+        for row in range(rows):
+            self.write(self.offset(tensor.name) + row * size // rows, size // rows, (name, row, rows))
+
+    def read_tensor(self, name: str) -> None:
+        buffer, holder = self.program.buffer_of(name), self.program.views.get(name, name)
+        tensor = next(t for t in self.program.graph.tensors() if t.name == holder)
+        rows = image_rows(tensor)
+        for row in range(rows):
+            self.read(buffer.offset + row * tensor.bytes // rows, tensor.bytes // rows, (holder, row, rows))
+
+
+def simulate(program: Program) -> int:
+    """Run `program` on tags; the number of turns that stages took."""
+    arena, turns = _Arena(program), 0
+    for tensor in program.graph.inputs:
+        if tensor.name != program.fed:
+            arena.write_tensor(tensor)
+    for step in program.steps:
+        if isinstance(step.candidate, StageCandidate):
+            turns += _run_stage(arena, step, step.candidate)
+        else:
+            for name in step.candidate.activation_inputs:
+                arena.read_tensor(name)
+            _poison_scratch(arena, step)
+            for tensor in step.nodes[-1].outputs:
+                arena.write_tensor(tensor)
+    for tensor in program.graph.outputs:
+        arena.read_tensor(tensor.name)
+    return turns
+
+
+def _poison_scratch(arena: _Arena, step: Step) -> None:
+    if step.scratch is not None:
+        arena.poison(step.scratch.offset, step.scratch.size_bytes)
+
+
+class _Stage:
+    def __init__(self, arena: _Arena, step: Step, stage: StageCandidate) -> None:
+        self.arena, self.stage = arena, stage
+        self.base = 0 if step.scratch is None else step.scratch.offset
+        self.size = 0 if step.scratch is None else step.scratch.size_bytes
+        self.lines = stage.lines or {}
+
+    def place(self, tensor, row: int) -> tuple[int, int, object]:
+        """Address, size and owner of a row."""
+        size = row_bytes(tensor)
+        if tensor.name in self.lines:
+            offset = self.lines[tensor.name].offsets[row]
+            assert offset + size <= self.size, "a row leaves the stage's scratch"
+            return self.base + offset, size, (tensor.name, row)
+        name = self.arena.program.views.get(tensor.name, tensor.name)
+        return self.arena.offset(tensor.name) + row * size, size, (name, row, image_rows(tensor))
+
+    def turn(self, index: int, number: int) -> None:
+        """Layer `index` runs for the `number`-th time."""
+        layer = self.stage.layers[index]
+        form = layer.form
+        for tensor, row in _rows_read(form, number):
+            self.arena.read(*self.place(tensor, row))
+        scratch = form.candidate.scratch_bytes
+        assert scratch <= self.size
+        self.arena.poison(self.base, scratch)
+        for tensor, row in _rows_read(form, number):
+            self.arena.read(*self.place(tensor, row))
+        if layer.state_offset is not None:
+            state = self.base + layer.state_offset, form.state_bytes, (index, "sums")
+            if number > 0:
+                self.arena.read(*state)
+            self.arena.write(*state)
+        if layer.state_offset is None or number == layer.turns - 1:
+            output = form.nodes[-1].output
+            own = self.place(output, 0 if layer.state_offset is not None else number)
+            kept = [name for name, window in form.windows.items() if window.keeps_place]
+            self.arena.write(*own)
+            for tensor, row in _rows_read(form, number):
+                start, size, owner = self.place(tensor, row)
+                if tensor.name in kept:
+                    assert start >= own[0] or start + size <= own[0], "written before it is read"
+                else:
+                    self.arena.read(start, size, owner)
+
+
+def _rows_read(form: RowForm, number: int):
+    tensors = {tensor.name: tensor for node in form.nodes for tensor in node.inputs}
+    for name, window in form.windows.items():
+        for tap in range(window.kernel):
+            row = window.first(number) + tap * window.dilation
+            if 0 <= row < image_rows(tensors[name]):
+                yield tensors[name], row
+
+
+def _run_stage(arena: _Arena, step: Step, stage: StageCandidate) -> int:
+    found, done = _Stage(arena, step, stage), [0] * len(stage.layers)
+    arrived = 0
+    for index in stage.order:
+        if index == len(stage.layers):
+            tensor = next(tensor for tensor in arena.program.graph.inputs if tensor.name == stage.fed)
+            arena.write(*found.place(tensor, arrived))
+            arrived += 1
+        else:
+            found.turn(index, done[index])
+            done[index] += 1
+    assert done == [layer.turns for layer in stage.layers]
+    return len(stage.order)
