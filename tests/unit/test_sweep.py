@@ -117,7 +117,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def run(recipe: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch, points: int = 4, **changes: Any) -> Sweep:
-    monkeypatch.setattr("edgeprune.sweep.run.deploy", fake)
+    monkeypatch.setattr("edgeprune.sweep.points.deploy", fake)
     wanted = Settings(recipe, "nucleo-f446re", output=recipe.parent / "out", **changes)
     return sweep(wanted, points, jobs=1)
 
