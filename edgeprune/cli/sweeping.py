@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,11 +19,9 @@ from edgeprune.cli.arguments import (
     Config,
     Data,
     Debug,
-    DeviceName,
     Ignore,
     Importance,
     Json,
-    Model,
     NoTrain,
     Number,
     Optimize,
@@ -33,11 +33,13 @@ from edgeprune.cli.arguments import (
     Seed,
 )
 from edgeprune.cli.arguments import Text as Words
+from edgeprune.cli.completion import complete_device
 from edgeprune.cli.ending import Outcome, Terminated, conclude
 from edgeprune.cli.options import merge_settings
 from edgeprune.cli.terminal import Terminal
 from edgeprune.config import Settings
 from edgeprune.errors import EdgepruneError, OverBudget
+from edgeprune.parallel import Map
 
 __all__ = ["EXAMPLE", "points_table", "sweep"]
 
@@ -48,8 +50,16 @@ _POINTS = 6
 
 
 def sweep(
-    model: Model = None,
-    device: DeviceName = None,
+    model: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Argument(metavar="MODEL...", help="Recipes (.py)."),
+    ] = None,
+    device: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="NAME", help="A device's name or profile (repeatable).", autocompletion=complete_device
+        ),
+    ] = None,
     points: Annotated[
         int, typer.Option(metavar="N", help="How many points, the whole network included.")
     ] = _POINTS,
@@ -65,6 +75,9 @@ def sweep(
     params: Annotated[Words, typer.Option(metavar="N|%", help=f"Parameters {_END.format('20k')}")] = None,
     jobs: Annotated[
         Number, typer.Option(metavar="N", help="Points made side by side; as many as there are cores.")
+    ] = None,
+    ray: Annotated[
+        Words, typer.Option(metavar="ADDRESS", help="Make points on a Ray cluster: HOST:PORT, auto or local.")
     ] = None,
     output: Output = None,
     resume: Annotated[
@@ -88,8 +101,8 @@ def sweep(
 ) -> None:
     """Accuracy against flash, RAM and latency: a network deployed at falling budgets, each point a bundle."""
     given: dict[str, Any] = {
-        "model": model,
-        "device": device,
+        "model": model[0] if model else None,
+        "device": device[0] if device else None,
         "flash": flash,
         "ram": ram,
         "latency": latency,
@@ -112,7 +125,12 @@ def sweep(
     }
 
     def body(terminal: Terminal) -> Outcome:
-        return _sweep(merge_settings(config, given), points, smallest, jobs, terminal)
+        settings = merge_settings(config, given)
+        asked = _Asked(points, smallest, jobs, ray)
+        if len(model or ()) > 1 or len(device or ()) > 1:
+            pairs = [(m, d) for m in model or [settings.model] for d in device or [settings.device]]
+            return _grid([replace(settings, model=m, device=d) for m, d in pairs], asked, terminal)
+        return _sweep(settings, asked, terminal)
 
     conclude(body, as_json, debug)
 
@@ -125,24 +143,64 @@ class _Stopped(EdgepruneError):
         super().__init__(f"interrupted; the points finished are in {place}: go on with --resume")
 
 
-def _sweep(
-    settings: Settings, points: int, smallest: str | None, jobs: int | None, terminal: Terminal
-) -> Outcome:
+@dataclass(frozen=True)
+class _Asked:
+    """How many points, where they end, and what makes them."""
+
+    points: int
+    smallest: str | None
+    jobs: int | None
+    ray: str | None
+
+    def over(self) -> Map | None:
+        """The cluster, if one is named."""
+        if self.ray is None:
+            return None
+        from edgeprune.cluster import ray_cluster
+
+        return ray_cluster(self.ray, self.jobs)
+
+
+def _sweep(settings: Settings, asked: _Asked, terminal: Terminal) -> Outcome:
     with terminal.task("loading edgeprune"):
-        from edgeprune.sweep import SWEEP_FILE, default_place
+        from edgeprune.sweep import PAGE, SWEEP_FILE, default_place
         from edgeprune.sweep import sweep as run
     place = settings.output or default_place(settings)
-    try:
-        made = run(settings, points, smallest, jobs, terminal)
-    except (KeyboardInterrupt, Terminated) as stop:
-        if not _finished(place / SWEEP_FILE):
-            raise
-        raise _Stopped(place, 130 if isinstance(stop, KeyboardInterrupt) else 143) from None
-    files = [str(file) for file in (place / SWEEP_FILE, *made.pictures, place / "report.html")]
+    with _kept(place, [place / SWEEP_FILE]):
+        made = run(settings, asked.points, asked.smallest, asked.jobs, terminal, asked.over())
+    files = [str(file) for file in (place / SWEEP_FILE, *made.pictures, place / PAGE)]
     shown = Group(
         points_table(made.values["points"]), Text(), Text("curve: ", "bold") + Text(", ".join(files))
     )
     return Outcome(made.values, shown, _status(made.values["points"]))
+
+
+def _grid(grid: list[Settings], asked: _Asked, terminal: Terminal) -> Outcome:
+    with terminal.task("loading edgeprune"):
+        from edgeprune.sweep import PAGE, SWEEP_FILE, sweep_grid
+    place = grid[0].output or Path("build") / "sweep"
+    with _kept(place, place.glob(f"*/{SWEEP_FILE}")):
+        made = sweep_grid(grid, place, asked.points, asked.smallest, asked.jobs, terminal, asked.over())
+    tables: list[RenderableType] = []
+    for one in made:
+        title = f"{one.values['model']} on {one.values['device']}: {one.directory}"
+        tables += [Text(title, "bold"), points_table(one.values["points"]), Text()]
+    shown = Group(*tables, Text("curves: ", "bold") + Text(str(place / PAGE)))
+    statuses = [_status(one.values["points"]) for one in made]
+    worse = [status for status in statuses if status not in (0, OverBudget.exit_status)]
+    status = max(worse) if worse else min(statuses)
+    return Outcome({one.directory.name: one.values for one in made}, shown, status)
+
+
+@contextmanager
+def _kept(place: Path, files: Iterable[Path]) -> Iterator[None]:
+    """An interrupt says how to go on where points are finished."""
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as stop:
+        if not any(map(_finished, files)):
+            raise
+        raise _Stopped(place, 130 if isinstance(stop, KeyboardInterrupt) else 143) from None
 
 
 def _finished(file: Path) -> bool:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeprune.bundle import read_report
 from edgeprune.errors import EnvironmentFailure, OverBudget, UsageError
-from edgeprune.report.html import sweep_html
+from edgeprune.report.html import grid_html, sweep_html
 from edgeprune.sweep.plot import draw_sweep
 from edgeprune.version import __version__
 
-__all__ = ["SWEEP_FILE", "Record", "finished_points"]
+__all__ = ["PAGE", "SWEEP_FILE", "Point", "Record", "finished_points", "write_page"]
 
-SWEEP_FILE, _PAGE = "sweep.json", "report.html"
+SWEEP_FILE, PAGE = "sweep.json", "report.html"
 
 Point = dict[str, Any]
 """One point as `sweep.json` holds it."""
@@ -46,6 +46,18 @@ def _is_finished(point: Point, place: Path) -> bool:
     except UsageError:
         return False
     return True
+
+
+def write_page(place: Path, sweeps: Mapping[str, Mapping[str, Any]]) -> None:
+    """One page of several sweeps, whose values are given by the names of their folders in `place`.
+
+    Raises:
+        EnvironmentFailure: it cannot be written.
+    """
+    try:
+        (place / PAGE).write_text(grid_html(__version__, sweeps), encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentFailure(f"{place / PAGE} cannot be written: {error.strerror}") from error
 
 
 class Record:
@@ -100,7 +112,7 @@ class Record:
         for kind, contents in pictures.items():
             (self._place / f"sweep.{kind}").write_bytes(contents)
         self._pictures = tuple(self._place / f"sweep.{kind}" for kind in pictures)
-        (self._place / _PAGE).write_text(sweep_html(self.values()), encoding="utf-8")
+        (self._place / PAGE).write_text(sweep_html(self.values()), encoding="utf-8")
         self._write()
         return self._pictures
 

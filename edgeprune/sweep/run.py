@@ -6,26 +6,25 @@ Each is a bundle of its own, which appears whole or not at all; `sweep.json` lis
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgeprune.compress.checkpoints import fingerprint, may_resume
+from edgeprune.compress.checkpoints import fingerprint
 from edgeprune.config import Settings
-from edgeprune.errors import EdgepruneError, OverBudget, UsageError
+from edgeprune.device import load_device
+from edgeprune.errors import UsageError
 from edgeprune.parallel import Lost, Map, available_cores, in_turn, local_processes
-from edgeprune.pipeline import deploy
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.sweep.budgets import check_ends, point_settings, whole_settings
-from edgeprune.sweep.record import Point, Record, finished_points
+from edgeprune.sweep.points import AMOUNTS, Job, attempted, failure, made, told
+from edgeprune.sweep.record import Point, Record, finished_points, write_page
 
-__all__ = ["Sweep", "default_place", "sweep"]
+__all__ = ["Sweep", "default_place", "sweep", "sweep_grid"]
 
 _FEWEST, _MOST = 2, 50
-_AMOUNTS = ("flash", "ram", "latency_ms", "macs", "parameters")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,17 +36,22 @@ class Sweep:
     pictures: tuple[Path, ...]
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One point to be made."""
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """One network on one device: what is asked, its record, and the points that an earlier sweep has made."""
 
-    number: int
     settings: Settings
+    place: Path
+    record: Record
+    finished: Mapping[str, Point]
 
     @property
-    def place(self) -> Path:
-        assert self.settings.output is not None
-        return self.settings.output
+    def title(self) -> str:
+        return self.place.name
+
+    @property
+    def first(self) -> Job:
+        return Job(1, replace(whole_settings(self.settings), output=self.place / "point_1"))
 
 
 def sweep(
@@ -76,26 +80,106 @@ def sweep(
     """
     _check(settings, points, smallest, jobs)
     progress = progress or SilentProgress()
-    place = settings.output or default_place(settings)
-    record = Record(place, settings.model.stem, Path(settings.device).stem, points)
-    finished = finished_points(place) if settings.resume else {}
-
-    first = _Job(1, replace(whole_settings(settings), output=place / "point_1"))
-    whole = finished.get(fingerprint(first.settings))
+    curve = _curve(settings, settings.output or default_place(settings), points)
+    whole = _found(curve, curve.first)
     if whole is None:
-        record.begin()
-        whole = _made(first, progress)
-        _keep(whole, record, points, progress)
-        wanted = _jobs(settings, place, points, smallest, whole)
-    else:
-        wanted = _jobs(settings, place, points, smallest, whole)
-        kept = [finished.get(fingerprint(job.settings)) for job in wanted]
-        record.begin([whole, *(point for point in kept if point is not None)])
-        wanted = [job for job, point in zip(wanted, kept, strict=True) if point is None]
-        progress.say(f"{points - len(wanted)} of {points} points are finished already")
-    _make(wanted, jobs, over, record, points, progress)
-    pictures = record.draw()
-    return Sweep(record.values(), place, pictures)
+        curve.record.begin()
+        whole = made(curve.first, progress)
+        _keep(whole, curve.record, points, progress)
+    return _finish([curve], [whole], points, smallest, jobs, progress, over)[0]
+
+
+def sweep_grid(
+    grid: Sequence[Settings],
+    place: Path,
+    points: int = 6,
+    smallest: str | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    over: Map | None = None,
+) -> tuple[Sweep, ...]:
+    """Several networks on several devices, all points of all of them through one map; a folder each below `place`.
+
+    The networks as they are come first, side by side, then all other points. A network that cannot be deployed at all
+    has its reason in its first point, and takes none of the others with it.
+
+    Args:
+        grid: A network and a device each; otherwise as for `sweep`.
+        place: The folder; each sweep's is named by its model and device.
+        points, smallest, jobs, progress, over: As for `sweep`.
+
+    Raises:
+        UsageError: something is asked for that a sweep does not do, or two networks have one name.
+    """
+    progress = progress or SilentProgress()
+    names = [f"{one.model.stem}-{Path(one.device).stem}" for one in grid]
+    for index, (settings, name) in enumerate(zip(grid, names, strict=True)):
+        _check(settings, points, smallest, jobs)
+        load_device(settings.device)
+        if name in names[:index]:
+            raise UsageError(f"two sweeps would be called {name}: give each model and device once")
+    if place.exists() and not (place.is_dir() and all(path.name in names for path in _folders(place))):
+        raise UsageError(f"{place} exists and holds something else: choose another place with -o")
+    curves = [_curve(settings, place / name, points) for settings, name in zip(grid, names, strict=True)]
+    wholes = {index: point for index, curve in enumerate(curves) if (point := _found(curve, curve.first))}
+    missing = [index for index in range(len(curves)) if index not in wholes]
+    for index in missing:
+        curves[index].record.begin()
+    firsts = [curves[index].first for index in missing]
+    with progress.task("networks as they are", len(firsts)) as task:
+        for number, point in _results(firsts, jobs, over, progress):
+            curve = curves[missing[number]]
+            wholes[missing[number]] = point
+            _keep(point, curve.record, points, progress, curve.title)
+            task.advance(1, curve.title)
+    found = _finish(curves, [wholes[i] for i in range(len(curves))], points, smallest, jobs, progress, over)
+    write_page(place, {one.directory.name: one.values for one in found})
+    return found
+
+
+def _folders(place: Path) -> list[Path]:
+    return [path for path in place.iterdir() if path.is_dir()]
+
+
+def _curve(settings: Settings, place: Path, points: int) -> _Curve:
+    record = Record(place, settings.model.stem, Path(settings.device).stem, points)
+    return _Curve(settings, place, record, finished_points(place) if settings.resume else {})
+
+
+def _found(curve: _Curve, job: Job) -> Point | None:
+    return curve.finished.get(fingerprint(job.settings))
+
+
+def _finish(
+    curves: Sequence[_Curve],
+    wholes: Sequence[Point],
+    points: int,
+    smallest: str | None,
+    jobs: int | None,
+    progress: Progress,
+    over: Map | None,
+) -> tuple[Sweep, ...]:
+    """All points of `curves` but the first, which are `wholes`."""
+    wanted: list[tuple[_Curve, Job]] = []
+    for curve, whole in zip(curves, wholes, strict=True):
+        own = _jobs(curve.settings, curve.place, points, smallest, whole)
+        kept = [_found(curve, job) for job in own]
+        if _found(curve, curve.first) is not None:
+            curve.record.begin([whole, *(point for point in kept if point is not None)])
+            missing = sum(point is None for point in kept)
+            progress.say(f"{curve.title}: {points - missing} of {points} points are finished already")
+        wanted += [(curve, job) for job, point in zip(own, kept, strict=True) if point is None]
+    with progress.task("points", len(wanted)) as task:
+        for number, point in _results([job for _, job in wanted], jobs, over, progress):
+            curve = wanted[number][0]
+            _keep(point, curve.record, points, progress, curve.title if len(curves) > 1 else None)
+            task.advance(1)
+    return tuple(_drawn(curve) for curve in curves)
+
+
+def _drawn(curve: _Curve) -> Sweep:
+    pictures = curve.record.draw()
+    return Sweep(curve.record.values(), curve.place, pictures)
 
 
 def default_place(settings: Settings) -> Path:
@@ -117,13 +201,13 @@ def _check(settings: Settings, points: int, smallest: str | None, jobs: int | No
     check_ends(settings, smallest)
 
 
-def _jobs(settings: Settings, place: Path, points: int, smallest: str | None, whole: Point) -> list[_Job]:
+def _jobs(settings: Settings, place: Path, points: int, smallest: str | None, whole: Point) -> list[Job]:
     """All points but the first; none where the device is too small for any."""
     if not whole["fits"]:
         return []
-    amounts = whole["unpruned"] or {word: whole[word] for word in _AMOUNTS if whole[word] is not None}
+    amounts = whole["unpruned"] or {word: whole[word] for word in AMOUNTS if whole[word] is not None}
     return [
-        _Job(
+        Job(
             step + 1,
             replace(
                 point_settings(settings, smallest, amounts, step, points - 1),
@@ -134,93 +218,22 @@ def _jobs(settings: Settings, place: Path, points: int, smallest: str | None, wh
     ]
 
 
-def _make(
-    wanted: Sequence[_Job], jobs: int | None, over: Map | None, record: Record, count: int, progress: Progress
-) -> None:
-    """Make points, and keep each as it comes."""
+def _results(
+    wanted: Sequence[Job], jobs: int | None, over: Map | None, progress: Progress
+) -> Iterator[tuple[int, Point]]:
+    """Points as they come, each with the number of its job."""
     most = min(jobs or available_cores(), len(wanted))
     if over is None and most > 1:
         over = local_processes(most)
     # Made in this process, a point shows its own progress; elsewhere a line tells when it is finished.
     results = (
-        in_turn(partial(_attempted, progress=progress), wanted) if over is None else over(_attempted, wanted)
+        in_turn(partial(attempted, progress=progress), wanted) if over is None else over(attempted, wanted)
     )
     for index, result in results:
-        found = _failure(wanted[index], result.reason, 1) if isinstance(result, Lost) else result
-        _keep(found, record, count, progress)
+        yield index, failure(wanted[index], result.reason, 1) if isinstance(result, Lost) else result
 
 
-def _attempted(job: _Job, progress: Progress | None = None) -> Point:
-    """A point, or why it failed: one that does must not take the others with it."""
-    try:
-        return _made(job, progress or SilentProgress())
-    except EdgepruneError as error:
-        return _failure(job, str(error), error.exit_status)
-    except Exception as error:  # noqa: BLE001 - a defect of ours in one point; its traceback is kept
-        notes = job.place.with_name(f"{job.place.name}.traceback.txt")
-        notes.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        reason = (
-            f"this is a defect of edgeprune ({type(error).__name__}: {error}); please report it with {notes}"
-        )
-        return _failure(job, reason, EdgepruneError.exit_status)
-
-
-def _made(job: _Job, progress: Progress) -> Point:
-    going_on = job.settings.resume and may_resume(job.settings, job.place)
-    deployment = deploy(replace(job.settings, resume=going_on), progress)
-    report = deployment.report
-    status = 0 if report["fits"] else OverBudget.exit_status
-    return _point(job, report["fits"], report["reason"], status, _figures(report))
-
-
-def _failure(job: _Job, reason: str, exit_status: int) -> Point:
-    nothing = dict.fromkeys(("budget", *_AMOUNTS, "accuracy", "pruned", "unpruned"))
-    return _point(job, False, reason, exit_status, nothing)
-
-
-def _point(job: _Job, fits: bool, reason: str | None, exit_status: int, figures: Mapping[str, Any]) -> Point:
-    return {
-        "number": job.number,
-        "bundle": job.place.name if fits else None,
-        "fits": fits,
-        "reason": reason,
-        "exit_status": exit_status,
-        **figures,
-        "settings": fingerprint(job.settings),
-    }
-
-
-def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What a curve shows of a report."""
-    pruning = report["pruning"] or {}
-    return {
-        "budget": report["budget"],
-        "flash": (report["flash"] or {}).get("total"),
-        "ram": (report["ram"] or {}).get("total"),
-        "latency_ms": (report["latency"] or {}).get("ms"),
-        "macs": report["macs"],
-        "parameters": report["parameters"],
-        "accuracy": report["accuracy"],
-        "pruned": any(group["after"] < group["before"] for group in pruning.get("groups", ())),
-        "unpruned": pruning.get("unpruned"),
-    }
-
-
-def _keep(point: Point, record: Record, count: int, progress: Progress) -> None:
+def _keep(point: Point, record: Record, count: int, progress: Progress, title: str | None = None) -> None:
     record.add(point)
-    progress.say(f"point {point['number']} of {count}: {_told(point)}")
-
-
-def _told(point: Point) -> str:
-    if not point["fits"]:
-        return f"no bundle: {point['reason']}"
-    time = "" if point["latency_ms"] is None else f", {point['latency_ms']:.2f} ms"
-    accuracy = point["accuracy"] or {}
-    found = accuracy.get("emulated")
-    if found is None:
-        score = ""
-    elif "accuracy" in accuracy["metric"]:
-        score = f", {accuracy['metric']} {100 * found:.1f} %"
-    else:
-        score = f", {accuracy['metric']} {found:.4g}"
-    return f"{point['flash']:,} B flash, {point['ram']:,} B RAM{time}{score}"
+    where = "" if title is None else f"{title}, "
+    progress.say(f"{where}point {point['number']} of {count}: {told(point)}")

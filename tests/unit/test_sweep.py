@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from edgeprune.config import Settings, parse_size
 from edgeprune.errors import UsageError, VerificationFailed
 from edgeprune.pipeline import Deployment
 from edgeprune.progress import Progress
-from edgeprune.sweep import Sweep, sweep
+from edgeprune.sweep import Sweep, sweep, sweep_grid
 from edgeprune.sweep.budgets import check_ends, point_settings
 
 WHOLE = {"flash": 16000, "ram": 4000, "latency_ms": 8.0, "macs": 1000000, "parameters": 10000}
@@ -117,7 +117,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def run(recipe: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch, points: int = 4, **changes: Any) -> Sweep:
-    monkeypatch.setattr("edgeprune.sweep.run.deploy", fake)
+    monkeypatch.setattr("edgeprune.sweep.points.deploy", fake)
     wanted = Settings(recipe, "nucleo-f446re", output=recipe.parent / "out", **changes)
     return sweep(wanted, points, jobs=1)
 
@@ -191,3 +191,30 @@ def test_a_folder_of_something_else_is_not_touched(recipe: Path, monkeypatch: py
     with pytest.raises(UsageError, match="is not a sweep"):
         run(recipe, Fake(), monkeypatch)
     assert (place / "point_1").read_text() == "mine"
+
+
+def test_a_grid_is_a_sweep_for_each_network_and_device_and_one_page(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = Fake(least=5000)
+    monkeypatch.setattr("edgeprune.sweep.points.deploy", fake)
+    place = recipe.parent / "grid"
+    grid = [Settings(recipe, device) for device in ("nucleo-f446re", "rp2040")]
+    made = sweep_grid(grid, place, 3, jobs=1)
+    assert [one.directory.name for one in made] == ["recipe-nucleo-f446re", "recipe-rp2040"]
+    assert all([point["fits"] for point in one.values["points"]] == [True, True, False] for one in made)
+    page = (place / "report.html").read_text(encoding="utf-8")
+    assert "recipe → rp2040" in page and "<script" not in page
+
+    before = len(fake.made)
+    again = sweep_grid([replace(one, resume=True) for one in grid], place, 3, jobs=1)
+    assert [one.values for one in again] == [one.values for one in made]
+    assert len(fake.made) == before
+
+    with pytest.raises(UsageError, match="once"):
+        sweep_grid([grid[0], grid[0]], place, 3)
+    with pytest.raises(UsageError, match="no device"):
+        sweep_grid([Settings(recipe, "toaster")], place, 3)
+    (place / "thesis").mkdir()
+    with pytest.raises(UsageError, match="something else"):
+        sweep_grid(grid, place, 3)

@@ -11,7 +11,7 @@ from typing import Any
 from edgeprune.report.html.environment import render_html
 from edgeprune.report.numbers import compact, count, is_known, milliseconds, score
 
-__all__ = ["Curve", "Dot", "sweep_html"]
+__all__ = ["Curve", "Dot", "grid_html", "sweep_html"]
 
 _AXES = (("flash", "Flash, bytes"), ("ram", "RAM, bytes"), ("latency_ms", "Latency, ms"))
 _LEFT, _RIGHT = 16.0, 94.0
@@ -46,17 +46,24 @@ class Curve:
 
 def sweep_html(sweep: Mapping[str, Any]) -> str:
     """One self-contained HTML file from the values of `sweep.json`: a curve per budget, and all points in a table."""
+    return render_html("sweep.html.j2", _shown(sweep))
+
+
+def grid_html(version: str, sweeps: Mapping[str, Mapping[str, Any]]) -> str:
+    """One self-contained HTML file of several sweeps: the values of each `sweep.json` by the name of its folder."""
+    shown = [{"folder": folder, **_shown(sweep)} for folder, sweep in sweeps.items()]
+    return render_html("grid.html.j2", {"version": version, "sweeps": shown})
+
+
+def _shown(sweep: Mapping[str, Any]) -> dict[str, Any]:
     points: Sequence[Mapping[str, Any]] = sweep["points"]
-    return render_html(
-        "sweep.html.j2",
-        {
-            "sweep": sweep,
-            "metric": next((p["accuracy"]["metric"] for p in points if p["accuracy"]), None),
-            "curves": tuple(curve for key, title in _AXES if (curve := _curve(points, key, title))),
-            "rows": [_row(point) for point in points[:_MOST_ROWS]],
-            "most_rows": _MOST_ROWS,
-        },
-    )
+    return {
+        "sweep": sweep,
+        "metric": next((p["accuracy"]["metric"] for p in points if p["accuracy"]), None),
+        "curves": tuple(curve for key, title in _AXES if (curve := _curve(points, key, title))),
+        "rows": [_row(point) for point in points[:_MOST_ROWS]],
+        "most_rows": _MOST_ROWS,
+    }
 
 
 def _row(point: Mapping[str, Any]) -> dict[str, Any]:
