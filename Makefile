@@ -9,13 +9,14 @@ APT_PACKAGES := gcc g++ libc6-dev cmake make gcc-arm-none-eabi libnewlib-arm-non
     gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test lint bench setup tools clean
+.PHONY: help demo test lint bench bench-sparse setup tools clean
 
 help:
 	@echo "make demo    train on scikit-learn's digits, deploy to a Cortex-M4 budget, verify in QEMU"
 	@echo "make test    lint and all tests (set-up included)"
 	@echo "make lint    ruff, mypy --strict, import-linter"
 	@echo "make bench   the figures of the README, as a table and as JSON (BENCH_ARGS='--data DIR')"
+	@echo "make bench-sparse  cycles and flash of sparse kernels against density (SPARSE_ARGS='--device D')"
 	@echo "make clean   remove the virtual environment and build results"
 
 demo: setup
@@ -32,6 +33,9 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-sparse: setup
+	$(BIN)/python -m benchmarks.sparse --json benchmarks/results/sparse.json --plot docs/sparse.svg $(SPARSE_ARGS)
 
 setup: tools $(VENV)/.installed
 

@@ -3,7 +3,8 @@
 Each layer, with random weights, gets masks of every pattern at several densities. All candidates of the pattern's
 kernels and of the dense direct ones run in the emulator; each side's fastest counts, copies of constants made for each
 run included, copies that last excluded. Flash is that of constants, as layers of a shape share code: bytes for each
-weight of the dense layer, over the dense kernel's. The table goes to standard error, the rows to the `--json` file.
+weight of the dense layer, over the dense kernel's. Tables go to standard error, the rows to the `--json` file, the
+curves to the `--plot` file.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.sparse_plot import draw
+from benchmarks.sparse_rows import Row, break_even
 from benchmarks.synthetic import Layer, network
 from edgeprune.codegen import generate
 from edgeprune.compile import lower
@@ -105,28 +108,13 @@ CONV_PATTERNS = (
 FULL_PATTERNS = (
     Pattern("shared by 16", shared, ("fully_connected_s8_dsp_gathered",), (0.75, 0.5, 0.25, 0.125, 0.0625)),
     Pattern("block 8x4", blocks(8, 4), ("fully_connected_s8_dsp_blocks",), _MOST),
-    Pattern("unstructured", singles, ("fully_connected_s8_c_indexed",), (0.5, 0.3, 0.2, 0.1, 0.05)),
+    Pattern("unstructured", singles, ("conv_s8_c_indexed",), (0.5, 0.3, 0.2, 0.1, 0.05)),
 )
 DENSE = (
     "conv_s8_dsp",
     "fully_connected_s8_dsp",
     "fully_connected_s8_dsp_pairs",
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """A pattern at a density; ratios are to the dense kernel's of the layer."""
-
-    layer: str
-    pattern: str
-    density: float
-    kernel: str
-    cycles: int
-    predicted: int
-    flash: int
-    cycles_ratio: float
-    flash_ratio: float
 
 
 @dataclass(frozen=True)
@@ -230,7 +218,15 @@ def show(found: Sequence[Row], device: str) -> None:
             f"{row.cycles_ratio:.3f}",
             f"{row.flash_ratio:.3f}",
         )
-    Console(stderr=True, width=130).print(table)
+    console = Console(stderr=True, width=130)
+    console.print(table)
+    edges = Table(title="breaks even below the density", title_justify="left")
+    for heading in ("layer", "pattern", "cycles", "flash"):
+        edges.add_column(heading)
+    for layer, pattern in dict.fromkeys((row.layer, row.pattern) for row in found if row.pattern != "dense"):
+        figures = (break_even(found, layer, pattern, name) for name in ("cycles_ratio", "flash_ratio"))
+        edges.add_row(layer, pattern, *("never" if x is None else f"{x:.2f}" for x in figures))
+    console.print(edges)
 
 
 def main() -> int:
@@ -238,6 +234,7 @@ def main() -> int:
     parser.add_argument("--device", default="nucleo-l4r5zi")
     parser.add_argument("--only", default="", help="layers whose name starts so")
     parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--plot", type=Path, help="draw the curves to this SVG file")
     options = parser.parse_args()
     device = load_device(options.device)
     found = [row for case in CASES if case.name.startswith(options.only) for row in rows(case, device)]
@@ -245,6 +242,8 @@ def main() -> int:
     text = json.dumps({"device": options.device, "rows": [asdict(row) for row in found]}, indent=1) + "\n"
     if options.json is not None:
         options.json.write_text(text, encoding="utf-8")
+    if options.plot is not None:
+        draw(found, options.device, options.plot)
     return 0
 
 

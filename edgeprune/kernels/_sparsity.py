@@ -11,10 +11,21 @@ import numpy.typing as npt
 
 from edgeprune.graph.ir import Array, Node
 
-__all__ = ["FEWEST_ZEROS", "OutputBlock", "block_ranges", "kept_words", "output_blocks", "weight_rows"]
+__all__ = [
+    "FEWEST_ZEROS",
+    "OutputBlock",
+    "block_ranges",
+    "gathered_words",
+    "kept_words",
+    "output_blocks",
+    "place_type",
+    "weight_rows",
+]
 
 FEWEST_ZEROS = 0.1
 """Share of zeros below which no sparse kernel is worth asking about: none breaks even there."""
+
+_BYTE_PLACES = 256
 
 OutputBlock = tuple[int, int, npt.NDArray[np.int64]]
 """First output, the one after the last, and the inputs that any of the block's outputs has a weight for."""
@@ -64,3 +75,13 @@ def kept_words(rows: Array, outputs: int) -> npt.NDArray[np.bool_]:
     starts = [max(0, min(first, len(rows) - outputs)) for first in range(0, len(rows), outputs)]
     kept: npt.NDArray[np.bool_] = np.stack([words[start : start + outputs].any(axis=0) for start in starts])
     return kept
+
+
+def gathered_words(kept: Array) -> int:
+    """Words of four that hold a block's `kept` inputs, at least one."""
+    return max(1, -(-len(kept) // 4))
+
+
+def place_type(inputs: int) -> str:
+    """The unsigned type of a place among so many inputs."""
+    return "uint8" if inputs <= _BYTE_PLACES else "uint16"

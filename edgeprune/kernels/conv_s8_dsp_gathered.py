@@ -34,7 +34,14 @@ from edgeprune.kernels._dsp_sparse import (
     sparse_geometry,
     window_cycles,
 )
-from edgeprune.kernels._sparsity import OutputBlock, block_ranges, output_blocks, weight_rows
+from edgeprune.kernels._sparsity import (
+    OutputBlock,
+    block_ranges,
+    gathered_words,
+    output_blocks,
+    place_type,
+    weight_rows,
+)
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry
 
@@ -50,8 +57,6 @@ _WORD_CODE_BYTES = 92
 """Of one word in the loop: 23 instructions of 4 bytes."""
 _GATHER_INSTRUCTIONS = 28
 """Of a word of four inputs of 4 pixels; a store of eight registers among them."""
-_BYTE_PLACES = 256
-"""Inputs whose place is a byte."""
 
 
 class ConvGatheredDsp(KernelFamily):
@@ -82,16 +87,16 @@ class ConvGatheredDsp(KernelFamily):
         b, scaling = weights[node.inputs[2].name], _dsp.Scaling.of(node)
         parts, places = [], []
         for first, end, kept in output_blocks(rows, _size(candidate), 2):
-            inputs = np.pad(kept, (0, 4 * _words(kept) - len(kept)))
+            inputs = np.pad(kept, (0, 4 * gathered_words(kept) - len(kept)))
             own = rows[first:end][:, inputs]
             own[:, len(kept) :] = 0
             part = replace(
                 scaling, multipliers=scaling.multipliers[first:end], shifts=scaling.shifts[first:end]
             )
-            header = np.array([_words(kept) | (end - first) << 16, first], np.uint32)
+            header = np.array([gathered_words(kept) | (end - first) << 16, first], np.uint32)
             parts += [header, block_stream(own, b[first:end], node.inputs[0].zero_point, part, wide=False)]
             places.append(inputs)
-        dtype = _place_type(rows.shape[1])
+        dtype = place_type(rows.shape[1])
         return (
             Constant(
                 "stream", "uint32_t", np.concatenate(parts), "blocks of outputs: size, then their pairs"
@@ -103,11 +108,11 @@ class ConvGatheredDsp(KernelFamily):
         node = candidate.nodes[0]
         g = frame_geometry(node)
         functions = self._compute(g, names.prefix, _dsp.Scaling.of(node), _size(candidate))
-        return emit_frame(node, g, names, _frame(g), functions, f"{_place_type(g.taps)}_t")
+        return emit_frame(node, g, names, _frame(g), functions, f"{place_type(g.taps)}_t")
 
     def _candidate(self, node: Node, g: ConvGeometry, rows: Array, size: int, device: Device) -> Candidate:
         blocks = output_blocks(rows, size, 2)
-        weights = sum((end - first) * 4 * _words(kept) for first, end, kept in blocks)
+        weights = sum((end - first) * 4 * gathered_words(kept) for first, end, kept in blocks)
         return Candidate(
             self.name,
             f"{self.name}_{size}",
@@ -124,8 +129,8 @@ class ConvGatheredDsp(KernelFamily):
         self, g: ConvGeometry, prefix: str, scaling: _dsp.Scaling, size: int
     ) -> tuple[Function, ...]:
         """The function that computes all channels of a block of pixels, last, and those it needs."""
-        places = f"{_place_type(g.taps)}_t"
-        suffix = "_wide" if g.taps > _BYTE_PLACES else ""
+        places = f"{place_type(g.taps)}_t"
+        suffix = "" if places == "uint8_t" else "_wide"
         scale, functions = scaling.functions(prefix)
         gather = self.render(
             f"{prefix}_gather{suffix}", {"part": "gather", "prefix": prefix, "places": places}
@@ -167,22 +172,13 @@ def _frame(g: ConvGeometry) -> Frame:
     return Frame("bytes", 4 * window_words(g) + 8 * window_words(g))
 
 
-def _words(kept: Array) -> int:
-    """Words of four that hold the kept inputs of a block."""
-    return max(1, -(-len(kept) // 4))
-
-
-def _place_type(taps: int) -> str:
-    return "uint8" if taps <= _BYTE_PLACES else "uint16"
-
-
 def _place_bytes(g: ConvGeometry, blocks: tuple[OutputBlock, ...]) -> int:
-    return sum(4 * _words(kept) for *_, kept in blocks) * (1 if g.taps <= _BYTE_PLACES else 2)
+    return sum(4 * gathered_words(kept) for *_, kept in blocks) * np.dtype(place_type(g.taps)).itemsize
 
 
 def _stream_bytes(blocks: tuple[OutputBlock, ...]) -> int:
     """A header for each block, and for each channel sum, weights and multiplier; channels are even."""
-    return sum(8 + 2 * -(-(end - first) // 2) * (4 * _words(kept) + 8) for first, end, kept in blocks)
+    return sum(8 + 2 * -(-(end - first) // 2) * (4 * gathered_words(kept) + 8) for first, end, kept in blocks)
 
 
 def _cycles(g: ConvGeometry, blocks: tuple[OutputBlock, ...], node: Node, device: Device) -> int:
@@ -191,7 +187,7 @@ def _cycles(g: ConvGeometry, blocks: tuple[OutputBlock, ...], node: Node, device
     kind = "positive" if node.output.zero_point <= node.ints("clamp")[0] else "fast"
     multiply = scale = gather = 0.0
     for first, end, kept in blocks:
-        pairs, words = (end - first) // 2, _words(kept)
+        pairs, words = (end - first) // 2, gathered_words(kept)
         sums, rest = block_instructions(Block(_PIXELS, words, g.out_channels, False, False), kind)
         multiply, scale = multiply + pairs * sums, scale + pairs * (rest + 8)
         gather += _GATHER_INSTRUCTIONS * words + 60

@@ -186,6 +186,7 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
                 "cycles": cycles,
                 "flash": step.candidate.flash_bytes if image is None else _layer_flash(step, index, image),
                 "sparsity": _sparsity(step),
+                "density": None if _sparsity(step) is None else round(step.candidate.density, 4),
                 "next_best": _next_best(step),
             }
         )

@@ -22,11 +22,12 @@ from tests.support.sparse_nodes import MASKS, columns, pruned, singles, unclampe
 
 SAMPLES = 2
 POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
-SPARSE = ("_gathered", "_blocks", "_rows")
+SPARSE = ("_gathered", "_blocks", "_rows", "_indexed")
+MATRICES = ((21, 19), (270, 8), (64, 40))
 
 
 def nodes(rng: np.random.Generator) -> list[Node]:
-    """Words of a gathered block in every number modulo the loop's, both forms of scaling, both kinds of places."""
+    """Every pattern; gathered words in every number modulo the loop's, both forms of scaling, bytes and halfwords."""
     shapes = [(16, 8, 6), (13, 20, 9), (8, 70, 18), (5, 290, 7)]
     found = [
         pruned(
@@ -41,7 +42,11 @@ def nodes(rng: np.random.Generator) -> list[Node]:
     ]
     window = cases.conv_node(rng, in_channels=12, out_channels=34, height=5, width=6)
     found += [pruned(unclamped(window, -128, 0.002), columns(16, d / 8), rng) for d in range(1, 6)]
-    return [*found, pruned(unclamped(window, 3, 0.002), singles(0.05), rng)]
+    found.append(pruned(unclamped(window, 3, 0.002), singles(0.05), rng))
+    for (inputs, outputs), zero in zip(MATRICES, (-128, 3, -128), strict=True):
+        layer = cases.fully_connected_node(rng, in_features=inputs, out_features=outputs)
+        found += [pruned(unclamped(layer, zero, 0.004), mask, rng) for mask in MASKS.values()]
+    return found
 
 
 def sparse_candidates(node: Node, device: Device) -> list[Candidate]:
@@ -58,7 +63,7 @@ def sparse_candidates(node: Node, device: Device) -> list[Candidate]:
     return found
 
 
-@pytest.mark.parametrize("name", ["nucleo-l4r5zi", "nucleo-u575zi"])
+@pytest.mark.parametrize("name", ["nucleo-l4r5zi", "nucleo-u575zi", "bluepill-f103c8"])
 def test_every_candidate_equals_its_reference(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(12)
     device = load_device(name)
