@@ -25,7 +25,9 @@ _INK, _GREY = "#333333", "#8a929c"
 def draw(rows: Sequence[Row], device: str, place: Path) -> None:
     """Writes an SVG: a column for each layer, cycles above and bytes of constants below."""
     layers = list(dict.fromkeys(row.layer for row in rows))
-    with matplotlib.rc_context({"svg.hashsalt": "edgeprune", "font.size": 9, "text.color": _INK}):
+    with matplotlib.rc_context(
+        {"svg.hashsalt": "edgeprune", "svg.fonttype": "none", "font.size": 9, "text.color": _INK}
+    ):
         figure = Figure(figsize=(3.1 * len(layers), 5.6), layout="constrained")
         axes = figure.subplots(2, len(layers), squeeze=False, sharex=True, sharey=True)
         for column, layer in enumerate(layers):

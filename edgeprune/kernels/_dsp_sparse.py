@@ -36,7 +36,7 @@ __all__ = [
 
 CODE_BYTES = 300
 """Of the function that walks over the image, about."""
-_SPREAD_INSTRUCTIONS = MappingProxyType({"bytes": 32, "halfwords": 66, "columns": 26})
+_SPREAD_INSTRUCTIONS = MappingProxyType({"bytes": 29, "halfwords": 60, "columns": 26})
 """For a word of four inputs of each of a block's pixels."""
 _CALL_INSTRUCTIONS = 40
 """For each block of pixels, outside of what its kernel does."""
@@ -136,8 +136,8 @@ def window_cycles(g: ConvGeometry, frame: Frame, device: Device) -> float:
     gather = _SPREAD_INSTRUCTIONS[frame.form] * window_words(g) + _CALL_INSTRUCTIONS
     copied = 0.0
     if not _is_flat(g):
-        copied = output_pixels(g) * (3.5 * window_words(g) + 25 * g.kernel_height)
-    instructions = {_cost.Kind.STREAM: blocks * gather + copied}
+        copied = output_pixels(g) * (4 * window_words(g) + 35 * g.kernel_height)
+    instructions = {_cost.Kind.GATHER: blocks * gather + copied}
     return _cost.cycles(device, instructions) + _cost.code_waits(device, CODE_BYTES)
 
 
