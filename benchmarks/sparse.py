@@ -103,7 +103,7 @@ _MOST = (0.85, 0.75, 0.5, 0.25, 0.1)
 CONV_PATTERNS = (
     Pattern("shared by 16", shared, ("conv_s8_dsp_gathered",), (0.75, 0.5, 0.25, 0.125, 0.0625)),
     Pattern("block 2x4", blocks(2, 4), ("conv_s8_dsp_blocks",), _MOST),
-    Pattern("unstructured", singles, ("conv_s8_dsp_rows",), (0.5, 0.3, 0.2, 0.1, 0.05)),
+    Pattern("unstructured", singles, ("conv_s8_dsp_singles",), (0.5, 0.3, 0.2, 0.1, 0.05)),
 )
 FULL_PATTERNS = (
     Pattern("shared by 16", shared, ("fully_connected_s8_dsp_gathered",), (0.75, 0.5, 0.25, 0.125, 0.0625)),

@@ -14,7 +14,7 @@ from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, candidates_of, w
 from tests.support.host_kernel import reference, run_on_host
 from tests.support.sparse_nodes import MASKS, columns, pruned, singles, unclamped
 
-FAMILIES = ["conv_s8_dsp_gathered", "conv_s8_dsp_blocks", "conv_s8_dsp_rows"]
+FAMILIES = ["conv_s8_dsp_gathered", "conv_s8_dsp_blocks", "conv_s8_dsp_singles"]
 POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
 FORMS = {"positive": -128, "fast": 3}
 
@@ -82,14 +82,14 @@ def test_rows_of_a_matrix():
 
 
 def test_long_ways_between_weights():
-    """Gaps at and beyond what a record of `conv_s8_dsp_rows` holds, before its first weight and its second."""
+    """Gaps at and beyond what a record of `conv_s8_dsp_singles` holds, before its first weight and its second."""
     rng = np.random.default_rng(4)
     node = unclamped(cases.conv_node(rng, height=1, width=9, in_channels=700, **POINTWISE), 3, 0.001)
     places = [(0, 63), (63, 190), (64, 65), (127, 255), (128, 130), (600, 699), (699,), (1, 2, 66)]
     w = np.zeros(node.inputs[1].shape, np.int8)
     for row, kept in zip(w, places, strict=True):
         row.reshape(-1)[list(kept)] = rng.choice([-127, 127, 5], len(kept))
-    assert_exact(with_weights(node, w, node.inputs[2].value), "conv_s8_dsp_rows", rng)
+    assert_exact(with_weights(node, w, node.inputs[2].value), "conv_s8_dsp_singles", rng)
 
 
 @pytest.mark.parametrize("zero_point", [-128, 127])

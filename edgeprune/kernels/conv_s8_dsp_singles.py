@@ -48,7 +48,7 @@ _RECORD_INSTRUCTIONS = 27.5
 class ConvRowsDsp(KernelFamily):
     """int8 Conv with one group, or FullyConnected with several rows, most of whose weights are zero."""
 
-    name = "conv_s8_dsp_rows"
+    name = "conv_s8_dsp_singles"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
         g = sparse_geometry(nodes[0], device) if len(nodes) == 1 else None
