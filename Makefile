@@ -9,7 +9,7 @@ APT_PACKAGES := gcc g++ clang cppcheck libc6-dev cmake make gcc-arm-none-eabi li
     gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test lint docs bench setup tools browser clean
+.PHONY: help demo test lint docs bench bench-sparse setup tools browser clean
 
 help:
 	@echo "make demo    train on scikit-learn's digits, deploy to a Cortex-M4 budget, verify in QEMU"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint    ruff, mypy --strict, import-linter"
 	@echo "make docs    the documentation as a web site, in build/site"
 	@echo "make bench   the figures of the README, as a table and as JSON (BENCH_ARGS='--data DIR')"
+	@echo "make bench-sparse  cycles and flash of sparse kernels against density (SPARSE_ARGS='--device D')"
 	@echo "make clean   remove the virtual environment and build results"
 
 demo: setup
@@ -36,6 +37,9 @@ docs: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-sparse: setup
+	$(BIN)/python -m benchmarks.sparse --json benchmarks/results/sparse.json --plot docs/sparse.svg $(SPARSE_ARGS)
 
 setup: tools $(VENV)/.installed
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from edgeprune.errors import UsageError
 
 __all__ = [
+    "SPARSITY_BLOCKS",
     "Budget",
     "Ceiling",
     "Objective",
@@ -27,6 +30,11 @@ Objective = Literal["latency", "ram", "flash"]
 RunnerName = Literal["qemu", "serial", "pyocd"]
 SparsifyWhen = Literal["before", "during", "after"]
 """When single weights are set to zero: before the pruned network is trained, gradually while it is, or after."""
+
+SPARSITY_BLOCKS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"unstructured": (1, 1), "shared16": (16, 1), "block2x4": (2, 4), "block8x4": (8, 4)}
+)
+"""Patterns of `--sparsity`: how many neighbouring outputs and inputs stay or go together."""
 
 _SIZE_UNITS = {"": 1, "B": 1, "K": 1024, "KB": 1024, "KIB": 1024, "M": 1 << 20, "MB": 1 << 20, "MIB": 1 << 20}
 _TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -157,16 +165,21 @@ class Settings:
             raise UsageError(f"--seed {self.seed} must be between 0 and {(1 << 32) - 1}")
 
     def density(self) -> float | None:
-        """The share of single weights to keep, or None where all may stay: `--sparsity unstructured:0.2`."""
+        """The share of weights to keep, or None where all may stay: 0.2 of `--sparsity block2x4:0.2`."""
         if self.sparsity == "none":
             return None
-        match = re.fullmatch(r"unstructured:(0?\.\d+)", self.sparsity)
-        if match is None or not 0 < float(match[1]) < 1:
+        match = re.fullmatch(r"(\w+):(0?\.\d+)", self.sparsity)
+        if match is None or match[1] not in SPARSITY_BLOCKS or not 0 < float(match[2]) < 1:
             raise UsageError(
-                f"--sparsity {self.sparsity!r} must be none, or unstructured: and the share of weights to keep, "
-                f"such as unstructured:0.2"
+                f"--sparsity {self.sparsity!r} must be none, or a pattern ({', '.join(SPARSITY_BLOCKS)}), a colon and "
+                f"the share of weights to keep, such as block2x4:0.25"
             )
-        return float(match[1])
+        return float(match[2])
+
+    def sparsity_pattern(self) -> str:
+        """The pattern of `--sparsity`, one of `SPARSITY_BLOCKS`; it needs a density."""
+        assert self.density() is not None
+        return self.sparsity.partition(":")[0]
 
     def ceilings(self) -> dict[str, Ceiling]:
         """The most multiply-accumulates and parameters, by the names that `Budget` gives them."""

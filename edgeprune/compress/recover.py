@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from edgeprune.compress.job import Job
-from edgeprune.config import Settings
+from edgeprune.config import SPARSITY_BLOCKS, Settings
 from edgeprune.model.model import Model
 from edgeprune.quantize import int8_score
 from edgeprune.report.pruning import Change
@@ -110,6 +110,7 @@ def _trained(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: 
         density,
         settings.sparsify,
         steps - dense,
+        block=SPARSITY_BLOCKS[settings.sparsity_pattern()],
         ignore=settings.ignore,
         seed=settings.seed,
         teacher=teacher,

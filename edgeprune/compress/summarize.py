@@ -68,4 +68,6 @@ def _generalization(original: Model, trained: Model, seed: int) -> Generalizatio
 
 def _sparsity(settings: Settings) -> Sparsity | None:
     density = settings.density()
-    return None if density is None else Sparsity("unstructured", density, settings.sparsify)
+    if density is None:
+        return None
+    return Sparsity(settings.sparsity_pattern(), density, settings.sparsify)

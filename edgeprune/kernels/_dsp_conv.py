@@ -1,7 +1,7 @@
 """What blocks of a convolution are for the DSP extension, what they cost, and what they may overlap.
 
 Every number of pixels but 1, 2 and 5 is a sum of threes and fours: up to three blocks of 3 come first. Because a block
-is gathered before it is stored, output may overtake input already gathered: `_least_distance` compares, after every
+is gathered before it is stored, output may overtake input already gathered: `least_distance` compares, after every
 block, the end of the stored output with the first input byte still to be read.
 """
 
@@ -26,7 +26,11 @@ __all__ = [
     "cost",
     "forms_of",
     "gather_of",
+    "inside_rows",
     "is_tiled",
+    "least_distance",
+    "leaves_height",
+    "leaves_width",
     "output_pixels",
     "row_geometry",
     "run_sizes",
@@ -71,7 +75,7 @@ def cost(node: Node, g: ConvGeometry, device: Device, form: Form = Form()) -> Co
         flash_bytes=_CODE_BYTES + _stream_bytes(g, form),
         cycles=_cycles(g, node, device, form),
         scratch_bytes=_scratch_bytes(g, form.groups),
-        overlap=(_least_distance(g, form.groups),),
+        overlap=(least_distance(g, _block_ends(output_pixels(g), form.groups, is_tiled(g))),),
     )
 
 
@@ -150,6 +154,31 @@ def gather_of(g: ConvGeometry) -> str:
     return "words" if g.in_channels % 4 == 0 and window_touches_image else "bytes"
 
 
+def leaves_height(g: ConvGeometry) -> bool:
+    """Whether any window reaches beyond top or bottom of the image."""
+    last = (g.out_height - 1) * g.stride_height - g.pad_top + (g.kernel_height - 1) * g.dilation_height
+    return g.pad_top > 0 or last >= g.in_height
+
+
+def leaves_width(g: ConvGeometry) -> bool:
+    """Whether any window reaches beyond the image's left or right."""
+    last = (g.out_width - 1) * g.stride_width - g.pad_left + (g.kernel_width - 1) * g.dilation_width
+    return g.pad_left > 0 or last >= g.in_width
+
+
+def inside_rows(g: ConvGeometry, *, by_rows: bool = False) -> str:
+    """The C condition that a kernel row lies inside the image, where rows of it are copied whole.
+
+    `by_rows` where rows come as pointers, of which those outside of the image are null.
+    """
+    conditions = []
+    if leaves_height(g):
+        conditions += ["x[ky] != NULL"] if by_rows else ["iy >= 0", f"iy < {g.in_height}"]
+    if leaves_width(g):
+        conditions += ["ix >= 0", f"ix <= {g.in_width - g.kernel_width}"]
+    return " && ".join(conditions)
+
+
 def _stays_cached(g: ConvGeometry, form: Form, device: Device) -> bool:
     """Whether flash is slow, and its data cache holds the weights of a pair of channels, wherever they start."""
     flash = device.flash
@@ -164,8 +193,11 @@ def _scratch_bytes(g: ConvGeometry, groups: int) -> int:
     return -(-(2 * BLOCK * 4 * window_words(g) * groups + buffer) // 8) * 8
 
 
-def _least_distance(g: ConvGeometry, groups: int) -> int:
-    """The least address(input) - address(output), not below 0, at which no unread input is overwritten."""
+def least_distance(g: ConvGeometry, ends: Array) -> int:
+    """The least address(input) - address(output), not below 0, at which no unread input is overwritten.
+
+    `ends` are the numbers of pixels stored whenever more are to be read: int [any], below the number of pixels.
+    """
     oy, ox = np.divmod(np.arange(g.out_height * g.out_width), g.out_width)
     iy = np.maximum(oy * g.stride_height - g.pad_top, 0)
     ix = np.maximum(ox * g.stride_width - g.pad_left, 0)
@@ -173,7 +205,6 @@ def _least_distance(g: ConvGeometry, groups: int) -> int:
     image = g.in_height * g.in_width
     first = np.concatenate([pixel + n * image for n in range(g.batch)]) * g.in_channels
     unread = np.minimum.accumulate(first[::-1])[::-1]
-    ends = _block_ends(len(first), groups, is_tiled(g))
     return max(0, int((ends * g.out_channels - unread[ends]).max(initial=0)))
 
 

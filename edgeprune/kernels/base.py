@@ -57,7 +57,7 @@ class Placement(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One way to run `nodes` as one step; frozen, and made before weights are known.
+    """One way to run `nodes` as one step; frozen, and made before weights are known, or from where they are zero.
 
     `overlap` holds, for each distinct activation input of the nodes (in the order of `activation_inputs`), the
     least byte distance address(input) - address(output 0) at which the kernel may still read that input while
@@ -80,6 +80,8 @@ class Candidate:
     """Families offer their candidates with constants in flash; `plan.placement` derives the others from those."""
     copied_bytes: int = 0
     """Of the constants' copy in RAM: the end of the scratch where it is staged, the persistent bytes otherwise."""
+    density: float = 1.0
+    """Share of the weights that the kernel stores and multiplies; the others are zeros, and cost nothing."""
 
     @property
     def kernel_scratch_bytes(self) -> int:
@@ -209,7 +211,8 @@ class KernelFamily:
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
         """Ways to run `nodes` (usually one node) on `device`; empty when the family does not fit.
 
-        Must not look at constant values: they may be absent.
+        Constant values may be absent. A family whose cost depends on them, as a sparse one's on where zeros are,
+        offers nothing then; other families do not look at them.
         """
         raise NotImplementedError
 

@@ -23,7 +23,10 @@ from edgeprune.kernels._dsp_conv import (
     cost,
     forms_of,
     gather_of,
+    inside_rows,
     is_tiled,
+    leaves_height,
+    leaves_width,
     output_pixels,
     row_geometry,
     run_sizes,
@@ -190,9 +193,9 @@ def emit_blocks(
         "groups": 1 if general else form.groups,
         "wide": form.wide,
         "scaling": scaling,
-        "padded_height": _leaves_height(g),
-        "padded_width": _leaves_width(g),
-        "inside_rows": _inside_rows(g, by_rows=by_rows),
+        "padded_height": leaves_height(g),
+        "padded_width": leaves_width(g),
+        "inside_rows": inside_rows(g, by_rows=by_rows),
         "combine": combine,
     }
     layer = Function(stem, render("kernels/conv_s8_dsp.c.j2", values))
@@ -231,26 +234,6 @@ def _block_functions(
         found += [*functions, *(expands if gather_of(g) == "flat" else ())]
         runs.append(Run(count, name, expand, block))
     return tuple(runs), "", tuple(found)
-
-
-def _leaves_height(g: ConvGeometry) -> bool:
-    last = (g.out_height - 1) * g.stride_height - g.pad_top + (g.kernel_height - 1) * g.dilation_height
-    return g.pad_top > 0 or last >= g.in_height
-
-
-def _leaves_width(g: ConvGeometry) -> bool:
-    last = (g.out_width - 1) * g.stride_width - g.pad_left + (g.kernel_width - 1) * g.dilation_width
-    return g.pad_left > 0 or last >= g.in_width
-
-
-def _inside_rows(g: ConvGeometry, *, by_rows: bool) -> str:
-    """The C condition that a kernel row lies inside the image, for the "bytes" gather."""
-    conditions = []
-    if _leaves_height(g):
-        conditions += ["x[ky] != NULL"] if by_rows else ["iy >= 0", f"iy < {g.in_height}"]
-    if _leaves_width(g):
-        conditions += ["ix >= 0", f"ix <= {g.in_width - g.kernel_width}"]
-    return " && ".join(conditions)
 
 
 FAMILY = ConvDsp()

@@ -28,9 +28,12 @@ from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels._fully_connected import is_fully_connected, matrix_shape, row_count
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 
-__all__ = ["FAMILY", "FullyConnectedPairsDsp"]
+__all__ = ["CHANNELS", "FAMILY", "FullyConnectedPairsDsp", "group_bytes", "pairs_stream"]
 
-_CHANNELS = 8
+CHANNELS = 8
+"""Of a group."""
+_UNROLLED = 4
+"""Quads of a turn of the loop."""
 _CODE_BYTES = 1000
 """Of the function that layers share, and of a layer's own, about."""
 _WORD_ALIGN = 8
@@ -46,15 +49,15 @@ class FullyConnectedPairsDsp(KernelFamily):
         if not device.dsp or len(nodes) != 1 or not is_fully_connected(nodes[0]):
             return ()
         outputs, inputs = matrix_shape(nodes[0])
-        if outputs < _CHANNELS or row_count(nodes[0]) > 1:
+        if outputs < CHANNELS or row_count(nodes[0]) > 1:
             return ()
-        quads, groups = -(-inputs // 4), -(-outputs // _CHANNELS)
+        quads, groups = -(-inputs // 4), -(-outputs // CHANNELS)
         return (
             Candidate(
                 self.name,
                 self.name,
                 nodes,
-                flash_bytes=_CODE_BYTES + groups * _group_bytes(quads),
+                flash_bytes=_CODE_BYTES + groups * group_bytes(quads),
                 cycles=_cycles(groups, quads, device),
                 scratch_bytes=8 * quads,
                 overlap=(None,),
@@ -70,7 +73,7 @@ class FullyConnectedPairsDsp(KernelFamily):
         node = candidate.nodes[0]
         x, w, b = node.inputs
         matrix = weights[w.name].reshape(matrix_shape(node))
-        stream = _stream(matrix, weights[b.name], x.zero_point, _dsp.Scaling.of(node))
+        stream = pairs_stream(matrix, weights[b.name], x.zero_point, _dsp.Scaling.of(node))
         comment = "initial sums, weights, multipliers of eight channels"
         return (Constant("stream", "uint32_t", stream, comment, align=_WORD_ALIGN),)
 
@@ -78,7 +81,7 @@ class FullyConnectedPairsDsp(KernelFamily):
         node = candidate.nodes[0]
         outputs, inputs = matrix_shape(node)
         scaling = _dsp.Scaling.of(node)
-        group, functions = self._group(names.prefix, scaling)
+        group, functions = self.group(names.prefix, scaling)
         stem = f"{names.prefix}_fully_connected_{inputs}_{outputs}_pairs"
         values = {
             "part": "layer",
@@ -100,39 +103,45 @@ class FullyConnectedPairsDsp(KernelFamily):
             body,
         )
 
-    def _group(self, prefix: str, scaling: _dsp.Scaling) -> tuple[str, tuple[Function, ...]]:
-        """The name of the function that computes all channels, and the functions it needs, itself last."""
+    def group(
+        self, prefix: str, scaling: _dsp.Scaling, unrolled: int = _UNROLLED
+    ) -> tuple[str, tuple[Function, ...]]:
+        """The name of the function that computes all channels, and the functions it needs, itself last.
+
+        A turn of its loop takes `unrolled` quads, a power of 2: fewer where code besides has to fit a small cache.
+        """
         scale, functions = scaling.functions(prefix)
         name = f"{prefix}_fully_connected8_{scaling.suffix}"
+        name += "" if unrolled == _UNROLLED else f"_by{unrolled}"
         helpers = _dsp.helpers(prefix, ("portable_smlad", "portable_sxtb16"))
-        values = {"part": "group", "prefix": prefix, "scaling": scaling, "scale": scale}
+        values = {"part": "group", "prefix": prefix, "scaling": scaling, "scale": scale, "unrolled": unrolled}
         return name, (*functions, *helpers, self.render(name, values))
 
 
-def _group_bytes(quads: int) -> int:
+def group_bytes(quads: int) -> int:
     """Constants of eight channels: sums, weights and multipliers."""
-    return 4 * _CHANNELS * (quads + 2)
+    return 4 * CHANNELS * (quads + 2)
 
 
-def _stream(w: Array, b: Array, zero_x: int, scaling: _dsp.Scaling) -> Array:
+def pairs_stream(w: Array, b: Array, zero_x: int, scaling: _dsp.Scaling) -> Array:
     """Per eight channels of weights [out, K]: initial sums, weights quad by quad, multipliers: uint32.
 
     A rest of channels comes with those before it, so that the last eight are whole.
     """
     padded = _dsp.pad_to_words(w).astype(np.int64)
     out = len(padded)
-    starts = [*range(0, out - _CHANNELS, _CHANNELS), out - _CHANNELS]
-    channels = np.concatenate([np.arange(start, start + _CHANNELS) for start in starts])
-    paired = padded[channels].reshape(-1, _CHANNELS // 2, 2, padded.shape[1])
+    starts = [*range(0, out - CHANNELS, CHANNELS), out - CHANNELS]
+    channels = np.concatenate([np.arange(start, start + CHANNELS) for start in starts])
+    paired = padded[channels].reshape(-1, CHANNELS // 2, 2, padded.shape[1])
     halfwords = (256 * paired[:, :, 0] + paired[:, :, 1]) & 0xFFFF
     quads = halfwords.reshape(*halfwords.shape[:2], -1, 2, 2)
     words = (quads[..., 0, :] | (quads[..., 1, :] << 16)).transpose(0, 2, 3, 1)
     sums = b.astype(np.int64) - zero_x * padded.sum(axis=1)
     shifts = -scaling.shifts.astype(np.int64) - 1
-    low = (sums + (1 << 23) + (shifts << 24))[channels].reshape(-1, _CHANNELS // 2, 2)[:, :, 1]
-    high = (256 * sums + shifts)[channels].reshape(-1, _CHANNELS // 2, 2)[:, :, 0] + low
-    first = np.stack([high, low], axis=2).reshape(len(starts), _CHANNELS)
-    multipliers = scaling.multipliers.astype(np.int64)[channels].reshape(len(starts), _CHANNELS)
+    low = (sums + (1 << 23) + (shifts << 24))[channels].reshape(-1, CHANNELS // 2, 2)[:, :, 1]
+    high = (256 * sums + shifts)[channels].reshape(-1, CHANNELS // 2, 2)[:, :, 0] + low
+    first = np.stack([high, low], axis=2).reshape(len(starts), CHANNELS)
+    multipliers = scaling.multipliers.astype(np.int64)[channels].reshape(len(starts), CHANNELS)
     parts = [first, words.reshape(len(starts), -1), multipliers]
     stream: Array = (np.concatenate(parts, axis=1) & 0xFFFFFFFF).astype(np.uint32).ravel()
     return stream
@@ -150,7 +159,7 @@ def _cycles(groups: int, quads: int, device: Device) -> int:
         _cost.Kind.STREAM: instructions / 2,
         _cost.Kind.GATHER: 7 * quads,
     }
-    stream = groups * _group_bytes(quads)
+    stream = groups * group_bytes(quads)
     return round(
         _cost.cycles(device, kinds)
         + _cost.code_waits(device, _CODE_BYTES)

@@ -1,7 +1,7 @@
 """A weighted layer with other numbers of channels: shapes as they would be, values absent.
 
-Constants stay constants, since kernels tell weights from activations by that, but hold nothing but zeros that
-share one byte of memory.
+Constants stay constants, since kernels tell weights from activations by that, but hold nothing but ones that
+share one byte of memory: where the layer will have zeros, for which sparse kernels look, is not known.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _with_shape(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
     quant = tensor.quant
     if quant is not None and quant.axis is not None:
         quant = _resized_quant(quant, shape[quant.axis])
-    value = np.broadcast_to(np.zeros((), DTYPES[tensor.dtype]), shape)
+    value = np.broadcast_to(np.ones((), DTYPES[tensor.dtype]), shape)
     return replace(tensor, shape=shape, quant=quant, value=value)
 
 

@@ -200,6 +200,7 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
                 "bound": _bound(bound(cycles, layer.macs, parts)),
                 "flash": layer.candidate.flash_bytes if image is None else _layer_flash(index, image),
                 "sparsity": _sparsity(layer),
+                "density": None if _sparsity(layer) is None else round(layer.candidate.density, 4),
                 "next_best": _next_best(layer),
             }
         )

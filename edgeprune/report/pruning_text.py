@@ -36,7 +36,8 @@ def _sparsity(pruning: Mapping[str, Any]) -> list[tuple[str, str]]:
     if found is None:
         return []
     text = (
-        f"{100 * found['density']:.3g} % of the single weights kept, the others zero {found['when']} training"
+        f"{100 * found['density']:.3g} % of the weights kept ({found['pattern']}), the others zero "
+        f"{found['when']} training"
     )
     return [("sparsity", text)]
 

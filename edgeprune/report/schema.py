@@ -83,6 +83,7 @@ class _Layer(_Section):
     cycles: Count | None
     flash: Count | None
     sparsity: float | None = None
+    density: float | None = None
     next_best: _NextBest | None = None
 
 

@@ -1,4 +1,4 @@
-"""`sparsify`: set single weights to zero, the smallest first, before, while or after the network is trained."""
+"""`sparsify`: set weights to zero, alone or by blocks, the smallest first, before, while or after training."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edgeprune.errors import UsageError
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
 from edgeprune.seeding import seeded
+from edgeprune.train.blocks import SINGLE, Block, block_mask, block_scores, has_blocks
 from edgeprune.train.companion import HeldZeros, prunable_weights
 from edgeprune.train.fine_tune import accompanied
 from edgeprune.train.random_stream import network_seed
@@ -41,6 +42,7 @@ def sparsify(
     steps: int,
     *,
     scope: PruneScope = "global",
+    block: Block = SINGLE,
     ignore: Collection[str] = (),
     seed: int = 0,
     teacher: torch.nn.Module | None = None,
@@ -51,9 +53,10 @@ def sparsify(
     """A trained copy of `module` in which the share `density` of all weights is left, the largest by magnitude.
 
     Weights are those of convolutions, fully-connected, recurrent and attention layers that train; biases,
-    normalisations, tables of embeddings and parameters that the user froze stay whole. The shapes stay too, and so
-    do time and memory of a build whose kernels multiply by zeros like by any number: without sparse kernels a zero
-    saves nothing by itself. Train it further with `hold_zeros`, or the zeros are lost.
+    normalisations, tables of embeddings and parameters that the user froze stay whole. The shapes stay too; a build is
+    faster and smaller where a sparse kernel fits what is left. Train it further with `hold_zeros`, or the zeros are
+    lost. Weights may go by blocks of neighbouring outputs and inputs, as such kernels skip them: then the mean of a
+    block's squares counts, and layers that no such kernel runs (depthwise, transposed, recurrent) stay whole.
 
     * "after": the network, trained already, loses its smallest weights at once and is trained with the rest (Han et
       al., "Learning both Weights and Connections for Efficient Neural Networks", 2015).
@@ -72,6 +75,7 @@ def sparsify(
         when: "before", "during" or "after" training.
         steps: Optimizer steps in all.
         scope: "global" compares weights of all layers, "layer" leaves every layer the same density.
+        block: Outputs and inputs of the blocks that stay or go together.
         ignore: Layers, by qualified name, whose weights stay whole; what is inside them too.
         seed: Makes initialisation, shuffling and dropout repeatable.
         teacher: A network whose answers to imitate.
@@ -88,11 +92,11 @@ def sparsify(
     for word, allowed in ((when, SparsifyWhen), (scope, PruneScope)):
         if word not in get_args(allowed):
             raise UsageError(f"{word!r} is not one of {', '.join(map(repr, get_args(allowed)))}")
-    chosen = _chosen(module, ignore)
+    chosen = _chosen(module, ignore, block)
     subject = copy.deepcopy(module)
     if when == "before":
         _initialise(subject, network_seed(seed))
-    masks = _GrowingMasks(chosen, density, scope, steps if when == "during" else 0)
+    masks = _GrowingMasks(chosen, density, scope, steps if when == "during" else 0, block)
     return accompanied(
         model,
         subject,
@@ -110,12 +114,20 @@ def sparsify(
 class _GrowingMasks(HeldZeros):
     """Holds zeros, and makes more of them on the way to a density over `ramp_steps` steps; at once where that is 0."""
 
-    def __init__(self, names: Collection[str], density: float, scope: PruneScope, ramp_steps: int) -> None:
+    def __init__(
+        self,
+        names: Collection[str],
+        density: float,
+        scope: PruneScope,
+        ramp_steps: int,
+        block: Block = SINGLE,
+    ) -> None:
         super().__init__()
-        self._names, self._density, self._scope = tuple(names), density, scope
+        self._names, self._density, self._scope, self._block = tuple(names), density, scope, block
         self._begin, self._end = (round(share * ramp_steps) for share in _RAMP)
         self._every = max(1, (self._end - self._begin) // _UPDATES)
-        self.name = f"growing masks {self._names} {density} {scope} {self._begin} {self._end}"
+        blocks = "" if block == SINGLE else f" {block}"
+        self.name = f"growing masks {self._names} {density} {scope}{blocks} {self._begin} {self._end}"
 
     def attach(self, subject: torch.nn.Module) -> None:
         """Zero the first weights."""
@@ -148,36 +160,36 @@ class _GrowingMasks(HeldZeros):
 
     def _grow(self, network: torch.nn.Module, density: float) -> None:
         found = prunable_weights(network)
-        weights = {name: found[name].detach() for name in self._names}
-        for name, count in _counts(weights, density, self._scope).items():
-            self._masks[name] = _largest(weights[name], count)
+        scores = {name: block_scores(found[name].detach(), self._block) for name in self._names}
+        for name, count in _counts(scores, density, self._scope).items():
+            self._masks[name] = block_mask(_largest(scores[name], count), found[name], self._block)
         self._zero(network)
 
 
-def _counts(weights: Mapping[str, torch.Tensor], density: float, scope: PruneScope) -> dict[str, int]:
-    """How many of each layer's weights stay."""
+def _counts(scores: Mapping[str, torch.Tensor], density: float, scope: PruneScope) -> dict[str, int]:
+    """How many of each layer's blocks stay."""
     if scope == "layer":
-        return {name: math.ceil(density * weight.numel()) for name, weight in weights.items()}
+        return {name: math.ceil(density * len(score)) for name, score in scores.items()}
     ranks: list[torch.Tensor] = []
-    for weight in weights.values():
-        magnitudes = weight.abs().flatten().sort(descending=True).values.float()
+    for score in scores.values():
+        magnitudes = score.sort(descending=True).values.float()
         magnitudes[: math.ceil(_LEAST_SHARE * density * len(magnitudes))] = math.inf
         ranks.append(magnitudes)
     total = sum(map(len, ranks))
     order = torch.cat(ranks).argsort(descending=True, stable=True)[: math.ceil(density * total)]
     owners = torch.repeat_interleave(torch.tensor([len(rank) for rank in ranks]))
     counts = torch.bincount(owners[order.cpu()], minlength=len(ranks)).tolist()
-    return dict(zip(weights, counts, strict=True))
+    return dict(zip(scores, counts, strict=True))
 
 
-def _largest(weight: torch.Tensor, count: int) -> torch.Tensor:
-    """The mask of the `count` largest magnitudes; of equal ones the first."""
-    mask = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device)
-    mask[weight.abs().flatten().argsort(descending=True, stable=True)[:count]] = True
-    return mask.reshape(weight.shape)
+def _largest(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """The mask of the `count` largest scores, flat; of equal ones the first."""
+    mask = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
+    mask[scores.argsort(descending=True, stable=True)[:count]] = True
+    return mask
 
 
-def _chosen(module: torch.nn.Module, ignore: Collection[str]) -> tuple[str, ...]:
+def _chosen(module: torch.nn.Module, ignore: Collection[str], block: Block) -> tuple[str, ...]:
     """The names of the weights that may lose some."""
     layers = {name for name, _ in module.named_modules()}
     for name in ignore:
@@ -185,14 +197,29 @@ def _chosen(module: torch.nn.Module, ignore: Collection[str]) -> tuple[str, ...]
             raise UsageError(
                 f"there is no layer {name!r} to ignore; the network's are: {', '.join(sorted(layers)[1:])}"
             )
+    whole = [*ignore, *(_without_sparse_kernels(module) if block != SINGLE else ())]
     kept = tuple(
-        name for name in prunable_weights(module) if not any(name.startswith(f"{layer}.") for layer in ignore)
+        name
+        for name, weight in prunable_weights(module).items()
+        if not any(name.startswith(f"{layer}.") for layer in whole)
+        and (block == SINGLE or has_blocks(weight))
     )
     if not kept:
         raise UsageError(
             "none of the network's weights can be set to zero: all are frozen, ignored or no matrices"
         )
     return kept
+
+
+def _without_sparse_kernels(module: torch.nn.Module) -> list[str]:
+    """Layers, by name, whose weights have outputs elsewhere than first, or are multiplied by no sparse kernel."""
+    kinds = (
+        torch.nn.RNNBase,
+        torch.nn.ConvTranspose1d,
+        torch.nn.ConvTranspose2d,
+        torch.nn.MultiheadAttention,
+    )
+    return [name for name, part in module.named_modules() if isinstance(part, kinds)]
 
 
 def _initialise(module: torch.nn.Module, seed: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.support import cases
 from tests.support.dsp_kernels import candidates_of
 from tests.support.host_kernel import emit_file
+from tests.support.sparse_nodes import columns, pruned, unclamped
 
 COMPILER = "arm-none-eabi-gcc"
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-align", "-Werror"]
@@ -35,7 +36,25 @@ LAYERS = {
     "fully_connected_s8_dsp": [{"in_features": 30}, {"rows": (3,)}],
     "fully_connected_s8_dsp_pairs": [{"in_features": 30, "out_features": 13, "clamp": (-128, 127)}],
 }
+SPARSE_LAYERS = {
+    "conv_s8_dsp_gathered": [{}, {"in_channels": 16, "width": 7}, {"dilations": (2, 2)}],
+    "conv_s8_dsp_blocks": [{"out_channels": 5}, {"kernel": (1, 1), "pads": (0, 0, 0, 0), "in_channels": 8}],
+    "conv_s8_dsp_singles": [{"kernel": (1, 1), "pads": (0, 0, 0, 0), "in_channels": 40, "batch": 2}],
+    "fully_connected_s8_dsp_gathered": [{"in_features": 30, "out_features": 13}],
+    "fully_connected_s8_dsp_blocks": [{"in_features": 300, "out_features": 16}],
+}
 CASES = [(family, case) for family, found in LAYERS.items() for case in found]
+
+
+def sparse_files(rng: np.random.Generator) -> list[str]:
+    """A C file for each of the sparse layers."""
+    files = []
+    for family, found in SPARSE_LAYERS.items():
+        make = cases.fully_connected_node if family.startswith("fully") else cases.conv_node
+        for case in found:
+            node = pruned(unclamped(make(rng, **case), -128, 0.003), columns(8, 0.4), rng)
+            files.append(emit_file(candidates_of(node, family)[0])[0])
+    return files
 
 
 @pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"{COMPILER} is not installed")
@@ -47,6 +66,8 @@ def test_compiles_without_a_warning(core, level, tmp_path):
         make = cases.fully_connected_node if family.startswith("fully") else cases.conv_node
         text, _ = emit_file(candidates_of(make(rng, **case), family)[0])
         (tmp_path / f"layer_{number}.c").write_text(text)
+    for number, text in enumerate(sparse_files(rng)):
+        (tmp_path / f"sparse_{number}.c").write_text(text)
     sources = sorted(path.name for path in tmp_path.glob("*.c"))
     command = [COMPILER, f"-mcpu={core}", "-mthumb", "-std=c99", level, *WARNINGS, "-S", *sources]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)

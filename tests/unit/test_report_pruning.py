@@ -60,7 +60,7 @@ def test_the_summary_says_it_in_words() -> None:
     said = dict(pruning_facts({"pruning": pruning_values(FULL), "host": HOST}))
     assert "2 round(s)" in said["pruning"]
     assert "0.5 \N{RIGHTWARDS ARROW} 0.4" in said["pruning"]
-    assert said["sparsity"].startswith("20 % of the single weights kept")
+    assert said["sparsity"].startswith("20 % of the weights kept (unstructured")
     assert "0.81 \N{RIGHTWARDS ARROW} 0.89" in said["quantization"]
     assert "gap 0.4 \N{RIGHTWARDS ARROW} 0.25" in said["generalization"]
     assert "(50 %)" in said["on this machine"]

@@ -165,3 +165,51 @@ def test_the_generalisation_gap() -> None:
         generalisation(poisoned, net)
     with pytest.raises(UsageError, match="no data to judge it by"):
         generalisation(Model("toy", Path("toy.py"), "torch"), net)
+
+
+class Mixed(nn.Sequential):
+    """Layers with sparse kernels and without."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(6, 20, 3, padding=1),
+            nn.Conv2d(20, 20, 3, padding=1, groups=20),
+            nn.ConvTranspose2d(20, 8, 2),
+            nn.Flatten(),
+            nn.Linear(8 * 25, 18),
+        )
+
+
+@pytest.mark.parametrize("block", [(16, 1), (2, 4), (8, 4)])
+def test_blocks_go_together_in_the_order_of_memory(block: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    start = Mixed()
+    sparse = sparsify(make(plain), start, 0.25, "after", 0, block=block)
+    assert all(torch.equal(sparse[layer].weight, start[layer].weight) for layer in (1, 2))
+    left = total = 0
+    for layer in (0, 4):
+        weight = sparse[layer].weight.detach()
+        rows = (weight.movedim(1, -1).reshape(len(weight), -1) != 0).double()
+        for part in rows.split(block[0], 0):
+            for piece in part.split(block[1], 1):
+                assert float(piece.mean()) in (0.0, 1.0)
+        left, total = left + int(rows.sum()), total + rows.numel()
+    assert left / total == pytest.approx(0.25, abs=0.02)
+
+
+def test_the_weakest_blocks_go() -> None:
+    start = nn.Sequential(nn.Flatten(), nn.Linear(64, 16))
+    with torch.no_grad():
+        start[1].weight[:8, 4:8] *= 100
+        start[1].weight[8:, 60:] *= 100
+    kept = sparsify(make(plain), start, 2 / 32, "after", 0, block=(8, 4))[1].weight != 0
+    assert bool(kept[:8, 4:8].all())
+    assert bool(kept[8:, 60:].all())
+    assert int(kept.sum()) == 64
+
+
+def test_blocks_are_held_while_training() -> None:
+    start = network()
+    sparse = sparsify(make(plain), start, 0.5, "during", 30, block=(2, 4))
+    weight = sparse[5].weight.detach()
+    assert all(float((piece != 0).double().mean()) in (0.0, 1.0) for piece in weight[:2].split(4, 1))

@@ -1,0 +1,81 @@
+"""Layers whose weights are zero in the patterns that sparse kernels look for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgeprune.graph.ir import Node
+from tests.support.dsp_kernels import scaled_by, with_weights
+
+__all__ = ["MASKS", "WHOLE", "columns", "pruned", "singles", "unclamped"]
+
+WHOLE = (-128, 127)
+Mask = Callable[[np.random.Generator, int, int], np.ndarray]
+
+
+def singles(density: float) -> Mask:
+    """Weights kept one by one."""
+    return lambda rng, outputs, inputs: rng.random((outputs, inputs)) < density
+
+
+def columns(size: int, density: float) -> Mask:
+    """Inputs kept by blocks of `size` outputs, the last block being smaller; one block at most loses all."""
+
+    def mask(rng: np.random.Generator, outputs: int, inputs: int) -> np.ndarray:
+        kept = rng.random((-(-outputs // size), inputs)) < density
+        return np.repeat(kept, size, axis=0)[:outputs]
+
+    return mask
+
+
+def nothing(rng: np.random.Generator, outputs: int, inputs: int) -> np.ndarray:
+    """An empty layer."""
+    return np.zeros((outputs, inputs), bool)
+
+
+def one_weight(rng: np.random.Generator, outputs: int, inputs: int) -> np.ndarray:
+    """The very last weight alone."""
+    mask = np.zeros((outputs, inputs), bool)
+    mask[-1, -1] = True
+    return mask
+
+
+def one_block(rng: np.random.Generator, outputs: int, inputs: int) -> np.ndarray:
+    """All inputs of the first outputs, none of the others."""
+    mask = np.zeros((outputs, inputs), bool)
+    mask[:2] = True
+    return mask
+
+
+def dense_rows(rng: np.random.Generator, outputs: int, inputs: int) -> np.ndarray:
+    """Density 1 but for an eighth of the rows, without whose zeros no sparse kernel is asked."""
+    mask = np.ones((outputs, inputs), bool)
+    mask[::8] = False
+    return mask
+
+
+MASKS: dict[str, Mask] = {
+    "nothing": nothing,
+    "one weight": one_weight,
+    "one block": one_block,
+    "dense rows": dense_rows,
+    "shared by 16": columns(16, 0.3),
+    "blocks": columns(2, 0.4),
+    "unstructured": singles(0.1),
+}
+
+
+def pruned(node: Node, mask: Mask, rng: np.random.Generator) -> Node:
+    """`node` with inputs x, w, b, and the weights that `mask` of its outputs and inputs keeps."""
+    w, b = node.inputs[1].value, node.inputs[2].value
+    assert w is not None
+    assert b is not None
+    kept = mask(rng, len(w), w[0].size).reshape(w.shape)
+    return with_weights(node, np.where(kept, np.where(w == 0, 1, w), 0), b)
+
+
+def unclamped(node: Node, zero: int, real: float = 0.01) -> Node:
+    """`node` with multipliers up to `real`, which need right shifts alone, and no clamp."""
+    return scaled_by(node, real, zero, WHOLE)
