@@ -52,7 +52,7 @@ _POINTS = 6
 def sweep(
     model: Annotated[
         Optional[list[Path]],  # noqa: UP045
-        typer.Argument(metavar="MODEL...", help="Recipes (.py)."),
+        typer.Argument(metavar="MODEL", help="Recipes (.py)."),
     ] = None,
     device: Annotated[
         Optional[list[str]],  # noqa: UP045
