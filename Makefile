@@ -63,7 +63,7 @@ tools:
 	    DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -q --no-install-recommends $$packages; \
 	fi
 
-# The pages' tests want a browser; without one they are skipped. It takes 350 MB, so that `make test` does not ask for it.
+# The pages' tests want a browser; without one they are skipped. It takes 350 MB, so `make test` does not install it.
 browser:
 	@for tool in chromium chromium-browser google-chrome; do command -v $$tool >/dev/null && exit 0; done; \
 	sudo=""; [ "$$(id -u)" = 0 ] || sudo="sudo"; \

@@ -36,6 +36,8 @@ __all__ = ["FAMILY", "ConvRowsDsp"]
 _CODE_BYTES = 1000
 _ROWS = 4
 """Of outputs in a strip, at most."""
+_MOST_CHANNELS = 3
+"""With four, windows are gathered by words, which costs a fraction, and weights in a byte each are worth more."""
 _MOST_WORDS = 24
 """Of a window: longer ones have enough products for each copy."""
 _LOOP_WORDS = 10
@@ -90,7 +92,7 @@ class Strips:
 
 
 class ConvRowsDsp(KernelFamily):
-    """int8 Conv of one image with one group, without dilation, whose windows are short."""
+    """int8 Conv of one image with one group, of up to three channels, without dilation."""
 
     name = "conv_s8_dsp_widened"
 
@@ -159,6 +161,8 @@ def _fits(node: Node) -> bool:
     g = conv_geometry(node)
     plain = g.group == 1 and g.batch == 1 and (g.dilation_height, g.dilation_width) == (1, 1)
     if not plain or g.taps == g.in_channels or g.out_channels < 2 or node.ints("clamp") != (-128, 127):
+        return False
+    if g.in_channels > _MOST_CHANNELS:
         return False
     s = Strips.of(g)
     below = max(height for height, _ in s.heights) - 1

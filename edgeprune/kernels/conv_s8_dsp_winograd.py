@@ -46,7 +46,6 @@ __all__ = [
     "channel_heads",
     "fits",
     "least_distance",
-    "multiply_instructions",
     "transformed_weights",
 ]
 
@@ -161,8 +160,14 @@ class Parts:
     values: Mapping[str, object]
 
     @staticmethod
-    def of(g: ConvGeometry, tiles: Tiles, scaling: _dsp.Scaling, prefix: str) -> Parts:
-        """The transforms and the multiplication of `tiles` of geometry `g`."""
+    def of(
+        g: ConvGeometry, tiles: Tiles, scaling: _dsp.Scaling, prefix: str, *, bursts: bool = False
+    ) -> Parts:
+        """The transforms and the multiplication of `tiles` of geometry `g`.
+
+        With `bursts` four words of a step are loaded one by one, in a row: two instructions more than loads of two
+        words, and a cycle less where a load behind another takes one.
+        """
         scale, scales = scaling.functions(prefix, _FRACTION)
         values = {
             "prefix": prefix,
@@ -171,13 +176,13 @@ class Parts:
             "head": _PAIR_WORDS,
             "scale": scale,
             "scaling": scaling,
+            "bursts": bursts,
         }
         bare = Parts((), values)
+        form = "groups_" if tiles.groups > 1 else "bursts_" if bursts else ""
         functions = {
             "transform": bare.render("input", f"input_{g.in_channels}x{2 * tiles.columns + 2}"),
-            "multiply": bare.render(
-                "multiply", f"multiply_{'groups_' if tiles.groups > 1 else ''}{g.in_channels}"
-            ),
+            "multiply": bare.render("multiply", f"multiply_{form}{g.in_channels}"),
             "store": bare.render(
                 "output", f"output_{g.out_height}x{g.out_width}x{g.out_channels}_{scaling.suffix}"
             ),
@@ -265,7 +270,7 @@ def _stays_cached(g: ConvGeometry, device: Device) -> bool:
     return lines + (2 if rest else 0) <= flash.data_lines
 
 
-def multiply_instructions(t: Tiles) -> float:
+def _multiply_instructions(t: Tiles) -> float:
     """Of four tiles with a pair of channels, to the outputs; counted in the code generated for Cortex-M4."""
     if t.groups > 1:
         return 16 * (13 + 11.375 * t.steps) + 8 * 70 + 20
@@ -277,7 +282,7 @@ def _cycles(g: ConvGeometry, t: Tiles, device: Device) -> int:
     pairs = -(-g.out_channels // 2)
     tiles = t.rows * t.columns
     groups, blocks = -(-tiles // _LANES), -(-tiles // t.lanes)
-    group = pairs * multiply_instructions(t)
+    group = pairs * _multiply_instructions(t)
     rows = 2 * t.rows * (8 * t.row_words / 2 + 30)
     instructions = {
         _cost.Kind.MULTIPLY: groups * group,
