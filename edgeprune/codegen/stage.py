@@ -177,7 +177,8 @@ def _fed_source(program: Program, step: Step, prefix: str, first: int) -> FedSou
     stage = _stage(step)
     if stage.fed is None:
         return None
-    tensor = next(tensor for tensor in program.graph.inputs if tensor.name == stage.fed)
+    assert stage.lines is not None
+    tensor = stage.lines[stage.fed].tensor
     place = _Rows(program, step, stage, prefix, first).at(tensor, "row")
     return FedSource(len(stage.layers), image_rows(tensor), row_bytes(tensor), place, c_type(tensor))
 

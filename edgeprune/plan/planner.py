@@ -13,7 +13,7 @@ from edgeprune.plan.check import check_program
 from edgeprune.plan.choose import Option, runner_up
 from edgeprune.plan.fusion import binding, fusible_pairs, memory_binds, saving
 from edgeprune.plan.grouping import standing_groups
-from edgeprune.plan.lifetimes import Group, Storage
+from edgeprune.plan.lifetimes import Group, Storage, storage_names, work_nodes
 from edgeprune.plan.measured import MeasuredCycles, with_measured
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.program import Buffer, Program, Step
@@ -105,17 +105,28 @@ def _best_plan(graph: Graph, device: Device, objective: Objective, measured: Mea
 
 
 def fed_input(graph: Graph) -> str:
-    """The name of the one input of `graph`, an image whose rows can be handed over.
+    """The name of the one input of `graph`, an image whose rows can be handed over, or of the view that layers read.
 
     Raises:
         UsageError: it has several inputs, or no image.
     """
-    if len(graph.inputs) != 1 or image_rows(graph.inputs[0]) < 2 or graph.inputs[0].dtype != "int8":
+    owner = storage_names(graph)
+    read = {
+        tensor.name: tensor
+        for node in work_nodes(graph)
+        for tensor in node.inputs
+        if owner.get(tensor.name) == graph.inputs[0].name
+    }
+    if (
+        len(graph.inputs) != 1
+        or len(read) != 1
+        or any(image_rows(tensor) < 2 or tensor.dtype != "int8" for tensor in read.values())
+    ):
         raise UsageError(
             f"the network {graph.name!r} has not one image as its only input, which could come row by row: "
             "leave out --stream-input"
         )
-    return graph.inputs[0].name
+    return next(iter(read))
 
 
 def _fed_plan(
@@ -268,7 +279,7 @@ def program_of(table: Schedule, device: Device, objective: Objective, settled: S
         arena_align=ALIGN,
         persistent_bytes=sum(candidate.persistent_bytes for candidate in candidates),
         lower_bound_bytes=_lower_bound_bytes(buffers),
-        fed=table.fed,
+        fed=None if table.fed is None else table.owner[table.fed],
         views={name: holder for name, holder in table.owner.items() if name != holder},
     )
 

@@ -3,6 +3,9 @@
 Where a row of the output takes no more than the same rows of the inputs, as for pointwise convolutions and
 elementwise operators, the layer is a network of one row run as often as there are rows, by whatever kernel runs that.
 Other layers run by rows where a kernel family offers it (`KernelFamily.row_forms`).
+
+A signal, an image of one row, runs by positions: its layers are stood upright, so that width becomes height. That moves
+no byte, of the activations or of the weights.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ __all__ = ["RowForms", "image_rows", "row_bytes"]
 
 
 def image_rows(tensor: Tensor) -> int:
-    """Rows of an image; 1 of any other tensor."""
-    return tensor.shape[1] if len(tensor.shape) == 4 else 1
+    """Rows of an image, or positions of a signal, which has one row; 1 of any other tensor."""
+    if len(tensor.shape) != 4:
+        return 1
+    return tensor.shape[1] if tensor.shape[1] > 1 else tensor.shape[2]
 
 
 def row_bytes(tensor: Tensor) -> int:
@@ -70,7 +75,10 @@ def _sensible(forms: tuple[RowForm, ...]) -> tuple[RowForm, ...]:
     return tuple(kept)
 
 
-def _row_forms(nodes: Group, device: Device) -> tuple[RowForm, ...]:
+def _row_forms(given: Group, device: Device) -> tuple[RowForm, ...]:
+    nodes = tuple(node for node in map(_upright, given) if node is not None)
+    if len(nodes) < len(given):
+        return ()
     weights = weights_of(nodes)
     own = [
         form
@@ -102,6 +110,40 @@ def _as_networks_of_one_row(nodes: Group, device: Device) -> tuple[RowForm, ...]
         for candidate in offered_candidates(one_row, device)
         if not candidate.persistent_bytes
     )
+
+
+def _upright(node: Node) -> Node | None:
+    """`node` itself, or on signals as on images of one column; None where it makes the one of the other."""
+    images = [t for t in activations((*node.inputs, *node.outputs)) if len(t.shape) == 4]
+    if not any(tensor.shape[1] == 1 and tensor.shape[2] > 1 for tensor in images):
+        return node
+    constants = [tensor for tensor in node.inputs if tensor.value is not None and node.op != "Conv"]
+    if any(tensor.shape[1] > 1 for tensor in images) or any(t.elements != t.shape[-1] for t in constants):
+        return None
+    swapped = {
+        name: _swapped(node.ints(name)) for name in ("strides", "pads", "dilations") if name in node.attrs
+    }
+    inputs = tuple(
+        _turned(tensor) if tensor.value is None or len(tensor.shape) == 4 else tensor
+        for tensor in node.inputs
+    )
+    return replace(
+        node, inputs=inputs, outputs=tuple(map(_turned, node.outputs)), attrs={**node.attrs, **swapped}
+    )
+
+
+def _swapped(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """Height and width exchanged, in pairs."""
+    return tuple(number for pair in zip(numbers[1::2], numbers[::2], strict=True) for number in pair)
+
+
+def _turned(tensor: Tensor) -> Tensor:
+    """The same bytes with the second and third axis, one of which is 1, exchanged."""
+    if len(tensor.shape) != 4:
+        return tensor
+    n, height, width, channels = tensor.shape
+    shape = (n, width, height, channels)
+    return replace(tensor, shape=shape, value=None if tensor.value is None else tensor.value.reshape(shape))
 
 
 def _is_image(tensor: Tensor) -> bool:

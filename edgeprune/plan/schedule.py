@@ -35,7 +35,7 @@ class Schedule:
     storages: tuple[Storage, ...]
     options: tuple[tuple[Option, ...], ...]
     fed: str | None = None
-    """The graph's input whose rows the caller hands over, which is held in no storage."""
+    """The tensor whose rows the caller hands over: the graph's input, or the view of it that layers read."""
 
     def alive(self, step: int) -> tuple[Storage, ...]:
         """Storages of activations in use at `step`."""
@@ -54,7 +54,7 @@ def schedule(
 
     The groups `fused` run as a step each, in place of their last node; what the others compute is read within the
     group alone. Other nodes run by themselves. They run in the `order` of their last nodes, by default in that which
-    needs the least memory. The rows of the input `fed` come from the caller: a step that reads it is a stage.
+    needs the least memory. The rows of the input, as `fed`, come from the caller: a step that reads it is a stage.
 
     Raises:
         UsageError: no kernel runs a node, or an output of the graph is a constant.
@@ -67,7 +67,7 @@ def schedule(
         places = {node: place for place, node in enumerate(order)}
         steps = tuple(sorted(likely, key=lambda nodes: places[nodes[-1]]))
     owner = storage_names(graph)
-    held = tuple(storage for storage in storages(graph, steps) if storage.name != fed)
+    held = tuple(storage for storage in storages(graph, steps) if fed is None or storage.name != owner[fed])
     bare = Schedule(graph, owner, steps, held, (), fed)
     options = tuple(_options(bare, index, offered[nodes]) for index, nodes in enumerate(steps))
     return replace(bare, options=options)

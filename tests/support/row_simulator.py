@@ -41,18 +41,15 @@ class _Arena:
         return self.program.buffer_of(tensor).offset
 
     def write_tensor(self, tensor) -> None:
-        """Row by row, as stages read it."""
-        name = self.program.views.get(tensor.name, tensor.name)
-        size, rows = tensor.bytes, image_rows(tensor)
-        for row in range(rows):
-            self.write(self.offset(tensor.name) + row * size // rows, size // rows, (name, row, rows))
+        self.write(self.offset(tensor.name), tensor.bytes, self.holder(tensor.name))
 
     def read_tensor(self, name: str) -> None:
-        buffer, holder = self.program.buffer_of(name), self.program.views.get(name, name)
-        tensor = next(t for t in self.program.graph.tensors() if t.name == holder)
-        rows = image_rows(tensor)
-        for row in range(rows):
-            self.read(buffer.offset + row * tensor.bytes // rows, tensor.bytes // rows, (holder, row, rows))
+        buffer = self.program.buffer_of(name)
+        self.read(buffer.offset, buffer.size_bytes, self.holder(name))
+
+    def holder(self, name: str) -> str:
+        """The tensor whose bytes those of `name` are."""
+        return self.program.views.get(name, name)
 
 
 def simulate(program: Program) -> int:
@@ -94,8 +91,7 @@ class _Stage:
             offset = self.lines[tensor.name].offsets[row]
             assert offset + size <= self.size, "a row leaves the stage's scratch"
             return self.base + offset, size, (tensor.name, row)
-        name = self.arena.program.views.get(tensor.name, tensor.name)
-        return self.arena.offset(tensor.name) + row * size, size, (name, row, image_rows(tensor))
+        return self.arena.offset(tensor.name) + row * size, size, self.arena.holder(tensor.name)
 
     def turn(self, index: int, number: int) -> None:
         """Layer `index` runs for the `number`-th time."""
@@ -140,7 +136,7 @@ def _run_stage(arena: _Arena, step: Step, stage: StageCandidate) -> int:
     arrived = 0
     for index in stage.order:
         if index == len(stage.layers):
-            tensor = next(tensor for tensor in arena.program.graph.inputs if tensor.name == stage.fed)
+            tensor = next(tensor for tensor in arena.program.graph.tensors() if tensor.name == stage.fed)
             arena.write(*found.place(tensor, arrived))
             arrived += 1
         else:

@@ -65,13 +65,22 @@ def tall_windows(b: QdqBuilder, size: int) -> str:
     return b.op("Conv", [x, b.weights(2, 7, 2, 2)], 0.05, -3)
 
 
+def signal(b: QdqBuilder, size: int) -> str:
+    """A 1-D network: one row, streamed position by position."""
+    x = b.op("Conv", [b.input(1, 3, 20 * size), b.weights(8, 3, 3)], 0.05, 4, pads=[1, 1])
+    x = b.op("Conv", [x, b.weights(8, 8, 3)], 0.05, 4, dilations=[2], pads=[4, 0])
+    x = b.op("Relu", [b.op("Conv", [x, b.weights(6, 8, 4)], scale=None, strides=[2])], 0.05, -128)
+    return b.op("GlobalAveragePool", [x])
+
+
 NETWORKS = {"residual": residual, "separable": separable, "tall windows": tall_windows}
+SIGNALS = {"signal": signal}
 
 
 @functools.cache
 def network(name: str, size: int = 1) -> Graph:
     b = QdqBuilder(5)
-    return simplify(import_onnx(b.model(NETWORKS[name](b, size)), "net"))
+    return simplify(import_onnx(b.model({**NETWORKS, **SIGNALS}[name](b, size)), "net"))
 
 
 def as_a_stage(graph: Graph) -> Program:
@@ -97,7 +106,7 @@ def test_no_row_is_overwritten_before_it_is_read(name: str) -> None:
         assert simulate(program) == len(program.steps[0].candidate.order)
 
 
-@pytest.mark.parametrize("name", ["residual", "separable"])
+@pytest.mark.parametrize("name", ["residual", "separable", "signal"])
 def test_whole_plans_hold_byte_by_byte(name: str) -> None:
     program = plan(network(name, 6), DEVICE, Objective("ram"))
     assert any(isinstance(step.candidate, StageCandidate) for step in program.steps)
@@ -119,7 +128,7 @@ def test_bit_exact_on_the_emulated_core(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["nucleo-l4r5zi", "host"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *SIGNALS])
 def test_rows_from_the_caller(name: str, target: str, tmp_path: Path) -> None:
     """No frame is in the arena, and one inference leaves the next as it should be."""
     graph, machine = network(name), load_device(target)
