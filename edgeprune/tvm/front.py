@@ -199,4 +199,8 @@ class _Walk:
 
 
 def _shape(ty: Any) -> tuple[int, ...]:
+    if not all(type(extent).__name__ in ("IntImm", "int") for extent in ty.shape):
+        raise UsageError(
+            "TVM does not know the shape of a value that depends on data; make what it depends on constant"
+        )
     return tuple(int(extent) for extent in ty.shape)

@@ -23,12 +23,12 @@ def _unary(expression: str) -> Callable[[str, str], str]:
 
 
 def _relu(name: str, ctype: str) -> str:
-    return f"""/* max(x, 0), by the sign bit: two instructions on integers instead of a compare of the FPU. */
+    return f"""/* max(x, 0): a positive float's bits, taken as an integer, are positive too, and -0 becomes 0. */
 static inline {ctype} {name}({ctype} x)
 {{
     int32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    bits &= ~(bits >> 31);
+    bits = bits > 0 ? bits : 0;
     memcpy(&x, &bits, sizeof x);
     return x;
 }}
