@@ -82,7 +82,7 @@ def run_case(name: str, device: str, directory: Path) -> str | None:
             outputs = run(build(sources, profile, directory), stored).outputs
     except EdgepruneError as error:
         return str(error)
-    except Exception as error:  # a defect: it is one case's result, and the others still run
+    except Exception as error:  # noqa: BLE001  a defect: it is one case's result, and the others still run
         return f"DEFECT {type(error).__name__}: {error}"
     for want, got in zip(expected, outputs, strict=True):
         found = got.reshape(want.shape)

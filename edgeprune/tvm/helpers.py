@@ -58,7 +58,15 @@ MATH_CALLS: Mapping[str, str] = MappingProxyType(
         for name in ("erf", "exp", "exp2", "fabs", "floor", "fmod", "log", "log10", "log1p", "log2")
     }
     | {name: name for name in ("nearbyint", "pow", "sin", "sinh", "sqrt", "tan", "tanh", "trunc")}
-    | {"round": "nearbyint", "expf": "exp", "logf": "log", "powf": "pow", "sqrtf": "sqrt", "tanhf": "tanh"}
+    | {
+        "nearbyintf": "nearbyint",
+        "round": "nearbyint",
+        "expf": "exp",
+        "logf": "log",
+        "powf": "pow",
+        "sqrtf": "sqrt",
+        "tanhf": "tanh",
+    }
     | {
         f"{name}f": name
         for name in ("sin", "cos", "tan", "floor", "ceil", "trunc", "fmod", "log2", "log10", "exp2")
