@@ -73,10 +73,8 @@ def _refuse_float(settings: Settings, model: Model, device: Device, given: list[
         raise UsageError(f"{device.name} has no FPU to compute in float32 with: leave out --dtype float32")
     if model.kind == "onnx-int8":
         raise UsageError(f"{model.path.name} is int8: leave out --dtype float32")
-    for name in ("calibration", "tune", *(key for key in _PRUNING if key not in ("train", "ignore"))):
+    for name in ("calibration", *(key for key in _PRUNING if key not in ("train", "ignore"))):
         if name in given:
             option = _PRUNING.get(name, f"--{name}")
-            raise UsageError(
-                f"a network in float32 is neither calibrated, tuned nor pruned: leave out {option}"
-            )
+            raise UsageError(f"a network in float32 is neither calibrated nor pruned: leave out {option}")
     require_tvm("a network in float32")

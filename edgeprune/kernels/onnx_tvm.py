@@ -17,11 +17,11 @@ from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFa
 from edgeprune.ops._onnx_model import onnx_model
 from edgeprune.ops._onnx_shapes import flat_shapes
 from edgeprune.ops.onnx import ELEMENTWISE, RECURRENT
-from edgeprune.tvm import Argument, Call, Role, Routine, compile_model
+from edgeprune.tvm import REGISTERS, Argument, Call, Role, Routine, compile_model
 
 __all__ = ["FAMILY", "OnnxTvm"]
 
-_WRAPPER_BYTES = 16
+_WRAPPER_BYTES, _SMALLER_TILE = 16, 1.1
 _CTYPES = {"float32": "float", "float64": "double", "bool": "uint8_t"}
 
 
@@ -34,30 +34,41 @@ class OnnxTvm(KernelFamily):
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
         if any(node.op != "Onnx" or node.attrs["type"] in RECURRENT for node in nodes):
             return ()
-        routine = _routine(nodes)
+        found: dict[tuple[str, ...], Candidate] = {}
+        for registers in REGISTERS:
+            routine = _routine(nodes, registers)
+            text = tuple(kernel.text for kernel in routine.kernels)
+            if text not in found:
+                found[text] = self._candidate(nodes, device, routine, registers)
+        return tuple(found.values())
+
+    def _candidate(
+        self, nodes: tuple[Node, ...], device: Device, routine: Routine, registers: int
+    ) -> Candidate:
         constant_bytes = sum(array.nbytes for array in routine.constants)
         cycles = _cost.cycles(device, {Kind.SCALAR: routine.instructions})
         cycles += _cost.read_waits(device, constant_bytes, loads=constant_bytes / 4)
-        return (
-            Candidate(
-                family=self.name,
-                name="tvm_" + "_".join(dict.fromkeys(str(node.attrs["type"]).lower() for node in nodes)),
-                nodes=nodes,
-                flash_bytes=constant_bytes + routine.code_bytes + _WRAPPER_BYTES,
-                cycles=round(cycles),
-                scratch_bytes=routine.scratch_bytes,
-            ),
+        kinds = "_".join(dict.fromkeys(str(node.attrs["type"]).lower() for node in nodes))
+        return Candidate(
+            family=self.name,
+            # Smaller tiles seldom gain, and where they do only a measurement (--tune) can tell.
+            cycles=round(cycles if registers == REGISTERS[0] else cycles * _SMALLER_TILE),
+            name=f"tvm_{kinds}" + ("" if registers == REGISTERS[0] else f"_{registers}_registers"),
+            nodes=nodes,
+            flash_bytes=constant_bytes + routine.code_bytes + _WRAPPER_BYTES,
+            scratch_bytes=routine.scratch_bytes,
+            parameters={"registers": registers},
         )
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
-        arrays = _routine(candidate.nodes).constants
+        arrays = _of(candidate).constants
         return tuple(
             Constant(f"constant_{index}", _ctype(array.dtype.name), array, f"{list(array.shape)}")
             for index, array in enumerate(arrays)
         )
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
-        routine = _routine(candidate.nodes)
+        routine = _of(candidate)
         functions: dict[str, Function] = {}
         for kernel in routine.kernels:
             for helper, text in kernel.helpers:
@@ -69,9 +80,13 @@ class OnnxTvm(KernelFamily):
         return Code(tuple(functions.values()), "\n".join(calls))
 
 
+def _of(candidate: Candidate) -> Routine:
+    return _routine(candidate.nodes, int(candidate.parameters["registers"]))
+
+
 @functools.lru_cache(maxsize=4096)
-def _routine(nodes: tuple[Node, ...]) -> Routine:
-    return compile_model(onnx_model(nodes, flat_shapes(nodes, ELEMENTWISE)))
+def _routine(nodes: tuple[Node, ...], registers: int) -> Routine:
+    return compile_model(onnx_model(nodes, flat_shapes(nodes, ELEMENTWISE)), registers)
 
 
 def _function(name: str, text: str, names: LayerNames) -> Function:
@@ -79,7 +94,7 @@ def _function(name: str, text: str, names: LayerNames) -> Function:
 
 
 def _named(text: str, names: LayerNames) -> str:
-    return text.replace("PREFIX", names.prefix)
+    return text.replace("PREFIX", names.prefix).replace("MACRO", names.prefix.upper())
 
 
 def _call(routine: Routine, call: Call, inputs: list[str], outputs: list[str], names: LayerNames) -> str:

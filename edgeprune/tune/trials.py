@@ -13,6 +13,7 @@ from edgeprune.graph.ir import Graph, Tensor
 from edgeprune.kernels.base import Candidate
 from edgeprune.plan import Objective, Program
 from edgeprune.plan.fusion import fusible_pairs
+from edgeprune.plan.grouping import standing_groups
 from edgeprune.plan.measured import candidate_key
 from edgeprune.plan.program import Buffer, Step
 from edgeprune.plan.schedule import schedule, with_placements
@@ -31,13 +32,13 @@ def rivals(graph: Graph, device: Device) -> tuple[Candidate, ...]:
 
     Steps that read indices are left out: what lies in memory that nothing has filled is no index.
     """
-    pairs = fusible_pairs(graph, device)
+    pairs, standing = fusible_pairs(graph, device), standing_groups(graph)
     apart, together = (
         with_placements(schedule(graph, device, _ANY_BUDGET, fused), device, _ANY_BUDGET)
-        for fused in ((), pairs)
+        for fused in (standing, (*standing, *pairs))
     )
     choices = [step for step in apart.options if len(step) > 1 and not _reads_indices(step[0].candidate)]
-    choices += [step for step in together.options if len(step[0].candidate.nodes) > 1]
+    choices += [step for step in together.options if step[0].candidate.nodes in pairs]
     found = tuple(option.candidate for step in choices for option in step)
     keys = [candidate_key(candidate) for candidate in found]
     assert len(set(keys)) == len(keys), "two candidates of a step have one name"

@@ -13,5 +13,16 @@ of it reaches the device: its kernels are printed as plain C, and `plan` and `co
 from edgeprune.tvm.compile import compile_model
 from edgeprune.tvm.installed import require_tvm, tvm_version
 from edgeprune.tvm.routine import Argument, Call, Kernel, Role, Routine
+from edgeprune.tvm.tiles import REGISTERS
 
-__all__ = ["Argument", "Call", "Kernel", "Role", "Routine", "compile_model", "require_tvm", "tvm_version"]
+__all__ = [
+    "REGISTERS",
+    "Argument",
+    "Call",
+    "Kernel",
+    "Role",
+    "Routine",
+    "compile_model",
+    "require_tvm",
+    "tvm_version",
+]

@@ -3,7 +3,8 @@
 Products that are added become `fmaf`, so that a core with fused multiply-add uses it whatever the compiler's rules
 for contraction, and the host rounds as it does. Values that the arena holds are read and written through types that
 may alias anything. Local buffers of a few elements are accumulators: C arrays, which compilers keep in registers. Any
-larger one lies in the step's scratch, never on the stack.
+larger one lies in the step's scratch, never on the stack. A function is kept apart from the layer that calls it, where
+compilers would find fewer registers for its sums.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class _Printer:
         self._statement(function.body)
         if self.scratch_bytes:
             parameters.append("unsigned char *scratch")
-        head = _wrapped(f"static void {self.name}(", parameters)
+        head = _wrapped(f"static MACRO_NOINLINE void {self.name}(", parameters)
         text = "\n".join([head, "{", *self.lines, "}", ""])
         return CSource(
             text,
@@ -438,6 +439,9 @@ class _Printer:
             sign, binding = _BITWISE[stem]
             self._count(1.0)
             return self._joined(args[0], args[1], sign, binding), binding
+        if stem in ("isnan", "isinf", "isfinite"):
+            self._count(3.0)
+            return f"{stem}({self._text(args[0])})", _ATOM
         if stem == "bitwise_not":
             return f"~{self._text(args[0], _ATOM)}", _ATOM
         dtype = str(args[0].ty)

@@ -13,6 +13,7 @@ from edgeprune.tvm.front import LoopCall, Loops, Value, loops_of
 from edgeprune.tvm.lowering import lower
 from edgeprune.tvm.routine import Argument, Call, Kernel, Role, Routine
 from edgeprune.tvm.schedules import Packing, scheduled
+from edgeprune.tvm.tiles import REGISTERS
 
 if TYPE_CHECKING:
     import onnx
@@ -22,28 +23,35 @@ __all__ = ["compile_model"]
 _ALIGN = 8
 
 
-def compile_model(model: onnx.ModelProto) -> Routine:
+def compile_model(model: onnx.ModelProto, registers: int = REGISTERS[0]) -> Routine:
     """The kernels and calls that compute `model`, whose shapes are static; the same model gives the same text.
+
+    Tiles of results are made as large as `registers` hold.
 
     Raises:
         UsageError: TVM has no form of an operator of it.
         MissingTool: TVM is not installed.
     """
-    return _compiled(model.SerializeToString(deterministic=True))
+    return _compiled(model.SerializeToString(deterministic=True), registers)
 
 
 @functools.lru_cache(maxsize=1024)
-def _compiled(data: bytes) -> Routine:
+def _compiled(data: bytes, registers: int) -> Routine:
+    return _routine(_loops(data), registers)
+
+
+@functools.lru_cache(maxsize=1024)
+def _loops(data: bytes) -> Loops:
     import onnx
 
     from edgeprune.tvm.installed import require_tvm
 
     model = onnx.ModelProto.FromString(data)
     require_tvm(f"{model.graph.node[-1].op_type} in float32")
-    return _routine(loops_of(model))
+    return loops_of(model)
 
 
-def _routine(loops: Loops) -> Routine:
+def _routine(loops: Loops, registers: int) -> Routine:
     kernels: dict[str, Kernel] = {}
     packings: dict[str, Mapping[int, Packing]] = {}
     constants: list[Array] = []
@@ -51,7 +59,9 @@ def _routine(loops: Loops) -> Routine:
     calls = []
     for call in loops.calls:
         if call.function not in kernels:
-            kernels[call.function], packings[call.function] = _kernel(loops.functions[call.function], call)
+            kernels[call.function], packings[call.function] = _kernel(
+                loops.functions[call.function], call, registers
+            )
         arguments = []
         for position, value in enumerate((*call.reads, *call.writes)):
             if value.role is Role.CONSTANT:
@@ -77,11 +87,11 @@ def _added(constants: list[Array], array: Array) -> int:
     return len(constants) - 1
 
 
-def _kernel(function: Any, call: LoopCall) -> tuple[Kernel, Mapping[int, Packing]]:
+def _kernel(function: Any, call: LoopCall, registers: int) -> tuple[Kernel, Mapping[int, Packing]]:
     """The kernel of the loop nest that `call` calls, and how it takes its constants."""
     name = re.sub(r"\W", "_", call.function)
     constants = [position for position, value in enumerate(call.reads) if value.role is Role.CONSTANT]
-    plan = scheduled(function, constants)
+    plan = scheduled(function, constants, registers)
     source = c_source(lower(plan.function), f"PREFIX_{name}", len(call.writes))
     kernel = Kernel(
         f"PREFIX_{name}",

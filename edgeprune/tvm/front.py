@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Array
+from edgeprune.tvm.expand import expanded, must_expand
 from edgeprune.tvm.routine import Role
 
 if TYPE_CHECKING:
@@ -62,11 +63,25 @@ class Loops:
 
 
 def loops_of(model: onnx.ModelProto) -> Loops:
-    """The loop nests of an ONNX model of few nodes with static shapes.
+    """The loop nests of an ONNX model of few nodes with static shapes; what TVM lacks is taken apart.
 
     Raises:
-        UsageError: TVM has no form of an operator.
+        UsageError: TVM has no form of an operator, nor has ONNX a definition of it by others.
     """
+    try:
+        if not must_expand(model):
+            return _imported(model)
+    except UsageError:
+        apart = expanded(model)
+        if apart is None:
+            raise
+        return _imported(apart)
+    apart = expanded(model)
+    assert apart is not None
+    return _imported(apart)
+
+
+def _imported(model: onnx.ModelProto) -> Loops:
     import tvm
     from tvm.relax.frontend.onnx import from_onnx
 
@@ -199,4 +214,6 @@ class _Walk:
 
 
 def _shape(ty: Any) -> tuple[int, ...]:
+    if not all(type(extent).__name__ in ("IntImm", "int") for extent in ty.shape):
+        raise UsageError("TVM does not know the shape of a value that depends on data: make that a constant")
     return tuple(int(extent) for extent in ty.shape)

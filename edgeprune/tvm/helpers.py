@@ -23,12 +23,12 @@ def _unary(expression: str) -> Callable[[str, str], str]:
 
 
 def _relu(name: str, ctype: str) -> str:
-    return f"""/* max(x, 0), by the sign bit: two instructions on integer registers instead of comparing in the FPU. */
+    return f"""/* max(x, 0): a positive float's bits, taken as an integer, are positive too, and -0 becomes 0. */
 static inline {ctype} {name}({ctype} x)
 {{
     int32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    bits &= ~(bits >> 31);
+    bits = bits > 0 ? bits : 0;
     memcpy(&x, &bits, sizeof x);
     return x;
 }}
@@ -58,7 +58,15 @@ MATH_CALLS: Mapping[str, str] = MappingProxyType(
         for name in ("erf", "exp", "exp2", "fabs", "floor", "fmod", "log", "log10", "log1p", "log2")
     }
     | {name: name for name in ("nearbyint", "pow", "sin", "sinh", "sqrt", "tan", "tanh", "trunc")}
-    | {"round": "nearbyint", "expf": "exp", "logf": "log", "powf": "pow", "sqrtf": "sqrt", "tanhf": "tanh"}
+    | {
+        "nearbyintf": "nearbyint",
+        "round": "nearbyint",
+        "expf": "exp",
+        "logf": "log",
+        "powf": "pow",
+        "sqrtf": "sqrt",
+        "tanhf": "tanh",
+    }
     | {
         f"{name}f": name
         for name in ("sin", "cos", "tan", "floor", "ceil", "trunc", "fmod", "log2", "log10", "exp2")

@@ -33,8 +33,8 @@ class Argument:
 class Kernel:
     """A C function over pointers, inputs and constants first, then outputs, then `scratch` where it needs any.
 
-    `text` is its definition, in which `name` stands for its name and `PREFIX` for the library's. `instructions` and
-    `code_bytes` are estimates. `helpers` are definitions that must come before it, by name.
+    `text` is its definition, in which `PREFIX` and `MACRO` stand for the library's prefix in lower and upper case.
+    `instructions` and `code_bytes` are estimates. `helpers` are definitions that must come before it, by name.
     """
 
     name: str

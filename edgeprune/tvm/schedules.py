@@ -36,15 +36,15 @@ class Scheduled:
     packings: Mapping[int, Packing] = field(default_factory=dict)
 
 
-def scheduled(function: Any, constants: Collection[int]) -> Scheduled:
-    """The PrimFunc `function`, scheduled; its parameters at the positions `constants` may be laid out anew."""
+def scheduled(function: Any, constants: Collection[int], registers: int) -> Scheduled:
+    """The PrimFunc `function`, scheduled for so many registers; its parameters `constants` may be laid out anew."""
     from tvm.s_tir import Schedule
     from tvm.s_tir.schedule import ScheduleError
 
     for method in (_tiled, _plain):
         schedule = Schedule(function)
         try:
-            packings = method(schedule, constants)
+            packings = method(schedule, constants, registers)
         except ScheduleError:
             continue
         if packings is not None:
@@ -52,7 +52,7 @@ def scheduled(function: Any, constants: Collection[int]) -> Scheduled:
     return Scheduled(function)
 
 
-def _tiled(schedule: Any, constants: Collection[int]) -> dict[int, Packing] | None:
+def _tiled(schedule: Any, constants: Collection[int], registers: int) -> dict[int, Packing] | None:
     """One convolution or product with what is done to its results; None where `schedule` is of anything else."""
     sums = [block for block in _blocks(schedule) if _reduces(schedule, block)]
     if len(sums) != 1:
@@ -68,16 +68,16 @@ def _tiled(schedule: Any, constants: Collection[int]) -> dict[int, Packing] | No
     result = results[0] if results else schedule.cache_write(block, 0, "global")
     if len(results) > 1 or len(padding) > 1:
         return None
-    return _TILINGS[name](schedule, block, result, padding, constants)
+    return _TILINGS[name](schedule, block, result, padding, constants, registers)
 
 
 def _convolution(
-    schedule: Any, block: Any, result: Any, padding: list[Any], constants: Collection[int]
+    schedule: Any, block: Any, result: Any, padding: list[Any], constants: Collection[int], registers: int
 ) -> dict[int, Packing] | None:
     """conv2d_nchw: a tile of channels by columns, with the rows that it reads padded once for all channels."""
     n, c, y, x = schedule.get_loops(result)
     depth, rows, columns = (int(axis.dom.extent) for axis in schedule.get(block).iter_vars[4:7])
-    tile = pair_tile(_extent(schedule, c), _extent(schedule, x))
+    tile = pair_tile(_extent(schedule, c), _extent(schedule, x), registers)
     outer_c, inner_c = schedule.split(c, [None, tile.rows])
     outer_x, inner_x = schedule.split(x, [None, tile.columns])
     schedule.reorder(n, y, outer_c, outer_x, inner_c, inner_x)
@@ -87,7 +87,7 @@ def _convolution(
     _, tile_c, _, tile_x, over_depth, over_rows, over_columns = schedule.get_loops(block)[-7:]
     steps = unrolled(depth, tile) if rows * columns == 1 else 1
     outer, inner = schedule.split(over_depth, [None, steps])
-    schedule.reorder(outer, over_rows, over_columns, inner, tile_c, tile_x)
+    schedule.reorder(outer, over_rows, over_columns, inner, tile_x, tile_c)
     start = schedule.decompose_reduction(block, outer)
     if columns <= _UNROLLED_TAPS:
         schedule.unroll(over_columns)
@@ -98,7 +98,7 @@ def _convolution(
 
 
 def _depthwise(
-    schedule: Any, block: Any, result: Any, padding: list[Any], constants: Collection[int]
+    schedule: Any, block: Any, result: Any, padding: list[Any], constants: Collection[int], registers: int
 ) -> dict[int, Packing] | None:
     """group_conv2d_nchw: with one channel a group, a row of results at a time, each channel padded by itself."""
     depth, rows, columns = (int(axis.dom.extent) for axis in schedule.get(block).iter_vars[4:7])
@@ -108,7 +108,9 @@ def _depthwise(
     results_a_row = _extent(schedule, x)
     inputs_a_row = int(_image(schedule, block).ty.shape[-1])
     stride = max(1, (inputs_a_row - columns) // max(1, results_a_row - 1))
-    outer_x, inner_x = schedule.split(x, [None, column_tile(results_a_row, rows * columns, columns, stride)])
+    outer_x, inner_x = schedule.split(
+        x, [None, column_tile(results_a_row, rows * columns, columns, stride, registers)]
+    )
     schedule.compute_at(block, outer_x, preserve_unit_loops=True)
     if padding:
         schedule.compute_at(padding[0], c)
@@ -122,7 +124,7 @@ def _depthwise(
 
 
 def _product(
-    schedule: Any, block: Any, result: Any, padding: list[Any], constants: Collection[int]
+    schedule: Any, block: Any, result: Any, padding: list[Any], constants: Collection[int], registers: int
 ) -> dict[int, Packing] | None:
     """matmul: a tile of rows by columns; for a single row, as many columns as there are registers for."""
     loops = schedule.get_loops(result)
@@ -130,7 +132,7 @@ def _product(
     if padding or len(loops) < 2 or len(axes) != len(loops) + 1:
         return None
     rows, columns = loops[-2:]
-    tile = pair_tile(_extent(schedule, columns), _extent(schedule, rows))
+    tile = pair_tile(_extent(schedule, columns), _extent(schedule, rows), registers)
     outer_r, inner_r = schedule.split(rows, [None, tile.columns])
     outer_c, inner_c = schedule.split(columns, [None, tile.rows])
     schedule.reorder(outer_c, outer_r, inner_r, inner_c)
@@ -189,7 +191,7 @@ def _constant_read(
     return None
 
 
-def _plain(schedule: Any, constants: Collection[int]) -> dict[int, Packing]:
+def _plain(schedule: Any, constants: Collection[int], registers: int) -> dict[int, Packing]:
     """Any function: element by element work joined, each sum in a register where that makes none twice."""
     from tvm.s_tir.schedule import ScheduleError
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Tile", "column_tile", "divisors", "pair_tile", "unrolled"]
+__all__ = ["REGISTERS", "Tile", "column_tile", "divisors", "pair_tile", "unrolled"]
 
-_REGISTERS = 32
+REGISTERS = (32, 26, 20)
+"""How many a tile may count on: those of the core, and fewer."""
 _LOOP_INSTRUCTIONS = 4
 _MOST_ROWS = 16
 _PRODUCTS_IN_A_LOOP = 160
@@ -36,17 +37,20 @@ def divisors(extent: int, most: int) -> list[int]:
     return [size for size in range(1, min(extent, most) + 1) if extent % size == 0]
 
 
-def pair_tile(rows: int, columns: int) -> Tile:
-    """The tile that takes the fewest instructions a product, of those that divide `rows` by `columns` results."""
+def pair_tile(rows: int, columns: int, registers: int) -> Tile:
+    """The tile that takes the fewest instructions a product, of those that divide `rows` by `columns` results.
+
+    It keeps within `registers`: a compiler that loads ahead may run out of the core's before the tile does.
+    """
     tiles = [Tile(r, c) for r in divisors(rows, _MOST_ROWS) for c in divisors(columns, _MOST_ROWS)]
-    fitting = [tile for tile in tiles if tile.registers <= _REGISTERS]
+    fitting = [tile for tile in tiles if tile.registers <= registers]
     return min(fitting, key=lambda tile: (tile.instructions_per_product, tile.rows))
 
 
-def column_tile(results: int, taps: int, columns: int, stride: int) -> int:
+def column_tile(results: int, taps: int, columns: int, stride: int, registers: int) -> int:
     """How many of a row's `results` a depthwise filter makes at a time, its taps and a row of inputs in registers."""
     sizes = divisors(results, _MOST_ROWS)
-    return max(n for n in sizes if n == 1 or n + (n - 1) * stride + columns + min(taps, 9) <= _REGISTERS - 3)
+    return max(n for n in sizes if n == 1 or n + (n - 1) * stride + columns + min(taps, 9) <= registers - 3)
 
 
 def unrolled(steps: int, tile: Tile) -> int:

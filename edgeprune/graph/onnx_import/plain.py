@@ -58,6 +58,8 @@ class _Lowering:
                 f"{node.op_type} node {label!r} has a body of its own: export without control flow"
             )
         inputs = [self._operand(value) for value in node.inputs if value is not None]
+        if _in_training(node, inputs):
+            raise UsageError(f"{node.op_type} node {label!r} is in training mode; export for inference")
         if node.op_type in _VIEWS and inputs[0].value is None:
             result = self._activation(node.outputs[0])
             self.build.add("Reshape", label, inputs[:1], [result], {"shape": result.shape})
@@ -99,6 +101,15 @@ class _Lowering:
         if _is_constant(value):
             raise UsageError(f"graph output {value.name!r} is a constant: it does not depend on any input")
         return self._activation(value)
+
+
+def _in_training(node: ir.Node, inputs: Sequence[Tensor]) -> bool:
+    """Whether `node` computes something else than it would in inference."""
+    if node.op_type == "Dropout" and len(node.inputs) > 2 and node.inputs[2] is not None:
+        mode = inputs[-1].value
+        return mode is None or bool(mode.any())
+    attribute = node.attributes.get("training_mode")
+    return attribute is not None and attribute.as_int() != 0
 
 
 def _is_constant(value: ir.Value) -> bool:
