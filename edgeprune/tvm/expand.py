@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +35,8 @@ def expanded(model: onnx.ModelProto) -> onnx.ModelProto | None:
     return folded
 
 
-def _is_function(schema: onnx.defs.OpSchema) -> bool:
+def _is_function(schema: Any) -> bool:
+    """Of an `onnx.defs.OpSchema`, whose stub lacks these attributes."""
     return bool(schema.has_function or schema.has_context_dependent_function)
 
 
