@@ -9,6 +9,7 @@ import torch
 from edgeprune.compress.job import Job
 from edgeprune.config import SPARSITY_BLOCKS, Settings
 from edgeprune.model.model import Model
+from edgeprune.prune import gather
 from edgeprune.quantize import int8_score
 from edgeprune.report.pruning import Change
 from edgeprune.train import DEFAULT_STEPS, evaluate, fine_tune, quantization_aware, sparsify
@@ -111,6 +112,7 @@ def _trained(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: 
         settings.sparsify,
         steps - dense,
         block=SPARSITY_BLOCKS[settings.sparsity_pattern()],
+        calibration=gather(cut, seed=settings.seed) if settings.sparsify == "after" else None,
         ignore=settings.ignore,
         seed=settings.seed,
         teacher=teacher,

@@ -18,6 +18,7 @@ from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, r
 from edgeprune.prune.refusal import amount, least_budgets
 from edgeprune.prune.sensitivity import Curves, measure
 from edgeprune.prune.surgery import CutRefused, prune
+from edgeprune.prune.survivors import fit_survivors
 from edgeprune.prune.worth import channel_worth
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "criteria",
     "criterion_named",
     "cut_corrected",
+    "fit_survivors",
     "gather",
     "group_widths",
     "least_budgets",

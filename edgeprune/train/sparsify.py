@@ -15,6 +15,8 @@ from edgeprune.config import SparsifyWhen
 from edgeprune.errors import UsageError
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
+from edgeprune.prune.calibration import Calibration
+from edgeprune.prune.survivors import fit_survivors
 from edgeprune.seeding import seeded
 from edgeprune.train.blocks import SINGLE, Block, block_mask, block_scores, has_blocks
 from edgeprune.train.companion import HeldZeros, prunable_weights
@@ -43,6 +45,7 @@ def sparsify(
     *,
     scope: PruneScope = "global",
     block: Block = SINGLE,
+    calibration: Calibration | None = None,
     ignore: Collection[str] = (),
     seed: int = 0,
     teacher: torch.nn.Module | None = None,
@@ -76,6 +79,7 @@ def sparsify(
         steps: Optimizer steps in all.
         scope: "global" compares weights of all layers, "layer" leaves every layer the same density.
         block: Outputs and inputs of the blocks that stay or go together.
+        calibration: Data on which, where weights go at once "after" training, those that stay are corrected for it.
         ignore: Layers, by qualified name, whose weights stay whole; what is inside them too.
         seed: Makes initialisation, shuffling and dropout repeatable.
         teacher: A network whose answers to imitate.
@@ -97,6 +101,9 @@ def sparsify(
     if when == "before":
         _initialise(subject, network_seed(seed))
     masks = _GrowingMasks(chosen, density, scope, steps if when == "during" else 0, block)
+    if when == "after" and calibration is not None:
+        masks.attach(subject)
+        subject = fit_survivors(module, subject, calibration, progress=progress)
     return accompanied(
         model,
         subject,
