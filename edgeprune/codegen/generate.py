@@ -17,7 +17,7 @@ from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.kernels.base import Code, Constant, LayerNames, families
 from edgeprune.plan import program as planned
 from edgeprune.plan.program import Buffer, Program
-from edgeprune.plan.stage import StageCandidate
+from edgeprune.plan.stage_types import StageCandidate
 from edgeprune.templating import c_comment, c_identifier, render
 from edgeprune.version import __version__
 

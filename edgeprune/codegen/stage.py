@@ -12,7 +12,7 @@ from edgeprune.graph.ir import Array, Tensor
 from edgeprune.kernels.base import LayerNames, RowWindow
 from edgeprune.plan.program import Program, Step
 from edgeprune.plan.rows import image_rows, row_bytes
-from edgeprune.plan.stage import Line, StageCandidate, StageLayer
+from edgeprune.plan.stage_types import Line, StageCandidate, StageLayer
 from edgeprune.templating import c_comment
 
 __all__ = ["FedSource", "RowTable", "StageSource", "row_names", "row_pointers", "stage_source"]

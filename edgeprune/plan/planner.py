@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeprune.device import Device
 from edgeprune.errors import OverBudget, UsageError
@@ -29,12 +29,14 @@ from edgeprune.plan.settle import (
     settle,
     settle_placements,
 )
-from edgeprune.plan.streaming import cuts
+from edgeprune.plan.streaming import Cut, cuts
 
 __all__ = ["plan", "program_of"]
 
 _CUTS = 2
 """Ways to stream layers that are packed and compared, of those that promise most."""
+_LEAST_TIME = 0.8
+"""Of what a plan takes without constants in RAM, what one with them may take."""
 _ORDERS = 2
 """How often ways to stream are looked for: in the order chosen without stages, then in that of the best plan."""
 _MORE_PAIRS = 2
@@ -104,6 +106,12 @@ def _best_plan(graph: Graph, device: Device, objective: Objective, measured: Mea
     return _with_stages(graph, device, objective, measured, best) or best
 
 
+def _promises(cut: Cut, best: _Plan, objective: Objective) -> bool:
+    """Whether `cut` may be better than `best`, could constants in RAM speed it up as much as they ever do."""
+    hoped = replace(cut, cycles=round(_LEAST_TIME * cut.cycles))
+    return hoped.merit(objective) < merit(best.settled, objective)[1]
+
+
 def fed_input(graph: Graph) -> str:
     """The name of the one input of `graph`, an image whose rows can be handed over, or of the view that layers read.
 
@@ -164,7 +172,9 @@ def _with_stages(
             for cut in found[:_CUTS]:
                 streamed = {node for stage in cut.stages for node in stage}
                 kept = [pair for pair in fused if not streamed.intersection(pair)]
-                if (*kept, *cut.stages) in tried:
+                if (*kept, *cut.stages) in tried or (
+                    best is not None and not _promises(cut, best, objective)
+                ):
                     continue
                 tried.add((*kept, *cut.stages))
                 try:

@@ -9,7 +9,7 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Graph, Node
 from edgeprune.kernels.base import Candidate
 from edgeprune.ops import operator_for
-from edgeprune.plan.stage import StageCandidate
+from edgeprune.plan.stage_types import StageCandidate
 
 __all__ = ["Buffer", "Layer", "Program", "Step"]
 

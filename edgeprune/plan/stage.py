@@ -20,65 +20,19 @@ from edgeprune.graph.ir import Tensor
 from edgeprune.kernels import _cost
 from edgeprune.kernels.base import Candidate, RowForm
 from edgeprune.plan.lifetimes import Group
-from edgeprune.plan.placement import staged_candidate, without_waits
 from edgeprune.plan.row_schedule import Event, row_events
 from edgeprune.plan.row_slots import Slot, place_slots, slots_floor
 from edgeprune.plan.rows import RowForms, image_rows, row_bytes
+from edgeprune.plan.stage_copies import Staging
+from edgeprune.plan.stage_types import STAGE, Line, StageCandidate, StageLayer
 from edgeprune.plan.units import units_of
 
-__all__ = ["STAGE", "Line", "StageCandidate", "StageLayer", "stage_candidates", "stage_estimate"]
+__all__ = ["stage_candidates", "stage_estimate"]
 
-STAGE = "stage"
-"""The family of stages, which run kernels of other families."""
 _TURN_INSTRUCTIONS, _POINTER_INSTRUCTIONS, _READ_INSTRUCTIONS = 30, 12, 6
 """Of calling a layer for a row, of a pointer to a row of a window, and of one to the row itself."""
-_COPY_ALIGN = 8
 _LAYER_FLASH_BYTES, _CODE_BYTES = 60, 100
 """Of finding a layer's rows, and of the stage itself."""
-
-
-@dataclass(frozen=True, eq=False)
-class Line:
-    """The rows of a tensor between two layers: offset in the stage's scratch by row."""
-
-    tensor: Tensor
-    row_bytes: int
-    offsets: tuple[int, ...]
-    held_rows: int
-    """Rows in use at one time, at most."""
-
-
-@dataclass(frozen=True, eq=False)
-class StageLayer:
-    """A layer of a stage.
-
-    In the stage's scratch lie, at `state_offset`, its sums, where it keeps such, and at `copy_offset` the copy of its
-    constants, where its candidate is staged.
-    """
-
-    form: RowForm
-    turns: int
-    state_offset: int | None = None
-    copy_offset: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class StageCandidate(Candidate):
-    """A way to run `nodes` as a stage: `order` names the layer of each turn, each layer taking its rows in order.
-
-    The rows of the input `fed` are no tensor of the arena but handed over by the caller, one at a turn of number n of n
-    layers.
-    """
-
-    layers: tuple[StageLayer, ...] = ()
-    lines: Mapping[str, Line] | None = None
-    order: tuple[int, ...] = ()
-    fed: str | None = None
-
-    @property
-    def activation_inputs(self) -> tuple[str, ...]:
-        """Without the one whose rows are handed over."""
-        return tuple(name for name in super().activation_inputs if name != self.fed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,49 +90,6 @@ def stage_estimate(nodes: Group, forms: RowForms, fed: str | None = None) -> tup
             )
         )
     )
-
-
-class Staging:
-    """Stages whose layers' constants are copied to RAM before the first row, one layer after another."""
-
-    def __init__(self, device: Device) -> None:
-        self._device = device
-        self._unwaited = RowForms(without_waits(device))
-
-    def of(self, stage: StageCandidate) -> Iterator[StageCandidate]:
-        """`stage` as it is, with the copy that saves most for its bytes, with the next besides, and so on."""
-        yield stage
-        layers, cycles, top = list(stage.layers), stage.cycles, stage.scratch_bytes
-        gains = [
-            (gain, index, form) for index in range(len(layers)) for gain, form in self._gain(layers[index])
-        ]
-        for _, index, form in sorted(
-            gains, key=lambda one: (-one[0] / one[2].candidate.copied_bytes, one[1])
-        ):
-            top = -(-top // _COPY_ALIGN) * _COPY_ALIGN
-            cycles += form.candidate.cycles - layers[index].form.candidate.cycles
-            layers[index] = replace(layers[index], form=form, copy_offset=top)
-            top += form.candidate.copied_bytes
-            copied = sum(layer.copy_offset is not None for layer in layers)
-            yield replace(
-                stage,
-                name=f"{stage.name}+staged{copied}",
-                cycles=cycles,
-                scratch_bytes=top,
-                layers=tuple(layers),
-            )
-
-    def _gain(self, layer: StageLayer) -> Iterator[tuple[int, RowForm]]:
-        """What the copy of the layer's constants saves, and the form that reads it; nothing where it saves nothing."""
-        if self._device.flash is None:
-            return
-        one = layer.form.candidate
-        fast = next((f for f in self._unwaited.all(layer.form.nodes) if f.candidate.name == one.name), None)
-        if fast is None or fast.candidate.cycles >= one.cycles:
-            return
-        staged = staged_candidate(one, fast.candidate.cycles, self._device)
-        if staged.cycles < one.cycles:
-            yield one.cycles - staged.cycles, replace(layer.form, candidate=staged)
 
 
 def _beats(one: Candidate, other: Candidate) -> bool:

@@ -18,7 +18,7 @@ from edgeprune.kernels.base import families
 from edgeprune.ops import operator_for
 from edgeprune.plan import Buffer, Program
 from edgeprune.plan.program import Layer
-from edgeprune.plan.stage import StageCandidate
+from edgeprune.plan.stage_types import StageCandidate
 from edgeprune.report.pruning import PruningSummary, pruning_values
 from edgeprune.verify.compare import Verification
 from edgeprune.version import __version__

@@ -12,7 +12,7 @@ import numpy as np
 from edgeprune.kernels.base import RowForm
 from edgeprune.plan.program import Program, Step
 from edgeprune.plan.rows import image_rows, row_bytes
-from edgeprune.plan.stage import StageCandidate
+from edgeprune.plan.stage_types import StageCandidate
 
 __all__ = ["simulate"]
 

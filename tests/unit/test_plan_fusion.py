@@ -73,11 +73,11 @@ def test_what_others_read_is_not_fused_away():
 
 @pytest.mark.parametrize("device", [SLOW, PLAIN], ids=lambda device: device.core)
 def test_taken_where_it_saves_memory(device: Device):
-    """Widened output and shortcut no longer lie side by side."""
+    """Widened output and shortcut no longer lie side by side, be it that what comes before them is streamed as well."""
     graph = bottleneck()
     apart = settle(schedule(graph, device, Objective("ram")), Objective("ram")).packing.arena_bytes
     program = plan(graph, device, Objective("ram"))
-    assert fused(program) == ["Conv+Add"] * 2
+    assert [step.endswith("Conv+Add") for step in fused(program)] == [True, True]
     assert program.arena_bytes < 0.75 * apart
 
 

@@ -26,7 +26,8 @@ from edgeprune.plan.row_slots import Slot, place_slots, slots_floor
 from edgeprune.plan.rows import RowForms
 from edgeprune.plan.schedule import schedule
 from edgeprune.plan.settle import settle
-from edgeprune.plan.stage import StageCandidate, stage_candidates
+from edgeprune.plan.stage import stage_candidates
+from edgeprune.plan.stage_types import StageCandidate
 from edgeprune.progress import SilentProgress
 from edgeprune.runners import QemuRunner
 from tests.support import cases
