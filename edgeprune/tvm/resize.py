@@ -129,7 +129,8 @@ def _matrix(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
     outputs: Any = ReferenceEvaluator(model).run(None, feeds)
     matrix = np.asarray(outputs[0], np.float32).T
-    if matrix.shape != (result, size) or (roi is not None and not (matrix != 0).any(axis=1).all()):
+    beyond = roi is not None and not np.allclose(matrix.sum(axis=1), 1.0, atol=1e-3)
+    if matrix.shape != (result, size) or beyond:
         raise UsageError(
             "Resize beyond the image's edges, or to a size that its scales do not give, has no kernel"
         )
