@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgeprune.errors import UsageError
+
 if TYPE_CHECKING:
     import onnx
 
@@ -16,7 +18,11 @@ def must_expand(model: onnx.ModelProto) -> bool:
 
 
 def expanded(model: onnx.ModelProto) -> onnx.ModelProto | None:
-    """`model` with every operator that ONNX defines by a function as that function; None where there is none."""
+    """`model` with every operator that ONNX defines by a function as that function; None where there is none.
+
+    Raises:
+        UsageError: a definition cannot be applied.
+    """
     import onnx
     import onnx_ir as ir
     from onnx import inliner
@@ -28,15 +34,20 @@ def expanded(model: onnx.ModelProto) -> onnx.ModelProto | None:
     defined = [kind for kind in sorted(kinds) if _is_function(onnx.defs.get_schema(kind, opset))]
     if not defined:
         return None
-    taken_apart = inliner.inline_selected_functions(
-        model, [("", kind) for kind in defined], exclude=False, inline_schema_functions=True
-    )
+    functions = [("", kind) for kind in defined]
+    typed = onnx.shape_inference.infer_shapes(model)
+    try:
+        taken_apart = inliner.inline_selected_functions(
+            typed, functions, exclude=False, inline_schema_functions=True
+        )
+    except RuntimeError as error:  # how the onnx package reports what its inliner cannot type
+        names = ", ".join(defined)
+        raise UsageError(f"neither TVM nor ONNX's own definition gives {names} a form in C") from error
     folded: onnx.ModelProto = ir.to_proto(normalize(taken_apart.SerializeToString()))
     return folded
 
 
 def _is_function(schema: Any) -> bool:
-    """Of an `onnx.defs.OpSchema`, whose stub lacks these attributes."""
     return bool(schema.has_function or schema.has_context_dependent_function)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Array
 from edgeprune.tvm.expand import expanded, must_expand
+from edgeprune.tvm.resize import without_resize
 from edgeprune.tvm.routine import Role
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def loops_of(model: onnx.ModelProto) -> Loops:
     Raises:
         UsageError: TVM has no form of an operator, nor has ONNX a definition of it by others.
     """
+    model = without_resize(model)
     try:
         if not must_expand(model):
             return _imported(model)
