@@ -8,12 +8,13 @@ Each stage is a function from one frozen value to the next; to learn how one wor
     quantize   Model -> QDQ ONNX, int8
     graph      QDQ ONNX -> Graph, simplified; every operator's definition is in ops
     tune       with --tune, what each kernel candidate takes in the emulator
-    plan       Graph -> Program: order, kernels, addresses
+    kernels    ways to compute a layer, each with its proof and its cost; tvm has those for float32
+    plan       Graph -> Program: order, kernels, stages of rows, addresses
     codegen    Program -> C sources, and packages of them
     firmware   C sources -> linked image and its sizes
     emulate    image -> outputs, instructions, stack
     runners    the emulator, or a board in its place
-    verify     outputs = NumPy reference = host library, byte for byte
+    verify     outputs = NumPy reference = host library, byte for byte; in float32 within 1e-4
     report     what was found, as values, in the terminal and as a page
 
 `compress` holds the loop that prunes until the linked and executed result fits, and `prove` the proof.
