@@ -149,7 +149,7 @@ def _findings(
 
 def _backend(program: Program) -> str:
     """Where the kernels came from: "c", "tvm", or "auto" where both have some."""
-    sources = {families()[step.candidate.family].source for step in program.steps}
+    sources = {families()[layer.candidate.family].source for layer in program.layers}
     return sources.pop() if len(sources) == 1 else ("auto" if sources else "c")
 
 
