@@ -118,7 +118,8 @@ def _upright(node: Node) -> Node | None:
     if not any(tensor.shape[1] == 1 and tensor.shape[2] > 1 for tensor in images):
         return node
     constants = [tensor for tensor in node.inputs if tensor.value is not None and node.op != "Conv"]
-    if any(tensor.shape[1] > 1 for tensor in images) or any(t.elements != t.shape[-1] for t in constants):
+    alike = all(tensor.elements == 1 or tensor.elements == tensor.shape[-1] for tensor in constants)
+    if any(tensor.shape[1] > 1 for tensor in images) or not alike:
         return None
     swapped = {
         name: _swapped(node.ints(name)) for name in ("strides", "pads", "dilations") if name in node.attrs

@@ -75,21 +75,21 @@ def _holds(batch: Sequence[Candidate], device: Device) -> bool:
 
 
 class _Arena:
-    """Where the batch's tensors lie, one beside the other; behind them one scratch for all, then what persists."""
+    """What persists, then the batch's tensors, one beside the other, and behind them one scratch for all."""
 
     def __init__(self, batch: Sequence[Candidate]) -> None:
         self.offsets: dict[str, int] = {}
+        self.persistent = []
         end = 0
+        for candidate in batch:
+            self.persistent.append(end)
+            end += _aligned(candidate.persistent_bytes)
         self.tensors = {tensor.name: tensor for candidate in batch for tensor in _activations(candidate)}
         for name, tensor in self.tensors.items():
             self.offsets[name] = end
             end += _aligned(tensor.bytes)
         self.scratch = end
         end += _aligned(max((candidate.scratch_bytes for candidate in batch), default=0))
-        self.persistent = []
-        for candidate in batch:
-            self.persistent.append(end)
-            end += _aligned(candidate.persistent_bytes)
         self.size_bytes = end
 
 

@@ -25,9 +25,11 @@ QUANT = Quant.per_tensor(0.05, 3)
 
 
 def operators_with_reference() -> set[str]:
-    """Names of the operators that occur in a graph; the others are only lowered to these."""
+    """Names of the operators that occur in an int8 graph; the others are lowered to these, or are float."""
     return {
-        name for name, operator in operators().items() if type(operator).reference is not Operator.reference
+        name
+        for name, operator in operators().items()
+        if type(operator).reference is not Operator.reference and name != "Onnx"
     }
 
 
