@@ -2,8 +2,9 @@
 
 ResNet-8 is cut to half of its multiply-accumulates and trained as `edgeprune deploy` trains: on the recipe's own
 data, with half of the loss from the answers of the original network. The unpruned network is trained on by as many
-steps of the same schedule, once as it is and once with itself, as it was, for a teacher too. Accuracy is the float
-network's on all test images, seen once, at the end. Every finished run is a line of the log and is not run again.
+steps of the same schedule; with `--distilled` once more, with itself, as it was, for a teacher too. Accuracy is the
+float network's on all test images, seen once, at the end. Every finished run is a line of the log and is not run
+again.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared"), help="folder with recipes/ and data/")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4000, help="of training, 128 images each")
+    parser.add_argument("--distilled", action="store_true", help="train the unpruned network with a teacher too")
     parser.add_argument("--log", type=Path, default=Path("build/pruning_long.jsonl"), help="finished runs")
     parser.add_argument("--json", type=Path, help="write the runs to this file")
     arguments = parser.parse_args()
@@ -58,7 +60,8 @@ def main() -> int:
         return 2
     torch.set_num_threads(1)
     runs = [run for run in _finished(arguments.log) if run.steps == arguments.steps]
-    wanted = [(network, seed) for seed in range(arguments.seeds) for network in (_HALF, _WHOLE, _DISTILLED)]
+    networks = (_HALF, _WHOLE, _DISTILLED) if arguments.distilled else (_HALF, _WHOLE)
+    wanted = [(network, seed) for seed in range(arguments.seeds) for network in networks]
     missing = [key for key in wanted if key not in {(run.network, run.seed) for run in runs}]
     bench = load_bench(arguments.data) if missing else None
     for network, seed in missing:
@@ -68,7 +71,7 @@ def main() -> int:
         with arguments.log.open("a", encoding="utf-8") as log:
             log.write(json.dumps(asdict(runs[-1])) + "\n")
     chosen = [run for run in runs if (run.network, run.seed) in wanted]
-    _show(chosen, terminal)
+    _show(chosen, networks, terminal)
     if arguments.json:
         arguments.json.write_text(
             json.dumps([asdict(run) for run in chosen], indent=1) + "\n", encoding="utf-8"
@@ -100,14 +103,14 @@ def _run(bench: Bench, network: str, seed: int, steps: int, terminal: Terminal) 
     return Run(network, seed, steps, macs, before, after, spent)
 
 
-def _show(runs: Sequence[Run], terminal: Terminal) -> None:
+def _show(runs: Sequence[Run], networks: Sequence[str], terminal: Terminal) -> None:
     table = new_table("network", "seed", right=("MACs", "before training", "after", "processor minutes"))
     for run in runs:
         figures = (f"{run.macs:.2%}", f"{run.before_training:.2f}", f"{run.accuracy:.2f}")
         table.add_row(run.network, str(run.seed), *figures, f"{run.processor_s / 60:.1f}")
     terminal.show(table)
-    means = {name: _mean(runs, name) for name in (_HALF, _WHOLE, _DISTILLED)}
-    for name in (_WHOLE, _DISTILLED):
+    means = {name: _mean(runs, name) for name in networks}
+    for name in networks[1:]:
         terminal.say(
             f"half the network is {means[name] - means[_HALF]:.2f} points below the whole one, {name}"
         )
