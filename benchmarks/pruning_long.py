@@ -50,7 +50,9 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared"), help="folder with recipes/ and data/")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4000, help="of training, 128 images each")
-    parser.add_argument("--distilled", action="store_true", help="train the unpruned network with a teacher too")
+    parser.add_argument(
+        "--distilled", action="store_true", help="train the unpruned network with a teacher too"
+    )
     parser.add_argument("--log", type=Path, default=Path("build/pruning_long.jsonl"), help="finished runs")
     parser.add_argument("--json", type=Path, help="write the runs to this file")
     arguments = parser.parse_args()
