@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -175,7 +176,7 @@ def _left(part: planned.Layer) -> tuple[Tensor, ...]:
 
 
 def _first_layer(program: Program, step: int) -> int:
-    return next(index for index, part in enumerate(program.layers) if part.step == step)
+    return bisect.bisect_left(program.layers, step, key=lambda part: part.step)
 
 
 def _steps(
