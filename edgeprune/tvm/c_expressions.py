@@ -49,6 +49,8 @@ class Scope:
     """Short indices, written out where they are used, and how strongly they bind."""
     locals: set[str] = field(default_factory=set)
     """Arrays on the stack."""
+    narrow: set[str] = field(default_factory=set)
+    """Arrays of narrower integers than are computed with."""
     starts: dict[tuple[int, int], Any] = field(default_factory=dict)
     """What accumulators start at, by hash of their buffer and index."""
     helpers: dict[str, str] = field(default_factory=dict)
@@ -188,8 +190,11 @@ class Expressions:
 
     def _of_TensorLoad(self, node: Any) -> tuple[str, int]:  # noqa: N802
         text = self.element(node.source, node.indices)
-        if str(node.source.ty.dtype) == "bool":
+        dtype = str(node.source.ty.dtype)
+        if dtype == "bool":
             return f"{text} != 0", EQUAL
+        if dtype == "int64" and self.scope.names[hash(node.source)] in self.scope.narrow:
+            return f"(int64_t){text}", ATOM
         return text, ATOM
 
     def _of_IntImm(self, node: Any) -> tuple[str, int]:  # noqa: N802

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,38 +43,38 @@ class CSource:
     code_bytes: int
 
 
-def c_source(function: Any, name: str, outputs: int, *, aliased: bool = False) -> CSource:
+def c_source(function: Any, name: str, outputs: int, stored: Mapping[int, str] | None = None) -> CSource:
     """The lowered PrimFunc `function` as a C function; its last `outputs` parameters are written, the others read.
 
-    `aliased` where an output may lie where an input does.
+    `stored` are the types of parameters that hold narrower integers than the function computes with, by position.
 
     Raises:
         UsageError: it uses what C99 has no form of.
     """
-    return _Printer(name, aliased).function(function, outputs)
+    return _Printer(name).function(function, outputs, stored or {})
 
 
 class _Printer:
     """One function; `lines` collects its body."""
 
-    def __init__(self, name: str, aliased: bool) -> None:
-        self.aliased = aliased
+    def __init__(self, name: str) -> None:
         self.lines: list[str] = []
         self.depth = 1
         self.scratch_bytes = 0
         self.scope, self.tally = Scope(name, taken={name}), Tally()
         self.express = Expressions(self.scope, self.tally)
 
-    def function(self, function: Any, outputs: int) -> CSource:
+    def function(self, function: Any, outputs: int, stored: Mapping[int, str]) -> CSource:
         parameters = []
         read = len(function.params) - outputs
         for position, parameter in enumerate(function.params):
-            dtype = str(parameter.ty.dtype)
+            dtype = stored.get(position, str(parameter.ty.dtype))
             role = f"in{position}" if position < read else f"out{position - read}"
             self.scope.names[hash(parameter)] = self.scope.fresh(role)
+            if position in stored:
+                self.scope.narrow.add(role)
             qualifier = "const " if position < read else ""
-            restrict = "" if self.aliased else "restrict "
-            parameters.append(f"{qualifier}{arena_type(dtype)} *{restrict}{role}")
+            parameters.append(f"{qualifier}{arena_type(dtype)} *restrict {role}")
         self._statement(function.body)
         if self.scratch_bytes:
             parameters.append("unsigned char *scratch")
