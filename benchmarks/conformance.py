@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import re
 import sys
 import tempfile
 import warnings
@@ -149,7 +150,7 @@ _CONSTANTS = frozenset((*_SHAPING, "TopK", "OneHot", "Range", "ConstantOfShape",
 def _with_constants(
     model: onnx.ModelProto, arrays: list[np.ndarray[Any, Any]]
 ) -> tuple[bytes, dict[str, np.ndarray[Any, Any]]]:
-    """The case's model with what networks have as constants made such: shapes, axes, weights of recurrent layers."""
+    """The case's model with what networks have as constants made such: shapes, axes, scales, recurrent weights."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     node = copy.graph.node[0]
@@ -158,7 +159,8 @@ def _with_constants(
     for position, (value, array) in enumerate(zip(copy.graph.input, arrays, strict=True)):
         recurrent = node.op_type in ("LSTM", "GRU", "RNN") and position > 0
         reducing = node.op_type.startswith("Reduce") and position > 0
-        if position > 0 and (node.op_type in _CONSTANTS or recurrent or reducing):
+        scaling = re.search("_(scale|zero_points?)$", value.name) is not None
+        if scaling or (position > 0 and (node.op_type in _CONSTANTS or recurrent or reducing)):
             copy.graph.initializer.append(numpy_helper.from_array(array, value.name))
         else:
             kept.append(value)

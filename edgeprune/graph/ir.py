@@ -30,7 +30,7 @@ Attributes: TypeAlias = Mapping[str, AttributeValue]
 Array: TypeAlias = npt.NDArray[Any]
 
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
-    {name: np.dtype(name) for name in ("int8", "int16", "int32", "int64", "float32", "bool")}
+    {name: np.dtype(name) for name in ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")}
 )
 
 

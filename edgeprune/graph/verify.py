@@ -60,10 +60,11 @@ def _values(graph: Graph) -> Iterator[str]:
 
 
 def _quantisation(graph: Graph) -> Iterator[str]:
+    quantised = {tensor.name for tensor in graph.tensors()} - _plain(graph)
     for tensor in graph.tensors():
         quant = tensor.quant
         if quant is None:
-            if tensor.dtype == "int8" and tensor.value is None:
+            if tensor.dtype == "int8" and tensor.value is None and tensor.name in quantised:
                 yield f"activation {tensor.name!r} is int8 without scale"
             continue
         length = 1 if quant.axis is None else tensor.shape[quant.axis]
@@ -71,6 +72,17 @@ def _quantisation(graph: Graph) -> Iterator[str]:
             yield f"{tensor.name!r} has {len(quant.scale)} scales for {length}"
         if any(not (scale > 0 and np.isfinite(scale)) for scale in quant.scale):
             yield f"{tensor.name!r} has a scale that is not a positive number"
+
+
+def _plain(graph: Graph) -> set[str]:
+    """Names of values that only operators on values as they are read and write, where int8 is a type like others."""
+    touched: dict[str, set[bool]] = {}
+    for node in graph.nodes:
+        operator = operators().get(node.op)
+        for tensor in (*node.inputs, *node.outputs):
+            plain = operator is not None and (operator.is_plain or operator.is_view)
+            touched.setdefault(tensor.name, set()).add(plain)
+    return {name for name, plain in touched.items() if plain == {True}}
 
 
 def _operators(graph: Graph) -> Iterator[str]:

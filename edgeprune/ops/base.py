@@ -70,6 +70,8 @@ class Operator:
     """A float constant operand is stored as int8 at its own symmetric scale (elementwise operators)."""
     is_view: ClassVar[bool] = False
     """The output is the input's bytes under another shape, so that the plan need not copy."""
+    is_plain: ClassVar[bool] = False
+    """It works on values as they are: integers that it reads and writes need no scale."""
     natural_quant: ClassVar[Quant | None] = None
     """What an output that the model left unquantised is stored at, where the operator's range fixes it."""
 

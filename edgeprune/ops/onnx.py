@@ -1,7 +1,8 @@
 """An ONNX operator as the ONNX specification defines it, on values as they are: float32, ids, truth values.
 
-The reference is onnxruntime's, node by node, without optimisations. It rounds as its own kernels do, so a build is
-compared with it within a tolerance (docs/tvm.md), not byte for byte. Layouts are ONNX's.
+The reference is onnxruntime's, node by node, without optimisations. It rounds as its own kernels do, so float results
+are compared with it within a tolerance (docs/tvm.md), not byte for byte. Convolutions and products of integers are
+defined by `_onnx_integers`, exactly. Layouts are ONNX's.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
 from edgeprune.graph.ir import Array, Node, Shape
+from edgeprune.ops._onnx_integers import INTEGERS, in_integers
 from edgeprune.ops._onnx_model import node_proto, onnx_model
 from edgeprune.ops.base import OnnxNode, Operator
 
@@ -74,6 +76,7 @@ class Onnx(Operator):
     `opset`; `types`, the ONNX element types of inputs and outputs."""
 
     name = "Onnx"
+    is_plain = True
 
     def lower(self, node: OnnxNode, build: Builder) -> None:
         raise NotImplementedError("graph.onnx_import.plain builds these nodes")
@@ -108,11 +111,23 @@ class Onnx(Operator):
 
 def _run(node: Node, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
     """The outputs of onnxruntime; the session's inputs are the node's computed ones, each once."""
-    session = _session(node)
     computed = {t.name: array for t, array in zip(node.inputs, inputs, strict=True) if t.value is None}
+    if node.attrs["type"] in INTEGERS:
+        evaluator = _evaluator(node)
+        named = zip(evaluator.input_names, computed.values(), strict=True)
+        return tuple(np.asarray(array) for array in evaluator.run(None, dict(named)))
+    session = _session(node)
     feeds = zip(session.get_inputs(), computed.values(), strict=True)
     outputs = session.run(None, {port.name: np.ascontiguousarray(array) for port, array in feeds})
     return tuple(np.asarray(array) for array in outputs)
+
+
+@functools.lru_cache(maxsize=4096)
+def _evaluator(node: Node) -> Any:
+    """Of the specification's own definitions, which know integers of every width."""
+    from onnx.reference import ReferenceEvaluator
+
+    return ReferenceEvaluator(in_integers(onnx_model((node,))))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edgeprune.graph.ir import Array
 from edgeprune.tvm.c_source import c_source
 from edgeprune.tvm.front import LoopCall, Loops, Value, loops_of
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["compile_model"]
 
 _ALIGN = 8
+_INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "int64")
 
 
 def compile_model(model: onnx.ModelProto, registers: int = REGISTERS[0]) -> Routine:
@@ -57,18 +60,20 @@ def _routine(loops: Loops, registers: int) -> Routine:
     constants: list[Array] = []
     offsets, kept_bytes = _placed(loops)
     calls = []
+    stored = {function: _stored(function, loops) for function in {call.function for call in loops.calls}}
     for call in loops.calls:
+        narrow = stored[call.function]
         if call.function not in kernels:
             kernels[call.function], packings[call.function] = _kernel(
-                loops.functions[call.function], call, registers
+                loops.functions[call.function], call, registers, narrow
             )
         arguments = []
         for position, value in enumerate((*call.reads, *call.writes)):
             if value.role is Role.CONSTANT:
                 packing = packings[call.function].get(position)
-                array = loops.constants[value.index]
+                array = loops.constants[value.index].astype(narrow.get(position, value.dtype))
                 index = _added(constants, array if packing is None else packing(array))
-                arguments.append(Argument(Role.CONSTANT, index, value.dtype))
+                arguments.append(Argument(Role.CONSTANT, index, array.dtype.name))
             else:
                 arguments.append(_argument(value, offsets))
         calls.append(Call(list(kernels).index(call.function), tuple(arguments), kept_bytes))
@@ -87,12 +92,37 @@ def _added(constants: list[Array], array: Array) -> int:
     return len(constants) - 1
 
 
-def _kernel(function: Any, call: LoopCall, registers: int) -> tuple[Kernel, Mapping[int, Packing]]:
+def _stored(function: str, loops: Loops) -> Mapping[int, str]:
+    """The narrowest types that hold the integer constants of every call of a function, by position."""
+    found: dict[int, str] = {}
+    calls = [call for call in loops.calls if call.function == function]
+    for position, value in enumerate(calls[0].reads):
+        values = [call.reads[position] for call in calls]
+        if value.dtype not in ("int32", "int64") or any(one.role is not Role.CONSTANT for one in values):
+            continue
+        arrays = [loops.constants[one.index] for one in values]
+        if not all(array.size for array in arrays):
+            continue
+        low, high = (min(int(a.min()) for a in arrays), max(int(a.max()) for a in arrays))
+        narrowest = next(kind for kind in _INTEGERS if _holds(kind, low, high))
+        if narrowest != value.dtype and np.dtype(narrowest).itemsize < np.dtype(value.dtype).itemsize:
+            found[position] = narrowest
+    return found
+
+
+def _holds(dtype: str, low: int, high: int) -> bool:
+    limits = np.iinfo(dtype)
+    return int(limits.min) <= low and high <= int(limits.max)
+
+
+def _kernel(
+    function: Any, call: LoopCall, registers: int, stored: Mapping[int, str]
+) -> tuple[Kernel, Mapping[int, Packing]]:
     """The kernel of the loop nest that `call` calls, and how it takes its constants."""
     name = re.sub(r"\W", "_", call.function)
     constants = [position for position, value in enumerate(call.reads) if value.role is Role.CONSTANT]
     plan = scheduled(function, constants, registers)
-    source = c_source(lower(plan.function), f"PREFIX_{name}", len(call.writes))
+    source = c_source(lower(plan.function), f"PREFIX_{name}", len(call.writes), stored)
     kernel = Kernel(
         f"PREFIX_{name}",
         source.text,

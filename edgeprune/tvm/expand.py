@@ -13,8 +13,11 @@ __all__ = ["expanded", "must_expand"]
 
 
 def must_expand(model: onnx.ModelProto) -> bool:
-    """Whether `model` has an operator that TVM's importer would take for a narrower one."""
-    return any(node.op_type == "LayerNormalization" and _is_wide(node) for node in model.graph.node)
+    """Whether `model` has an operator that TVM's importer would take for a narrower one, or rounds otherwise."""
+    return any(
+        node.op_type == "DynamicQuantizeLinear" or (node.op_type == "LayerNormalization" and _is_wide(node))
+        for node in model.graph.node
+    )
 
 
 def expanded(model: onnx.ModelProto) -> onnx.ModelProto | None:
@@ -43,7 +46,7 @@ def expanded(model: onnx.ModelProto) -> onnx.ModelProto | None:
     except RuntimeError as error:  # how the onnx package reports what its inliner cannot type
         names = ", ".join(defined)
         raise UsageError(f"neither TVM nor ONNX's own definition gives {names} a form in C") from error
-    folded: onnx.ModelProto = ir.to_proto(normalize(taken_apart.SerializeToString()))
+    folded: onnx.ModelProto = ir.to_proto(normalize(taken_apart.SerializeToString(), as_qdq=False))
     return folded
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Array
 from edgeprune.tvm.expand import expanded, must_expand
+from edgeprune.tvm.importable import importable
 from edgeprune.tvm.resize import without_resize
 from edgeprune.tvm.routine import Role
 
@@ -69,7 +70,7 @@ def loops_of(model: onnx.ModelProto) -> Loops:
     Raises:
         UsageError: TVM has no form of an operator, nor has ONNX a definition of it by others.
     """
-    model = without_resize(model)
+    model = without_resize(importable(model))
     try:
         if not must_expand(model):
             return _imported(model)
@@ -77,10 +78,10 @@ def loops_of(model: onnx.ModelProto) -> Loops:
         apart = expanded(model)
         if apart is None:
             raise
-        return _imported(apart)
+        return _imported(importable(apart))
     apart = expanded(model)
     assert apart is not None
-    return _imported(apart)
+    return _imported(importable(apart))
 
 
 def _imported(model: onnx.ModelProto) -> Loops:

@@ -2,7 +2,9 @@
 
 Nearest, linear and cubic interpolation work along one axis after another, and along an axis each result is a sum of few
 of the values there, at weights that depend on shapes alone. The weights are what ONNX's reference makes of an identity
-matrix. So y[o] = sum over t of w[t, o] * x[i[t, o]], with one t for nearest, two for linear and four for cubic.
+matrix. So y[o] = c[o] + sum over t of w[t, o] * x[i[t, o]], with one t for nearest, two for linear and four for cubic;
+c is the value for what lies outside of the image, where that may be asked for. Elsewhere weights add up to one, so that
+one axis leaves what another has set to that value as it is.
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["without_resize"]
 
+_SIZELESS = (b"asymmetric", b"half_pixel", b"pytorch_half_pixel")
+"""Ways to find a result's place in the image from the scale alone, whatever the image's size."""
+
 
 def without_resize(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model` with a Resize whose shapes are constants as Gather, Mul and Add; any other model as it is.
 
     Raises:
-        UsageError: sizes or scales are computed, or values outside of the image are asked for.
+        UsageError: sizes or scales are computed, or do not give the result's size.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -47,7 +52,7 @@ def without_resize(model: onnx.ModelProto) -> onnx.ModelProto:
     del changed.graph.initializer[:]
     current = node.input[0]
     steps = list(_matrices(node, known, shape, result))
-    for axis, matrix in steps:
+    for axis, matrix, outside in steps:
         sums = ""
         for number, (indices, weights) in enumerate(_taps(matrix)):
             name = f"resize_{axis}_{number}"
@@ -65,6 +70,13 @@ def without_resize(model: onnx.ModelProto) -> onnx.ModelProto:
                 changed.graph.node.append(helper.make_node("Add", [sums, term], [f"{name}_s"]))
                 term = f"{name}_s"
             sums = term
+        if outside.any():
+            wide = outside.reshape([-1 if one == axis else 1 for one in range(len(shape))])
+            changed.graph.initializer.append(numpy_helper.from_array(wide, f"resize_{axis}_c"))
+            changed.graph.node.append(
+                helper.make_node("Add", [sums, f"resize_{axis}_c"], [f"resize_{axis}_o"])
+            )
+            sums = f"resize_{axis}_o"
         current = sums
     changed.graph.node.append(helper.make_node("Identity", [current], [node.output[0]]))
     return changed
@@ -72,8 +84,8 @@ def without_resize(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _matrices(
     node: onnx.NodeProto, known: dict[str, Array], shape: Sequence[int], result: Sequence[int]
-) -> list[tuple[int, Array]]:
-    """For each axis that changes, the matrix [result, size] that makes results of what is there."""
+) -> list[tuple[int, Array, Array]]:
+    """For each axis that changes, the matrix [result, size] that makes results of what is there, and what is added."""
     from onnx import helper
 
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -94,7 +106,7 @@ def _matrices(
             continue
         part = None if roi is None else [roi[position], roi[position + len(axes)]]
         wanted = factors[position] if exact else None
-        found.append((axis, _matrix(attributes, shape[axis], result[axis], wanted, part)))
+        found.append((axis, *_along(attributes, shape[axis], result[axis], wanted, part)))
     return found
 
 
@@ -103,21 +115,41 @@ def _operand(node: onnx.NodeProto, known: dict[str, Array], position: int) -> Ar
     return known[name] if name and known[name].size else None
 
 
-def _matrix(
+def _along(
     attributes: dict[str, Any], size: int, result: int, scale: float | None, roi: list[float] | None
+) -> tuple[Array, Array]:
+    """The matrix [result, size] and what is added to its products, [result], along one axis.
+
+    A scale may round to a larger result than ONNX's reference takes it to. Then the axis goes on beyond the image's
+    edge as it does there, with the values of the edge.
+    """
+    known = size
+    while scale is not None and roi is None and int(scale * known) < result:
+        known += 1
+    if known > size and attributes.get("coordinate_transformation_mode", b"half_pixel") not in _SIZELESS:
+        raise UsageError("Resize to a size that its scales do not give has no kernel")
+    inner = {**attributes, "extrapolation_value": 0.0}
+    matrix = _reference(inner, np.eye(known, dtype=np.float32), result, scale, roi).T[:result]
+    matrix[:, size - 1] = matrix[:, size - 1 :].sum(axis=1)
+    zeros = np.zeros((1, known), np.float32)
+    return matrix[:, :size], _reference(attributes, zeros, result, scale, roi).reshape(-1)[:result]
+
+
+def _reference(
+    attributes: dict[str, Any], rows: Array, result: int, scale: float | None, roi: list[float] | None
 ) -> Array:
-    """What ONNX's reference makes of the rows of an identity matrix of `size`, transposed."""
+    """What ONNX's reference makes of each of `rows`."""
     from onnx import TensorProto, helper
     from onnx.reference import ReferenceEvaluator
 
-    feeds: dict[str, Array] = {"x": np.eye(size, dtype=np.float32)}
+    feeds: dict[str, Array] = {"x": rows}
     names = ["x", "", "", ""]
     if roi is not None:
         names[1], feeds["roi"] = "roi", np.array([0, roi[0], 1, roi[1]], np.float32)
     if scale is not None:
         names[2], feeds["scales"] = "scales", np.array([1.0, scale], np.float32)
     else:
-        names[3], feeds["sizes"] = "sizes", np.array([size, result], np.int64)
+        names[3], feeds["sizes"] = "sizes", np.array([len(rows), result], np.int64)
     while not names[-1]:
         names.pop()
     types = {"x": TensorProto.FLOAT, "roi": TensorProto.FLOAT, "scales": TensorProto.FLOAT}
@@ -128,13 +160,7 @@ def _matrix(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
     outputs: Any = ReferenceEvaluator(model).run(None, feeds)
-    matrix = np.asarray(outputs[0], np.float32).T
-    beyond = roi is not None and not np.allclose(matrix.sum(axis=1), 1.0, atol=1e-3)
-    if matrix.shape != (result, size) or beyond:
-        raise UsageError(
-            "Resize beyond the image's edges, or to a size that its scales do not give, has no kernel"
-        )
-    return matrix
+    return np.asarray(outputs[0], np.float32)
 
 
 def _taps(matrix: Array) -> list[tuple[Array, Array]]:

@@ -37,7 +37,7 @@ def import_onnx(data: bytes, name: str) -> Graph:
         UsageError: an operator, attribute or type that is not supported, or a value that is not quantised;
             the sentence names the node and the graph inputs that lead to it.
     """
-    model = normalize(data)
+    model = normalize(data, as_qdq=True)
     lowering = _Lowering(model)
     for node in model.graph:
         lowering.node(node)

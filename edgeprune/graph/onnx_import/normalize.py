@@ -1,7 +1,7 @@
-"""An ONNX file in canonical form: functions inlined, shapes inferred, constants folded, QLinear as QDQ.
+"""An ONNX file in canonical form: functions inlined, shapes inferred, constants folded, QLinear as QDQ where asked.
 
-After `normalize`, a model holds only DequantizeLinear, QuantizeLinear and ordinary operators; every constant is
-an initializer; quantised weights still stand behind their DequantizeLinear.
+After `normalize` with `as_qdq`, a model holds only DequantizeLinear, QuantizeLinear and ordinary operators; every
+constant is an initializer; quantised weights still stand behind their DequantizeLinear.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["normalize"]
 _FOLD_LIMIT = 1 << 26
 
 
-def normalize(data: bytes) -> ir.Model:
-    """Parse and canonicalise an ONNX model.
+def normalize(data: bytes, *, as_qdq: bool) -> ir.Model:
+    """Parse and canonicalise an ONNX model; `as_qdq` rewrites QLinear operators to what they stand for.
 
     Raises:
         UsageError: the bytes are not an ONNX model, or its shapes do not follow from its inputs.
@@ -36,7 +36,8 @@ def normalize(data: bytes) -> ir.Model:
         raise UsageError(f"the ONNX model cannot be read: {error}") from error
     common.InlinePass()(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    rewrite_qlinear(model)
+    if as_qdq:
+        rewrite_qlinear(model)
     _fix_batch(model)
     try:
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)

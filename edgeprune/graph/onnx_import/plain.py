@@ -27,7 +27,7 @@ def import_plain(data: bytes, name: str) -> Graph:
         UsageError: the file is not an ONNX model, a type or shape is not one a library can have, or control flow
             remains after constants are folded; the sentence names the node or value.
     """
-    lowering = _Lowering(normalize(data))
+    lowering = _Lowering(normalize(data, as_qdq=False))
     return verify(lowering.graph(name))
 
 
