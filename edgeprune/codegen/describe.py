@@ -10,6 +10,7 @@ __all__ = ["c_type", "describe_layer", "shape_text"]
 
 _C_TYPES = {
     "int8": "int8_t",
+    "uint8": "uint8_t",
     "int16": "int16_t",
     "int32": "int32_t",
     "int64": "int64_t",
