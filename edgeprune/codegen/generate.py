@@ -16,6 +16,7 @@ from edgeprune.codegen.sources import Layer, Port, Sources
 from edgeprune.codegen.stage import StageSource, row_names, row_pointers, stage_source
 from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.kernels.base import Code, Constant, LayerNames, families
+from edgeprune.ops.from_bytes import mean_and_std
 from edgeprune.plan import program as planned
 from edgeprune.plan.program import Buffer, Program
 from edgeprune.plan.stage_types import StageCandidate
@@ -269,5 +270,20 @@ def _port_values(
         "offset": None if tensor.name == program.fed else program.buffer_of(tensor.name).offset,
         "scale": None if quant is None else f"{np.float32(quant.scale[0]):.9g}",
         "zero_point": None if quant is None else quant.zero_point[0],
+        "image": _image(graph, tensor),
         "layout": None if layout is None else ", ".join(map(str, layout)),
     }
+
+
+def _image(graph: Graph, tensor: Tensor) -> dict[str, list[str]] | None:
+    """Mean and std of each channel as C floats, where `tensor` holds bytes of an image."""
+    if tensor.dtype != "uint8":
+        return None
+    (reader,) = graph.consumers()[tensor.name]
+    means, stds = mean_and_std(reader)
+    return {"mean": [_c_float(value) for value in means], "std": [_c_float(value) for value in stds]}
+
+
+def _c_float(value: float) -> str:
+    text = f"{value:.9g}"
+    return f"{text if any(mark in text for mark in '.en') else f'{text}.0'}F"
