@@ -27,7 +27,7 @@ _MOST_FOR_HIGHS = 20
 
 @dataclass(frozen=True)
 class Row:
-    """Networks of one number of steps: the most processor time, and the largest ratios to the bound and to HiGHS's optimum."""
+    """Networks of one number of steps: the most processor time, the largest ratios to bound and optimum."""
 
     steps: int
     networks: int
