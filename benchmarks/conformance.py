@@ -28,7 +28,7 @@ from edgeprune.compile import lower
 from edgeprune.device import load_device
 from edgeprune.emulate import run
 from edgeprune.errors import EdgepruneError
-from edgeprune.firmware import build
+from edgeprune.firmware import WARNINGS, build
 from edgeprune.firmware.toolchain import run_tool
 from edgeprune.graph.ir import DTYPES, Array
 from edgeprune.plan import Objective, plan
@@ -38,18 +38,7 @@ __all__ = ["CASES", "EXCLUDED", "node_cases", "run_case"]
 _FOLDER = Path(__file__).resolve().parents[1] / "tests" / "conformance"
 CASES: Mapping[str, list[str]] = json.loads((_FOLDER / "cases.json").read_text(encoding="utf-8"))
 """The names of the cases of each tier."""
-_FLAGS = (
-    "-std=c99",
-    "-shared",
-    "-fPIC",
-    "-O0",
-    "-Wall",
-    "-Wextra",
-    "-Wpedantic",
-    "-Wconversion",
-    "-Wshadow",
-    "-Werror",
-)
+_FLAGS = ("-std=c99", "-shared", "-fPIC", "-O0", *WARNINGS)
 EXCLUDED: Mapping[str, str] = json.loads((_FOLDER / "excluded.json").read_text(encoding="utf-8"))
 """Cases that no library for a microcontroller has to pass, with the reason."""
 

@@ -1,7 +1,7 @@
 """Toolchains, linking, ELF sizes."""
 
-from edgeprune.firmware.build import build
+from edgeprune.firmware.build import WARNINGS, build
 from edgeprune.firmware.image import Image, Sizes
 from edgeprune.firmware.toolchain import ToolStatus, doctor
 
-__all__ = ["Image", "Sizes", "ToolStatus", "build", "doctor"]
+__all__ = ["WARNINGS", "Image", "Sizes", "ToolStatus", "build", "doctor"]

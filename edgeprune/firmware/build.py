@@ -17,10 +17,11 @@ from edgeprune.firmware.sizes import measure_sizes
 from edgeprune.firmware.testbed import platform_files, render_testbed
 from edgeprune.firmware.toolchain import c_library_flags, require_compiler, run_tool, tool_version
 
-__all__ = ["build"]
+__all__ = ["WARNINGS", "build"]
 
 _OPTIMISATION = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections")
-_WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
+"""Under which every library compiles clean."""
 
 # Nothing of the C library may be in the firmware on its own account: what the library under test pulls in
 # would not show in the difference of the two images.
@@ -142,7 +143,7 @@ def build(sources: Sources, device: Device, directory: Path, *, debug: bool = Fa
 
 def _library_jobs(stems: Sequence[str], weights: str, prefix: str) -> Iterator[_Job]:
     """Every file of the library without and with the callback, which the weights know nothing of."""
-    strict = (*_OPTIMISATION, *_WARNINGS)
+    strict = (*_OPTIMISATION, *WARNINGS)
     for stem in stems:
         yield f"{stem}.c", f"{stem}.o", strict
         if stem != weights:
@@ -150,7 +151,7 @@ def _library_jobs(stems: Sequence[str], weights: str, prefix: str) -> Iterator[_
 
 
 def _testbed_jobs(device: Device, prefix: str) -> Iterator[_Job]:
-    flags = (*_OPTIMISATION, *_WARNINGS, *_TESTBED, "-Ilibrary")
+    flags = (*_OPTIMISATION, *WARNINGS, *_TESTBED, "-Ilibrary")
     yield "testbed.c", "testbed.o", flags
     yield "testbed.c", "testbed.counting.o", (*flags, _callback(prefix))
     yield "testbed_stubs.c", "stubs.o", flags

@@ -14,14 +14,17 @@ import pytest
 from typer.testing import CliRunner
 
 from edgeprune.cli import app
+from tests.support.tiny_recipe import TINY_RECIPE
 
 ROOT = Path(__file__).resolve().parents[2]
 
-RECIPE = """
+RECIPE = (
+    TINY_RECIPE
+    + """
 import os, pathlib, time
-import torch
 
 HERE = pathlib.Path(__file__).parent
+network = model
 
 def model():
     # The first process that works on a smaller network says who it is, and waits to be killed.
@@ -30,17 +33,9 @@ def model():
         mark.with_suffix(".new").write_text(str(os.getpid()))
         mark.with_suffix(".new").replace(mark)
         time.sleep(600)
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(16, 64), torch.nn.ReLU(), torch.nn.Linear(64, 5)).eval()
-
-def example_input(): return torch.zeros(1, 16)
-
-def train_data():
-    generator = torch.Generator().manual_seed(1)
-    return [(torch.rand(8, 16, generator=generator), torch.arange(8) % 5) for _ in range(4)]
-
-test_data = train_data
+    return network()
 """
+)
 OPTIONS = ("--samples", "3", "--no-train", "--points", "2", "--macs", "50%", "--jobs", "2", "--json")
 DEVICES = ("--device", "nucleo-f446re", "--device", "host")
 

@@ -8,19 +8,9 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from edgeprune.cli import app
+from tests.support.tiny_recipe import TINY_RECIPE
 
-RECIPE = """
-import torch
-print("hello from the recipe")
-def model():
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(16, 64), torch.nn.ReLU(), torch.nn.Linear(64, 5)).eval()
-def example_input(): return torch.zeros(1, 16)
-def train_data():
-    generator = torch.Generator().manual_seed(1)
-    return [(torch.rand(8, 16, generator=generator), torch.arange(8) % 5) for _ in range(4)]
-test_data = train_data
-"""
+RECIPE = TINY_RECIPE + 'print("hello from the recipe")\n'
 
 
 def run(folder: Path, *arguments: str | Path) -> Result:

@@ -5,24 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeprune.kernels import families
-from tests.kernels.test_dsp_conv_add import POINTWISE, stored, with_add
 from tests.support import cases
+from tests.support.candidates import admitted, assert_equal_on_host
+from tests.support.cases import POINTWISE
 from tests.support.dsp_kernels import PLAIN
-from tests.support.host_kernel import reference, run_on_host
+from tests.support.residual_nodes import stored, with_add
 
 FAMILY = "conv_add_s8_c"
 
 
 def assert_exact(nodes, values) -> None:
-    """The candidate equals both references, also with each input as near the output as it declares."""
-    expected = reference(nodes, values)["y"]
-    (candidate,) = families()[FAMILY].candidates(nodes, PLAIN)
-    np.testing.assert_array_equal(run_on_host(candidate, values)["y"], expected)
-    for name, distance in zip(candidate.activation_inputs, candidate.overlap, strict=True):
-        if distance is not None:
-            shared = run_on_host(candidate, values, overlapped=name)["y"]
-            np.testing.assert_array_equal(shared, expected, err_msg=f"{name} at {distance}")
+    assert_equal_on_host(admitted(nodes, [FAMILY], PLAIN), values)
 
 
 @pytest.mark.parametrize(

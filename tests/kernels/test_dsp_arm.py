@@ -8,13 +8,13 @@ import subprocess
 import numpy as np
 import pytest
 
+from edgeprune.firmware import WARNINGS
 from tests.support import cases
 from tests.support.dsp_kernels import candidates_of
 from tests.support.host_kernel import emit_file
 from tests.support.sparse_nodes import columns, pruned, unclamped
 
 COMPILER = "arm-none-eabi-gcc"
-WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-align", "-Werror"]
 CORES = ["cortex-m4", "cortex-m7", "cortex-m33"]
 
 LAYERS = {
@@ -69,7 +69,17 @@ def test_compiles_without_a_warning(core, level, tmp_path):
     for number, text in enumerate(sparse_files(rng)):
         (tmp_path / f"sparse_{number}.c").write_text(text)
     sources = sorted(path.name for path in tmp_path.glob("*.c"))
-    command = [COMPILER, f"-mcpu={core}", "-mthumb", "-std=c99", level, *WARNINGS, "-S", *sources]
+    command = [
+        COMPILER,
+        f"-mcpu={core}",
+        "-mthumb",
+        "-std=c99",
+        level,
+        *WARNINGS,
+        "-Wcast-align",
+        "-S",
+        *sources,
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     for source in sources:

@@ -10,30 +10,22 @@ from hypothesis import strategies as st
 from edgeprune.kernels import families
 from edgeprune.kernels.base import weights_of
 from tests.support import cases
-from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, candidates_of, scaled_by, with_weights
+from tests.support.cases import CONVOLUTIONS, POINTWISE
+from tests.support.dsp_kernels import (
+    DSP,
+    PLAIN,
+    SCALINGS,
+    assert_exact,
+    candidates_of,
+    scaled_by,
+    with_weights,
+)
 from tests.support.host_kernel import reference, run_on_host
 
 FAMILY = "conv_s8_dsp"
-POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
-
-CASES = [
-    {},
-    {"out_channels": 1},
-    {"in_channels": 3, "out_channels": 5},
-    {"in_channels": 1, "kernel": (10, 4), "pads": (4, 1, 5, 1), "strides": (2, 2), "height": 13, "width": 10},
-    {"strides": (2, 2), "pads": (0, 0, 1, 1), "in_channels": 8},
-    {"dilations": (2, 2), "pads": (2, 2, 2, 2)},
-    {"dilations": (1, 2), "pads": (1, 2, 1, 2), "in_channels": 3, "strides": (2, 1)},
-    {"kernel": (2, 2), "pads": (0, 0, 0, 0), "in_channels": 5},
-    {"pads": (4, 5, 4, 5)},
-    {"height": 2, "width": 2, "kernel": (3, 5), "pads": (1, 2, 1, 2)},
-    {"batch": 2, "in_channels": 6},
-    {**POINTWISE, "strides": (2, 2), "batch": 2},
-    {**POINTWISE, "in_channels": 20, "out_channels": 3, "per_tensor": True},
-]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
 def test_geometries(case):
     rng = np.random.default_rng(1)
     assert_exact(cases.conv_node(rng, **case), FAMILY, rng)
@@ -84,19 +76,6 @@ def test_random_shapes(data):
         dilations=dilations,
     )
     assert_exact(node, FAMILY, rng)
-
-
-SCALINGS = [
-    ("positive", 0.01, -128, (-128, 127)),
-    ("positive clamped", 0.01, -20, (-20, 90)),
-    ("fast", 0.01, 3, (-128, 127)),
-    ("fast clamped", 0.02, 3, (-50, 50)),
-    ("shift of 1", 0.49, 0, (-128, 127)),
-    ("shift of 23", 2.0**-23, 7, (-128, 127)),
-    ("vanishing", 2.0**-30, 7, (-128, 127)),
-    ("general", 0.7, -5, (-128, 127)),
-    ("general to the left", 5.3, 1, (-100, 100)),
-]
 
 
 @pytest.mark.parametrize(

@@ -9,51 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeprune.graph.ir import Node, Quant, Tensor
+from edgeprune.graph.ir import Node
 from edgeprune.kernels import families
-from edgeprune.kernels.base import weights_of
 from tests.support import cases
+from tests.support.candidates import admitted, assert_equal_on_host
+from tests.support.cases import POINTWISE
 from tests.support.dsp_kernels import DSP, PLAIN, SLOW, scaled_by, with_weights
-from tests.support.host_kernel import random_stored, reference, run_on_host
 from tests.support.mul32_kernels import M3
+from tests.support.residual_nodes import stored, with_add
 
 FAMILY = "conv_add_s8_dsp"
-POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
-
-
-def with_add(
-    rng: np.random.Generator,
-    conv: Node,
-    op: str = "Add",
-    *,
-    first: bool = True,
-    shortcut: Tensor | None = None,
-    clamp: tuple[int, int] = (-128, 127),
-) -> tuple[Node, Node]:
-    """`conv` with the output c, and the Add or Sub of it and `shortcut`, by default a new input s."""
-    c = replace(conv.output, name="c")
-    s = shortcut or cases.activation(rng, "s", c.shape)
-    scale = float(np.float32((c.scale + s.scale) * rng.uniform(0.4, 1.2)))
-    y = Tensor("y", c.shape, "int8", Quant.per_tensor(scale, int(rng.integers(-128, 128))))
-    add = Node(op, "add", (c, s) if first else (s, c), (y,), {"clamp": clamp})
-    return replace(conv, outputs=(c,)), add
-
-
-def stored(rng: np.random.Generator, nodes: tuple[Node, Node]) -> dict[str, np.ndarray]:
-    tensors = {t.name: t for node in nodes for t in node.inputs if t.value is None and t.name != "c"}
-    return {name: random_stored(rng, tensor.shape) for name, tensor in tensors.items()}
 
 
 def assert_exact(nodes: tuple[Node, Node], values: dict[str, np.ndarray]) -> None:
-    """Every candidate equals both references, also with each input as near the output as it declares."""
-    family, expected = families()[FAMILY], reference(nodes, values)["y"]
-    candidates = [c for c in family.candidates(nodes, SLOW) if family.admits(c, weights_of(nodes))]
-    assert candidates
-    for candidate in candidates:
-        np.testing.assert_array_equal(run_on_host(candidate, values)["y"], expected)
-        for name, distance in zip(candidate.activation_inputs, candidate.overlap, strict=True):
-            shared = run_on_host(candidate, values, overlapped=name)["y"]
-            np.testing.assert_array_equal(shared, expected, err_msg=f"{name} at {distance}")
+    assert_equal_on_host(admitted(nodes, [FAMILY], SLOW), values)
 
 
 @pytest.mark.parametrize(

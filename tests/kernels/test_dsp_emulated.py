@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgeprune.codegen.generate import generate
-from edgeprune.device import Device, load_device
-from edgeprune.emulate import run
-from edgeprune.firmware import build
-from edgeprune.graph.ir import Graph, Node
+from edgeprune.device import load_device
+from edgeprune.graph.ir import Node
 from edgeprune.kernels import families
-from edgeprune.kernels.base import Candidate, weights_of
-from edgeprune.plan.program import Buffer, Program, Step
-from tests.kernels.test_linear_emulated import renamed
 from tests.support import cases
+from tests.support.candidates import admitted
+from tests.support.cases import POINTWISE, with_clamp
 from tests.support.dsp_kernels import scaled_by
-from tests.support.host_kernel import reference
+from tests.support.emulated_kernels import assert_equal_in_emulator, drawn_samples, every_candidate
 
-SAMPLES = 3
 BLOCKS = (
     (1, 20, 4),
     (2, 7, 4),
@@ -35,7 +29,6 @@ BLOCKS = (
     (35, 40, 6),
 )
 """Pixels, input and output channels: every size of block, windows of every length modulo 4 and loop, odd channels."""
-POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
 
 WINDOWS: tuple[dict[str, Any], ...] = (
     {"kernel": (5, 5), "pads": (2, 2, 2, 2), "height": 6, "width": 7},
@@ -60,11 +53,6 @@ FEW_CHANNELS: tuple[dict[str, Any], ...] = (
     {"in_channels": 2, "height": 1, "width": 9, "kernel": (1, 9), "pads": (0, 4, 0, 4)},
 )
 """Strips of one to four rows, rows with a copy and without, kernel rows in one stretch and in a loop."""
-
-
-def with_clamp(node: Node, clamp: tuple[int, int]) -> Node:
-    """`node` with its output clamped otherwise."""
-    return replace(node, attrs={**node.attrs, "clamp": clamp})
 
 
 def pointwise(rng: np.random.Generator, pixels: int, inputs: int, outputs: int) -> Node:
@@ -121,60 +109,10 @@ def nodes(rng: np.random.Generator) -> list[Node]:
     ]
 
 
-def dsp_candidates(node: Node, device: Device) -> list[Candidate]:
-    """The node's candidates of all DSP families that admit its weights, which must be at least one."""
-    named = [family for name, family in families().items() if "_dsp" in name]
-    offered = [(family, candidate) for family in named for candidate in family.candidates((node,), device)]
-    found = [candidate for family, candidate in offered if family.admits(candidate, weights_of((node,)))]
-    assert found
-    return found
-
-
-def numbered(layers: list[Node], device: Device) -> list[Candidate]:
-    """Every candidate of every layer, each for a copy of its node with names of its own."""
-    counts = [len(dsp_candidates(node, device)) for node in layers]
-    copies = [(node, i) for node, count in zip(layers, counts, strict=True) for i in range(count)]
-    named = [(renamed(node, index), i) for index, (node, i) in enumerate(copies)]
-    return [dsp_candidates(node, device)[i] for node, i in named]
-
-
-def program(candidates: list[Candidate], device: Device) -> Program:
-    """All candidates one after the other, each with inputs and outputs of its own; they share scratch."""
-    last = len(candidates) - 1
-    end = -(-max(c.scratch_bytes for c in candidates) // 8) * 8
-    buffers: list[Buffer] = []
-    steps = []
-    for index, candidate in enumerate(candidates):
-        (node,) = candidate.nodes
-        scratch = Buffer(f"scratch_{index}", (), "sram", 0, candidate.scratch_bytes, index, index)
-        steps.append(Step(node.name, (node,), candidate, scratch=scratch))
-        for tensor in (*node.inputs, node.output):
-            if tensor.value is None:
-                buffers.append(Buffer(tensor.name, (tensor.name,), "sram", end, tensor.bytes, 0, last))
-                end += -(-tensor.bytes // 8) * 8
-    layers = tuple(step.nodes[0] for step in steps)
-    inputs = tuple(t for node in layers for t in node.inputs if t.value is None)
-    graph = Graph("dsp", layers, inputs, tuple(node.output for node in layers))
-    return Program(graph, device, tuple(steps), tuple(buffers), end, 8, 0, end)
-
-
 @pytest.mark.parametrize("name", ["nucleo-l4r5zi", "nucleo-u575zi"])
 def test_every_candidate_equals_its_reference(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(12)
     device = load_device(name)
-    candidates = numbered(nodes(rng), device)
-    sources = generate(program(candidates, device), "dsp")
-    layers = [candidate.nodes[0] for candidate in candidates]
-    stored = [
-        {name: value for node in layers for name, value in cases.stored_inputs(rng, node).items()}
-        for _ in range(SAMPLES)
-    ]
-    inputs = tuple(np.stack([sample[port.tensor.name] for sample in stored]) for port in sources.inputs)
-    measurement = run(build(sources, device, tmp_path), inputs, timeout_s=60)
-    for candidate, outputs in zip(candidates, measurement.outputs, strict=True):
-        (node,) = candidate.nodes
-        for sample, output in zip(stored, outputs, strict=True):
-            expected = reference((node,), sample)[node.output.name]
-            np.testing.assert_array_equal(
-                output.reshape(expected.shape), expected, err_msg=f"{candidate.name} {node.name}"
-            )
+    named = [family for family in families() if "_dsp" in family]
+    candidates = every_candidate(nodes(rng), lambda node: admitted((node,), named, device))
+    assert_equal_in_emulator(candidates, device, drawn_samples(rng, candidates), tmp_path)

@@ -7,16 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.codegen.generate import generate
 from edgeprune.device import load_device
-from edgeprune.emulate import run
-from edgeprune.firmware import build
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import families
 from edgeprune.kernels.base import weights_of
-from tests.kernels.test_dsp_emulated import numbered, program
 from tests.support import cases
-from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, scaled_by, with_weights
+from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, candidates_of, scaled_by, with_weights
+from tests.support.emulated_kernels import assert_equal_in_emulator, drawn_samples, every_candidate
 from tests.support.host_kernel import reference, run_on_host
 
 FAMILY = "fully_connected_s8_dsp_pairs"
@@ -82,17 +79,8 @@ def test_instructions_equal_the_reference(name: str, tmp_path: Path) -> None:
     layers = [layer(rng, *size, zero) for size in sizes for zero in FORMS.values()]
     layers += [extreme_layer(rng, 515, 0.45), extreme_layer(rng, 515, 1e-6)]
     device = load_device(name)
-    candidates = [one for one in numbered(layers, device) if one.family == FAMILY]
+    candidates = every_candidate(layers, lambda node: candidates_of(node, FAMILY, device))
     assert len(candidates) == len(layers)
-    sources = generate(program(candidates, device), "pairs")
-    drawn = [cases.stored_inputs(rng, candidate.nodes[0]) for candidate in candidates]
-    stored = {name: value for values in drawn for name, value in values.items()}
-    ends = [{name: np.full_like(value, end) for name, value in stored.items()} for end in (-128, 127)]
-    samples = [stored, *ends]
-    inputs = tuple(np.stack([one[port.tensor.name] for one in samples]) for port in sources.inputs)
-    found = run(build(sources, device, tmp_path), inputs, timeout_s=60).outputs
-    for candidate, outputs in zip(candidates, found, strict=True):
-        (node,) = candidate.nodes
-        for sample, output in zip(samples, outputs, strict=True):
-            expected = reference((node,), sample)[node.output.name]
-            np.testing.assert_array_equal(output.reshape(expected.shape), expected, err_msg=node.name)
+    (drawn,) = drawn_samples(rng, candidates, 1)
+    ends = [{name: np.full_like(value, end) for name, value in drawn.items()} for end in (-128, 127)]
+    assert_equal_in_emulator(candidates, device, [drawn, *ends], tmp_path)

@@ -6,25 +6,16 @@ import numpy as np
 import pytest
 
 from edgeprune.kernels import families
-from edgeprune.kernels.base import weights_of
-from tests.kernels.test_dsp_conv_add import stored, with_add
 from tests.support import cases
+from tests.support.candidates import admitted, assert_equal_on_host
 from tests.support.dsp_kernels import DSP, PLAIN, SLOW
-from tests.support.host_kernel import reference, run_on_host
+from tests.support.residual_nodes import stored, with_add
 
 FAMILY = "conv_add_s8_dsp_winograd_staged"
 
 
 def assert_exact(nodes, values) -> None:
-    """Every candidate equals both references, also with each input as near the output as it declares."""
-    family, expected = families()[FAMILY], reference(nodes, values)["y"]
-    candidates = [c for c in family.candidates(nodes, SLOW) if family.admits(c, weights_of(nodes))]
-    assert candidates
-    for candidate in candidates:
-        np.testing.assert_array_equal(run_on_host(candidate, values)["y"], expected)
-        for name in candidate.activation_inputs:
-            shared = run_on_host(candidate, values, overlapped=name)["y"]
-            np.testing.assert_array_equal(shared, expected, err_msg=f"{candidate.name} {name}")
+    assert_equal_on_host(admitted(nodes, [FAMILY], SLOW), values)
 
 
 @pytest.mark.parametrize("height", [2, 3, 6])

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from edgeprune.kernels import families
 from edgeprune.kernels.base import weights_of
-from tests.kernels.test_dsp_conv import CASES, POINTWISE, SCALINGS
 from tests.support import cases
-from tests.support.dsp_kernels import DSP, scaled_by, with_weights
+from tests.support.cases import CONVOLUTIONS, POINTWISE
+from tests.support.dsp_kernels import DSP, SCALINGS, candidates_of, scaled_by, with_weights
 from tests.support.host_kernel import reference, run_on_host
-from tests.support.mul32_kernels import M3, admitted, assert_exact
+from tests.support.mul32_kernels import M3, assert_exact
 
 FAMILY = "conv_s8_mul32"
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if "batch" not in case], ids=str)
+@pytest.mark.parametrize("case", [case for case in CONVOLUTIONS if "batch" not in case], ids=str)
 def test_geometries(case):
     rng = np.random.default_rng(1)
     assert_exact(cases.conv_node(rng, **case), FAMILY, rng)
@@ -81,7 +81,7 @@ def test_largest_sums(weight, chunks):
     w = np.full((4, 1, 1, 63), weight) * np.array([1, 1, 0, 1]).reshape(4, 1, 1, 1)
     node = with_weights(node, np.clip(w, -128, 127), np.zeros(4))
     x = np.array([[127 if bit >> lane & 1 else -128 for lane in range(3)] for bit in range(8)], np.int8)
-    candidate = admitted(node, FAMILY)[chunks]
+    candidate = candidates_of(node, FAMILY, M3)[chunks]
     for lanes in x:
         pixels = np.repeat(np.resize(lanes, 8)[:, None], 63, axis=1).reshape(1, 1, 8, 63)
         got = run_on_host(candidate, {"x": pixels})["y"]

@@ -6,27 +6,19 @@ import numpy as np
 import pytest
 
 from edgeprune.kernels import families
-from edgeprune.kernels.base import weights_of
-from tests.kernels.test_dsp_conv_add import POINTWISE, stored, with_add
 from tests.support import cases
+from tests.support.candidates import admitted, assert_equal_on_host
+from tests.support.cases import POINTWISE
 from tests.support.dsp_kernels import DSP
-from tests.support.host_kernel import reference, run_on_host
 from tests.support.mul32_kernels import M0PLUS, RV32
+from tests.support.residual_nodes import stored, with_add
 
 FAMILY = "conv_add_s8_mul32"
 
 
 def assert_exact(nodes, values) -> None:
-    """Every candidate equals both references, also with each input as near the output as it declares."""
-    family, expected = families()[FAMILY], reference(nodes, values)["y"]
     for device in (M0PLUS, RV32):
-        candidates = [c for c in family.candidates(nodes, device) if family.admits(c, weights_of(nodes))]
-        assert candidates
-        for candidate in candidates:
-            np.testing.assert_array_equal(run_on_host(candidate, values)["y"], expected)
-            for name in candidate.activation_inputs:
-                shared = run_on_host(candidate, values, overlapped=name)["y"]
-                np.testing.assert_array_equal(shared, expected, err_msg=name)
+        assert_equal_on_host(admitted(nodes, [FAMILY], device), values)
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.codegen.generate import generate
 from edgeprune.device import Device, load_device
-from edgeprune.emulate import run
-from edgeprune.firmware import build
+from edgeprune.firmware import WARNINGS
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import families
-from edgeprune.kernels.base import Candidate, weights_of
-from tests.kernels.test_dsp_emulated import POINTWISE, program, with_clamp
-from tests.kernels.test_linear_emulated import renamed
+from edgeprune.kernels.base import Candidate
 from tests.support import cases
+from tests.support.candidates import admitted
+from tests.support.cases import POINTWISE, with_clamp
 from tests.support.dsp_kernels import scaled_by
-from tests.support.host_kernel import emit_file, reference
+from tests.support.emulated_kernels import assert_equal_in_emulator, drawn_samples, every_candidate
+from tests.support.host_kernel import emit_file
 
-SAMPLES = 3
 COMPILER = "arm-none-eabi-gcc"
-WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-align", "-Werror"]
 
 
 def nodes(rng: np.random.Generator) -> list[Node]:
@@ -51,42 +48,17 @@ def nodes(rng: np.random.Generator) -> list[Node]:
     ]
 
 
-def candidates(node: Node, device: Device) -> list[Candidate]:
-    """The node's candidates of all families for small cores that admit its weights, which must be at least one."""
-    named = [family for name, family in families().items() if name.endswith("_mul32")]
-    offered = [(family, candidate) for family in named for candidate in family.candidates((node,), device)]
-    found = [candidate for family, candidate in offered if family.admits(candidate, weights_of((node,)))]
-    assert found
-    return found
-
-
-def numbered(layers: list[Node], device: Device) -> list[Candidate]:
-    """Every candidate of every layer, each for a copy of its node with names of its own."""
-    copies = [(node, i) for node in layers for i in range(len(candidates(node, device)))]
-    named = [(renamed(node, index), i) for index, (node, i) in enumerate(copies)]
-    return [candidates(node, device)[i] for node, i in named]
+def candidates(node: Node, device: Device) -> tuple[Candidate, ...]:
+    """The node's candidates of all families for small cores."""
+    return admitted((node,), [name for name in families() if name.endswith("_mul32")], device)
 
 
 @pytest.mark.parametrize("name", ["nucleo-g0b1re", "bluepill-f103c8", "esp32c3", "gd32vf103"])
 def test_every_candidate_equals_its_reference(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(12)
     device = load_device(name)
-    found = numbered(nodes(rng), device)
-    sources = generate(program(found, device), "small")
-    layers = [candidate.nodes[0] for candidate in found]
-    stored = [
-        {name: value for node in layers for name, value in cases.stored_inputs(rng, node).items()}
-        for _ in range(SAMPLES)
-    ]
-    inputs = tuple(np.stack([sample[port.tensor.name] for sample in stored]) for port in sources.inputs)
-    measurement = run(build(sources, device, tmp_path), inputs, timeout_s=60)
-    for candidate, outputs in zip(found, measurement.outputs, strict=True):
-        (node,) = candidate.nodes
-        for sample, output in zip(stored, outputs, strict=True):
-            expected = reference((node,), sample)[node.output.name]
-            np.testing.assert_array_equal(
-                output.reshape(expected.shape), expected, err_msg=f"{candidate.name} {node.name}"
-            )
+    found = every_candidate(nodes(rng), lambda node: candidates(node, device))
+    assert_equal_in_emulator(found, device, drawn_samples(rng, found), tmp_path)
 
 
 @pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"{COMPILER} is not installed")
@@ -99,6 +71,16 @@ def test_compiles_without_a_warning(device: str, level: str, tmp_path: Path) -> 
     for number, candidate in enumerate(found):
         (tmp_path / f"layer_{number}.c").write_text(emit_file(candidate)[0])
     sources = sorted(path.name for path in tmp_path.glob("*.c"))
-    command = [COMPILER, f"-mcpu={core.core}", "-mthumb", "-std=c99", level, *WARNINGS, "-c", *sources]
+    command = [
+        COMPILER,
+        f"-mcpu={core.core}",
+        "-mthumb",
+        "-std=c99",
+        level,
+        *WARNINGS,
+        "-Wcast-align",
+        "-c",
+        *sources,
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -9,21 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.codegen.generate import generate
-from edgeprune.device import Device, load_device
-from edgeprune.emulate import run
-from edgeprune.firmware import build
-from edgeprune.graph.ir import Graph, Node
-from edgeprune.kernels.base import Candidate
-from edgeprune.plan.program import Buffer, Program, Step
-from tests.kernels.test_dsp_emulated import POINTWISE, with_clamp
-from tests.kernels.test_linear_emulated import renamed
+from edgeprune.device import load_device
+from edgeprune.graph.ir import Node
 from tests.support import cases
+from tests.support.cases import POINTWISE, with_clamp
 from tests.support.dsp_kernels import scaled_by, with_weights
-from tests.support.host_kernel import reference
+from tests.support.emulated_kernels import assert_equal_in_emulator, drawn_samples, every_candidate
 from tests.support.mve_kernels import SLOW, mve_candidates
 
-SAMPLES = 3
 CLAMPS = [(-128, 127), (-128, 127), (-100, 50)]
 SECTIONS = ("-ffunction-sections", "-fdata-sections")
 
@@ -119,57 +112,13 @@ def sums(rng: np.random.Generator) -> list[Node]:
             cases.binary_node(rng, "Sub", (3, 4, 4), (3, 4, 4))]  # fmt: skip
 
 
-def program(candidates: list[Candidate], device: Device, *, overlapped: bool) -> Program:
-    """All candidates one after the other, each with inputs and outputs of its own; they share scratch.
-
-    With `overlapped`, a first input lies as near above the start of the output as its candidate declares.
-    """
-    last = len(candidates) - 1
-    end = -(-max(c.scratch_bytes for c in candidates) // 8) * 8
-    buffers: list[Buffer] = []
-    steps, begin = [], 0
-    for index, candidate in enumerate(candidates):
-        (node,) = candidate.nodes
-        scratch = Buffer(f"scratch_{index}", (), "sram", 0, candidate.scratch_bytes, index, index)
-        steps.append(Step(node.name, (node,), candidate, scratch=scratch))
-        distance = candidate.overlap[0] if overlapped else None
-        inputs = [tensor for tensor in node.inputs if tensor.value is None]
-        for tensor in (node.output, *inputs):
-            near = distance is not None and tensor is inputs[0]
-            start = begin + distance if near else end
-            if tensor is node.output:
-                begin = start
-            buffers.append(Buffer(tensor.name, (tensor.name,), "sram", start, tensor.bytes, 0, last))
-            end = max(end, -(-(start + tensor.bytes) // 8) * 8)
-    layers = tuple(step.nodes[0] for step in steps)
-    inputs = tuple(t for node in layers for t in node.inputs if t.value is None)
-    graph = Graph("mve", layers, inputs, tuple(node.output for node in layers))
-    return Program(graph, device, tuple(steps), tuple(buffers), end, 8, 0, end)
-
-
 def check(nodes: list[Node], rng: np.random.Generator, folder: Path, *, overlapped: bool) -> None:
     """Run every candidate of every node and compare with the references."""
     device = replace(load_device("mps3-an547"), flash=SLOW.flash)
-    candidates: list[Candidate] = []
-    for node in nodes:
-        for index in range(len(mve_candidates(node, device))):
-            copy = renamed(node, len(candidates))
-            candidates.append(mve_candidates(copy, device)[index])
-    sources = generate(program(candidates, device, overlapped=overlapped), "mve")
-    layers = [candidate.nodes[0] for candidate in candidates]
-    stored = [
-        {name: value for node in layers for name, value in cases.stored_inputs(rng, node).items()}
-        for _ in range(SAMPLES)
-    ]
-    inputs = tuple(np.stack([sample[port.tensor.name] for sample in stored]) for port in sources.inputs)
-    measurement = run(build(sources, device, folder), inputs, timeout_s=60)
-    for candidate, outputs in zip(candidates, measurement.outputs, strict=True):
-        (node,) = candidate.nodes
-        for sample, output in zip(stored, outputs, strict=True):
-            expected = reference((node,), sample)[node.output.name]
-            np.testing.assert_array_equal(
-                output.reshape(expected.shape), expected, err_msg=f"{candidate.name} {node.name}"
-            )
+    candidates = every_candidate(nodes, lambda node: mve_candidates(node, device))
+    assert_equal_in_emulator(
+        candidates, device, drawn_samples(rng, candidates), folder, overlapped=overlapped
+    )
 
 
 GROUPS = [residues, windows, depthwise, scalings, means, pools, sums]

@@ -14,37 +14,24 @@ from edgeprune.kernels._mve import Strip
 from edgeprune.kernels.base import weights_of
 from edgeprune.ops._convolution import conv_geometry
 from tests.support import cases
+from tests.support.cases import CONVOLUTIONS, POINTWISE
 from tests.support.dsp_kernels import PLAIN, scaled_by, with_weights
 from tests.support.host_kernel import reference, run_on_host
 from tests.support.mve_kernels import MVE, assert_exact, mve_candidates
 
-POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
-
-CONVOLUTIONS = [
-    {},
-    {"out_channels": 1},
-    {"in_channels": 3, "out_channels": 5},
-    {"in_channels": 1, "kernel": (10, 4), "pads": (4, 1, 5, 1), "strides": (2, 2), "height": 13, "width": 10},
-    {"strides": (2, 2), "pads": (0, 0, 1, 1), "in_channels": 8},
-    {"dilations": (2, 2), "pads": (2, 2, 2, 2)},
-    {"dilations": (1, 2), "pads": (1, 2, 1, 2), "in_channels": 3, "strides": (2, 1)},
-    {"kernel": (2, 2), "pads": (0, 0, 0, 0), "in_channels": 5},
+GEOMETRIES = [
+    *CONVOLUTIONS,
     {"kernel": (1, 3), "pads": (0, 0, 0, 0), "in_channels": 5},
     {"kernel": (1, 3), "pads": (0, 0, 0, 0), "strides": (2, 2), "batch": 2},
     {"kernel": (3, 1), "pads": (1, 0, 1, 0), "in_channels": 17},
     {"kernel": (2, 2), "strides": (3, 3), "height": 9, "width": 9},
-    {"pads": (4, 5, 4, 5)},
-    {"height": 2, "width": 2, "kernel": (3, 5), "pads": (1, 2, 1, 2)},
-    {"batch": 2, "in_channels": 6},
-    {**POINTWISE, "strides": (2, 2), "batch": 2},
-    {**POINTWISE, "in_channels": 20, "out_channels": 3, "per_tensor": True},
     {**POINTWISE, "in_channels": 9, "out_channels": 67, "height": 2},
     {"in_channels": 3, "out_channels": 130, "height": 3, "width": 4},
     {"extremes": True, "in_channels": 5},
 ]
 
 
-@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+@pytest.mark.parametrize("case", GEOMETRIES, ids=str)
 def test_convolutions(case):
     rng = np.random.default_rng(1)
     assert_exact(cases.conv_node(rng, **case), rng, "conv_s8_mve")

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from edgeprune.kernels import families
 from edgeprune.kernels.base import weights_of
 from tests.support import cases
+from tests.support.cases import POINTWISE
 from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, candidates_of, with_weights
 from tests.support.host_kernel import reference, run_on_host
 from tests.support.sparse_nodes import MASKS, columns, pruned, singles, unclamped
 
 FAMILIES = ["conv_s8_dsp_gathered", "conv_s8_dsp_blocks", "conv_s8_dsp_singles"]
-POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
 FORMS = {"positive": -128, "fast": 3}
 
 
@@ -95,9 +95,9 @@ def test_long_ways_between_weights():
 @pytest.mark.parametrize("zero_point", [-128, 127])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_largest_weights_and_inputs(family, zero_point):
-    """Every pair of extremes, where the encodings come nearest to overflow; rows take -128 as well."""
+    """Every pair of extremes, where the encodings come nearest to overflow; single weights may be -128."""
     rng = np.random.default_rng(6)
-    lowest = -128 if family.endswith("rows") else -127
+    lowest = -128 if family.endswith("singles") else -127
     node = cases.conv_node(
         rng, height=4, width=4, in_channels=8, out_channels=16, zero_point=zero_point, **POINTWISE
     )

@@ -7,22 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.codegen.generate import generate
-from edgeprune.device import Device, load_device
-from edgeprune.emulate import run
-from edgeprune.firmware import build
+from edgeprune.device import load_device
 from edgeprune.graph.ir import Node
-from edgeprune.kernels import families
-from edgeprune.kernels.base import Candidate, weights_of
-from tests.kernels.test_dsp_emulated import program
-from tests.kernels.test_linear_emulated import renamed
 from tests.support import cases
-from tests.support.host_kernel import reference
+from tests.support.candidates import admitted
+from tests.support.cases import POINTWISE
+from tests.support.emulated_kernels import assert_equal_in_emulator, drawn_samples, every_candidate
 from tests.support.sparse_nodes import MASKS, columns, pruned, singles, unclamped
 
-SAMPLES = 2
-POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
-SPARSE = ("_gathered", "_blocks", "_rows", "_indexed")
+PORTABLE = {"conv_s8_c_indexed"}
+CONVOLUTIONS = {"conv_s8_dsp_gathered", "conv_s8_dsp_blocks", "conv_s8_dsp_singles"}
+ROWS = {"fully_connected_s8_dsp_gathered", "fully_connected_s8_dsp_blocks"}
 MATRICES = ((21, 19), (270, 8), (64, 40))
 
 
@@ -49,41 +44,11 @@ def nodes(rng: np.random.Generator) -> list[Node]:
     return found
 
 
-def sparse_candidates(node: Node, device: Device) -> list[Candidate]:
-    """The node's candidates of all sparse families, which must be at least one."""
-    weights = weights_of((node,))
-    found = [
-        candidate
-        for name, family in families().items()
-        if name.endswith(SPARSE)
-        for candidate in family.candidates((node,), device)
-        if family.admits(candidate, weights)
-    ]
-    assert found
-    return found
-
-
 @pytest.mark.parametrize("name", ["nucleo-l4r5zi", "nucleo-u575zi", "bluepill-f103c8"])
 def test_every_candidate_equals_its_reference(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(12)
     device = load_device(name)
-    layers = nodes(rng)
-    counts = [len(sparse_candidates(node, device)) for node in layers]
-    copies = [(node, i) for node, count in zip(layers, counts, strict=True) for i in range(count)]
-    candidates = [
-        sparse_candidates(renamed(node, index), device)[i] for index, (node, i) in enumerate(copies)
-    ]
-    sources = generate(program(candidates, device), "sparse")
-    stored = [
-        {key: value for c in candidates for key, value in cases.stored_inputs(rng, c.nodes[0]).items()}
-        for _ in range(SAMPLES)
-    ]
-    inputs = tuple(np.stack([sample[port.tensor.name] for sample in stored]) for port in sources.inputs)
-    measurement = run(build(sources, device, tmp_path), inputs, timeout_s=60)
-    for candidate, outputs in zip(candidates, measurement.outputs, strict=True):
-        (node,) = candidate.nodes
-        for sample, output in zip(stored, outputs, strict=True):
-            expected = reference((node,), sample)[node.output.name]
-            np.testing.assert_array_equal(
-                output.reshape(expected.shape), expected, err_msg=f"{candidate.name} {node.name}"
-            )
+    families = PORTABLE | (CONVOLUTIONS | ROWS if device.dsp else set())
+    candidates = every_candidate(nodes(rng), lambda node: admitted((node,), sorted(families), device))
+    assert {candidate.family for candidate in candidates} == families
+    assert_equal_in_emulator(candidates, device, drawn_samples(rng, candidates, 2), tmp_path)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgeprune.kernels import families
+from edgeprune.kernels._sparsity import block_ranges, block_sizes
 from tests.support import cases
 from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, candidates_of, with_weights
 from tests.support.host_kernel import reference, run_on_host
@@ -58,6 +59,15 @@ def test_sums_at_the_ends_of_their_range(family, value):
     values = {"x": np.full(node.inputs[0].shape, value, np.int8)}
     for candidate in candidates_of(node, family):
         np.testing.assert_array_equal(run_on_host(candidate, values)["y"], reference((node,), values)["y"])
+
+
+@pytest.mark.parametrize("outputs", [8, 9, 64, 65, 1 << 16, 70_001])
+def test_blocks_are_whole_and_counted_in_16_bits(outputs):
+    for size in block_sizes(outputs, 8):
+        ranges = block_ranges(outputs, size, 8)
+        assert ranges[0][0] == 0
+        assert ranges[-1][1] == outputs
+        assert all((end - first) % 8 == 0 and 0 < end - first < 1 << 16 for first, end in ranges)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -7,6 +7,8 @@ and whose output is called "y"; `stored_inputs` draws values for them.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from edgeprune.ops._convolution import weight_scales
 from tests.support.host_kernel import random_stored
 
 __all__ = [
+    "CONVOLUTIONS",
+    "POINTWISE",
     "activation",
     "average_pool_node",
     "binary_node",
@@ -30,11 +34,30 @@ __all__ = [
     "reduce_mean_node",
     "stored_inputs",
     "weights_and_bias",
+    "with_clamp",
     "with_wide_weights",
 ]
 
 _ACTIVATION_DEVIATION = 80.0
 """Standard deviation of `random_stored`, roughly."""
+
+POINTWISE: dict[str, Any] = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
+CONVOLUTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"out_channels": 1},
+    {"in_channels": 3, "out_channels": 5},
+    {"in_channels": 1, "kernel": (10, 4), "pads": (4, 1, 5, 1), "strides": (2, 2), "height": 13, "width": 10},
+    {"strides": (2, 2), "pads": (0, 0, 1, 1), "in_channels": 8},
+    {"dilations": (2, 2), "pads": (2, 2, 2, 2)},
+    {"dilations": (1, 2), "pads": (1, 2, 1, 2), "in_channels": 3, "strides": (2, 1)},
+    {"kernel": (2, 2), "pads": (0, 0, 0, 0), "in_channels": 5},
+    {"pads": (4, 5, 4, 5)},
+    {"height": 2, "width": 2, "kernel": (3, 5), "pads": (1, 2, 1, 2)},
+    {"batch": 2, "in_channels": 6},
+    {**POINTWISE, "strides": (2, 2), "batch": 2},
+    {**POINTWISE, "in_channels": 20, "out_channels": 3, "per_tensor": True},
+)
+"""Arguments of `conv_node`: few and many channels, windows of every kind, strides, dilations and padding."""
 
 
 def activation(rng: np.random.Generator, name: str, shape: Shape, zero_point: int | None = None) -> Tensor:
@@ -181,6 +204,11 @@ def fully_connected_node(
     w, b = weights_and_bias(rng, x, (out_features, in_features), per_tensor=per_tensor, extremes=extremes)
     node = Node("FullyConnected", "fully_connected", (x, w, b), (), {"clamp": clamp or clamp_of(rng)})
     return finish(rng, node, weighted_deviation(x, w))
+
+
+def with_clamp(node: Node, clamp: tuple[int, int]) -> Node:
+    """`node` with its output clamped otherwise."""
+    return replace(node, attrs={**node.attrs, "clamp": clamp})
 
 
 def with_wide_weights(rng: np.random.Generator, node: Node) -> Node:

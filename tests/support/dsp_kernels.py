@@ -9,36 +9,37 @@ import numpy as np
 from edgeprune.device import Device, Flash
 from edgeprune.graph.build import constant
 from edgeprune.graph.ir import Node, Quant
-from edgeprune.kernels import families
-from edgeprune.kernels.base import Candidate, weights_of
+from edgeprune.kernels.base import Candidate
 from edgeprune.ops._convolution import weight_scales
 from tests.support import cases
-from tests.support.host_kernel import reference, run_on_host
+from tests.support.candidates import admitted, assert_equal_on_host
 
 DSP = Device("m4", "", "cortex-m4", 1, (), None, True, True, "arm-none-eabi-gcc", (), None)
 SLOW = replace(DSP, flash=Flash(wait_states=5, line_bytes=32, instruction_lines=32, data_lines=8))
 """With slow flash, for which families offer more candidates."""
 PLAIN = replace(DSP, core="cortex-m3", dsp=False)
+SCALINGS = [
+    ("positive", 0.01, -128, (-128, 127)),
+    ("positive clamped", 0.01, -20, (-20, 90)),
+    ("fast", 0.01, 3, (-128, 127)),
+    ("fast clamped", 0.02, 3, (-50, 50)),
+    ("shift of 1", 0.49, 0, (-128, 127)),
+    ("shift of 23", 2.0**-23, 7, (-128, 127)),
+    ("vanishing", 2.0**-30, 7, (-128, 127)),
+    ("general", 0.7, -5, (-128, 127)),
+    ("general to the left", 5.3, 1, (-100, 100)),
+]
+"""Every form of requantisation: its name, and the arguments of `scaled_by`."""
 
 
 def candidates_of(node: Node, family: str, device: Device = DSP) -> tuple[Candidate, ...]:
     """The family's candidates for the node that admit its weights, at least one."""
-    weights = weights_of((node,))
-    offered = families()[family].candidates((node,), device)
-    found = tuple(candidate for candidate in offered if families()[family].admits(candidate, weights))
-    assert found
-    return found
+    return admitted((node,), [family], device)
 
 
 def assert_exact(node: Node, family: str, rng: np.random.Generator) -> None:
     """Every candidate equals the reference, also with the input as near the output as it declares."""
-    values = cases.stored_inputs(rng, node)
-    expected = reference((node,), values)["y"]
-    for candidate in candidates_of(node, family, SLOW):
-        np.testing.assert_array_equal(run_on_host(candidate, values)["y"], expected)
-        if candidate.overlap[0] is not None:
-            overlapped = run_on_host(candidate, values, overlapped="x")["y"]
-            np.testing.assert_array_equal(overlapped, expected, err_msg=f"distance {candidate.overlap[0]}")
+    assert_equal_on_host(candidates_of(node, family, SLOW), cases.stored_inputs(rng, node))
 
 
 def scaled_by(node: Node, real: float, zero_point: int, clamp: tuple[int, int]) -> Node:

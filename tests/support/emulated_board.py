@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import IO
 
 from edgeprune.device import Device
+from edgeprune.firmware import WARNINGS
 
 _AWAKE_S = 0.02
-_WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
 
 
 def make_firmware(project: Path) -> Path:
     """The firmware of a project, built by its Makefile without a warning."""
     done = subprocess.run(
-        ["make", "-C", str(project), f"CFLAGS={_WARNINGS}"], capture_output=True, text=True, check=False
+        ["make", "-C", str(project), f"CFLAGS={' '.join(WARNINGS)}"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (project / "firmware.bin").stat().st_size > 0

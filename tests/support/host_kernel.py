@@ -11,25 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeprune.firmware import WARNINGS
 from edgeprune.graph.ir import DTYPES, Array, Node
 from edgeprune.kernels.base import Candidate, LayerNames, families, weights_of
 from edgeprune.ops import operator_for
 from edgeprune.templating import c_array, render
 
-FLAGS = [
+FLAGS = (
     "-std=c99",
     "-O2",
     "-fPIC",
     "-shared",
-    "-Wall",
-    "-Wextra",
-    "-Wpedantic",
-    "-Wconversion",
-    "-Wshadow",
-    "-Werror",
+    *WARNINGS,
     "-fsanitize=undefined",
     "-fno-sanitize-recover=undefined",
-]
+)
 C_TYPES = {name: f"{name}_t" for name in ("int8", "uint8", "int16", "int32", "int64")} | {"float32": "float"}
 
 

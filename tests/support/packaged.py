@@ -12,6 +12,7 @@ from edgeprune.codegen import Golden, Sources, generate
 from edgeprune.codegen.packages import render
 from edgeprune.codegen.semihosting import emulator_command, link_flags, machine_flags
 from edgeprune.device import Device
+from edgeprune.firmware import WARNINGS
 from edgeprune.graph.onnx_import import import_onnx
 from edgeprune.graph.passes import simplify
 from edgeprune.plan import Objective, plan
@@ -19,7 +20,6 @@ from edgeprune.progress import SilentProgress
 from edgeprune.verify import reference_outputs
 from tests.support.onnx_models import MODELS
 
-WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 OPTIMISATION = ("-O2", "-ffunction-sections", "-fdata-sections")
 CPP = ("-std=c++11", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics")

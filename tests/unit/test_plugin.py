@@ -12,6 +12,7 @@ from edgeprune.emulate.loops import is_straight, loops_in, riscv_branch, thumb_b
 from edgeprune.emulate.plugin import PluginUnavailable, parse_dump, shared_object
 from edgeprune.emulate.plugin.build import cache_dir
 from edgeprune.errors import EnvironmentFailure
+from edgeprune.firmware import WARNINGS
 
 HOST = Path(__file__).parents[1] / "support" / "plugin_host.c"
 PLUGIN = Path(shared_object.__code__.co_filename).with_name("plugin.c")
@@ -66,11 +67,10 @@ def test_another_file_is_refused(text: str) -> None:
 
 
 def test_the_plugin_compiles_without_a_warning(tmp_path: Path) -> None:
-    warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
     command = [
         "gcc",
         "-std=gnu11",
-        *warnings,
+        *WARNINGS,
         "-fPIC",
         "-shared",
         str(PLUGIN),

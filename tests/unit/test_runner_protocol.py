@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from edgeprune.device import load_device
 from edgeprune.emulate import Measurement
 from edgeprune.errors import EnvironmentFailure, MissingTool, UsageError, VerificationFailed
-from edgeprune.firmware import build
+from edgeprune.firmware import WARNINGS, build
 from edgeprune.runners import QemuRunner, choose_runner
 from edgeprune.runners.frame import MOST_PAYLOAD, Frame, FrameReader, decode, encode, stuff, unstuff
 from edgeprune.runners.project import board_project, bundle_project, fingerprint, wants_project
@@ -109,9 +109,8 @@ size_t echo(const uint8_t *from, size_t size, uint8_t *to)
     return (size_t)(out - to);
 }
 """)
-    warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
     subprocess.run(
-        ["gcc", "-std=c99", "-shared", "-fPIC", *warnings, "echo.c", "serial_frame.c", "-o", "echo.so"],
+        ["gcc", "-std=c99", "-shared", "-fPIC", *WARNINGS, "echo.c", "serial_frame.c", "-o", "echo.so"],
         cwd=folder,
         check=True,
     )
