@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
     from edgeprune.prune import PruningPlan
 
-__all__ = ["FLOAT_FILES", "FloatNetwork", "float_network", "load_pruned"]
+__all__ = ["FloatNetwork", "float_network", "load_pruned"]
 
 _ONNX, _PROGRAM, _STATE = "float.onnx", "float.pt2", "float_state.pt"
-FLOAT_FILES = (_ONNX, _PROGRAM, _STATE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -155,6 +155,7 @@ def stage_source(
     It begins with the statements `copies`.
     """
     stage = _stage(step)
+    assert len(stage.layers) <= np.iinfo(np.uint8).max, "a turn's layer, or the arrival of a row, is one byte"
     held = tuple(
         f"{c_comment(line.tensor.name, 60)}: {line.held_rows} of {len(line.offsets)} rows of {line.row_bytes} bytes"
         for line in (stage.lines or {}).values()

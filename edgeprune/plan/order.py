@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from edgeprune.graph.ir import Graph, Node
 from edgeprune.kernels.base import Candidate
-from edgeprune.plan.lifetimes import Group, activations, storage_names, work_nodes
+from edgeprune.plan.lifetimes import Group, activations, storage_names
 from edgeprune.plan.overlap import input_distances, span_bytes
 
-__all__ = ["choose_group_order", "choose_order", "peak_bytes"]
+__all__ = ["choose_group_order", "peak_bytes"]
 
 _STATES = 24_000
 _LEAST_BEAM = 32
@@ -64,17 +64,12 @@ class _State:
         return found[::-1]
 
 
-def choose_order(graph: Graph, candidates: Mapping[Node, Candidate]) -> tuple[Node, ...]:
-    """The graph's work nodes in an order whose `peak_bytes` is as low as was found, never above the given one's.
-
-    `candidates` gives a likely candidate per node, for scratch and overlap.
-    """
-    groups = choose_group_order(graph, {(node,): candidates[node] for node in work_nodes(graph)})
-    return tuple(node for nodes in groups for node in nodes)
-
-
 def choose_group_order(graph: Graph, candidates: Mapping[Group, Candidate]) -> tuple[Group, ...]:
-    """Likewise the groups of nodes that `candidates` names, in an order that is possible."""
+    """The groups of nodes that `candidates` names, in an order whose peak is as low as was found.
+
+    It is never above that of the given order, which must be possible. `candidates` gives a likely candidate per group,
+    for scratch and overlap.
+    """
     groups = tuple(candidates)
     problem = _jobs(graph, groups, list(candidates.values()))
     given = tuple(range(len(groups)))

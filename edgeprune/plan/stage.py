@@ -60,7 +60,8 @@ class _Frame:
 def stage_candidates(nodes: Group, device: Device, fed: str | None = None) -> tuple[StageCandidate, ...]:
     """Ways to run `nodes` as a stage, from the fastest kernels to those with the least scratch; empty where none is.
 
-    The rows of the input `fed` are handed over by the caller.
+    What all but the last node write must be read by others of `nodes` alone (`plan.streaming` asks, and so does
+    `schedule` of its caller). The rows of the input `fed` are handed over by the caller.
     """
     offered = _offered(nodes, RowForms(device))
     if not offered:
@@ -100,15 +101,18 @@ def _offered(nodes: Group, forms: RowForms) -> list[tuple[RowForm, ...]]:
     """Per unit of the stage its forms, fastest first; empty without a way to run."""
     units = units_of(nodes, lambda group: bool(forms.of(group)))
     offered = [forms.of(unit) for unit in units]
-    if not offered or not all(offered) or not _is_chain(nodes, offered):
+    if not offered or not all(offered) or not _sums_come_last(offered):
         return []
     return offered
 
 
-def _is_chain(nodes: Group, offered: Sequence[Sequence[RowForm]]) -> bool:
-    """Whether all but the last output are read within the stage alone, as images, and sums come last."""
-    sums = [bool(forms[0].state_bytes) for forms in offered]
-    return not any(sums[:-1])
+def _sums_come_last(offered: Sequence[Sequence[RowForm]]) -> bool:
+    """Whether none but the last unit sums over rows: no row of what it writes is there before all it reads is.
+
+    All forms of a unit keep sums, or none does.
+    """
+    assert all(len({bool(form.state_bytes) for form in forms}) == 1 for forms in offered)
+    return not any(forms[0].state_bytes for forms in offered[:-1])
 
 
 def _selections(offered: Sequence[Sequence[RowForm]]) -> list[tuple[RowForm, ...]]:

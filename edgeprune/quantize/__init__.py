@@ -5,9 +5,8 @@ form, `observe` collects what flows through it on the calibration data, `ranges`
 points, and `insert` writes QuantizeLinear and DequantizeLinear around every operator.
 """
 
-from edgeprune.quantize.completeness import unquantised_tensors
 from edgeprune.quantize.quantize import quantize
 from edgeprune.quantize.run import run_onnx, signal_to_noise_db
 from edgeprune.quantize.score import int8_score
 
-__all__ = ["int8_score", "quantize", "run_onnx", "signal_to_noise_db", "unquantised_tensors"]
+__all__ = ["int8_score", "quantize", "run_onnx", "signal_to_noise_db"]

@@ -79,8 +79,7 @@ def _routine(loops: Loops, registers: int) -> Routine:
         calls.append(Call(list(kernels).index(call.function), tuple(arguments), kept_bytes))
     calls += [_copy(source, target, offsets, constants, loops, kernels) for source, target in loops.copies]
     own = max((kernel.scratch_bytes for kernel in kernels.values()), default=0)
-    in_place = tuple(False for _ in loops.inputs)
-    return Routine(tuple(kernels.values()), tuple(calls), tuple(constants), kept_bytes + own, in_place)
+    return Routine(tuple(kernels.values()), tuple(calls), tuple(constants), kept_bytes + own)
 
 
 def _added(constants: list[Array], array: Array) -> int:

@@ -56,17 +56,12 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Routine:
-    """A subgraph as calls of kernels.
-
-    `in_place` says of each input whether the one kernel reads it only where it writes, and before, so that the output
-    may take its bytes.
-    """
+    """A subgraph as calls of kernels."""
 
     kernels: tuple[Kernel, ...]
     calls: tuple[Call, ...]
     constants: tuple[Array, ...]
     scratch_bytes: int
-    in_place: tuple[bool, ...]
 
     @property
     def instructions(self) -> float:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from edgeprune.graph.ir import Graph, Node
 from edgeprune.kernels.base import Candidate
 from edgeprune.plan.lifetimes import storage_names, work_nodes
-from edgeprune.plan.order import choose_order, peak_bytes
+from edgeprune.plan.order import choose_group_order, peak_bytes
 from tests.unit.plan_fakes import DEVICE, FakeFamily, faked, graphs, tensor, work
 
 
@@ -19,6 +19,11 @@ from tests.unit.plan_fakes import DEVICE, FakeFamily, faked, graphs, tensor, wor
 def _fakes() -> Iterator[None]:
     with faked():
         yield
+
+
+def choose_order(graph: Graph, candidates: dict[Node, Candidate]) -> tuple[Node, ...]:
+    groups = choose_group_order(graph, {(node,): candidates[node] for node in work_nodes(graph)})
+    return tuple(node for (node,) in groups)
 
 
 def first_candidates(graph: Graph) -> dict[Node, Candidate]:

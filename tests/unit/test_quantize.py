@@ -10,7 +10,8 @@ from torch import nn
 
 from edgeprune.errors import UsageError
 from edgeprune.model import Dataset, Model, load_model
-from edgeprune.quantize import quantize, run_onnx, signal_to_noise_db, unquantised_tensors
+from edgeprune.quantize import quantize, run_onnx, signal_to_noise_db
+from tests.support.completeness import unquantised_tensors
 
 
 def torch_model(network, *shape, name="net"):

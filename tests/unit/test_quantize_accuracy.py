@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from edgeprune.model import dataset_from_batches, load_model
-from edgeprune.quantize import quantize, run_onnx, signal_to_noise_db, unquantised_tensors
+from edgeprune.quantize import quantize, run_onnx, signal_to_noise_db
+from tests.support.completeness import unquantised_tensors
 
 RECIPE = Path(__file__).parents[3] / "shared/recipes/ic_resnet8.py"
 

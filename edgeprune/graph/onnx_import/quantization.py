@@ -127,7 +127,6 @@ class Slots:
     def __init__(self, model: ir.Model) -> None:
         self._quant: dict[ir.Value, Quant] = {}
         self._root: dict[ir.Value, ir.Value] = {}
-        self.unlabelled: set[ir.Value] = set()
         for node in model.graph:
             if node.op_type == "QuantizeLinear":
                 self._quantize(node)
