@@ -15,115 +15,15 @@ from torch import nn
 
 from edgeprune.errors import UsageError
 from edgeprune.model import InputSpec, load_dataset, load_model
-
-RECIPE = """
-import torch
-from torch import nn
-
-
-def model():
-    return nn.Linear(3, 2)
-
-
-def example_input():
-    return torch.zeros(1, 3)
-
-
-def train_data():
-    return [(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))]
-
-
-test_data = train_data
-"""
-
-
-def refusal(path, **options):
-    """The sentence with which `path` is refused."""
-    with pytest.raises(UsageError) as caught:
-        load_model(path, **options)
-    text = str(caught.value)
-    assert "\n" not in text
-    assert "Traceback" not in text
-    return text
-
-
-def recipe(folder, text):
-    path = folder / "recipe.py"
-    path.write_text(text)
-    return path
+from tests.support.refusals import load_refusal
 
 
 def test_missing_file_and_unknown_suffix(tmp_path):
-    assert "does not exist" in refusal(tmp_path / "none.onnx")
+    assert "does not exist" in load_refusal(tmp_path / "none.onnx")
     other = tmp_path / "model.tflite"
     other.write_bytes(b"")
-    assert ".tflite" in refusal(other)
-    assert "not a file" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["model", "example_input", "train_data", "test_data"])
-def test_recipe_lacks_a_function(tmp_path, name):
-    text = RECIPE.replace(f"def {name}(", "def other(").replace("test_data = train_data", "test_data = other")
-    if name == "test_data":
-        text = RECIPE.replace("test_data = train_data", "")
-    elif name != "train_data":
-        text = text.replace("test_data = other", "test_data = train_data")
-    assert f"{name}()" in refusal(recipe(tmp_path, text))
-
-
-def test_recipe_without_data_serves_an_analysis(tmp_path):
-    text = RECIPE.split("def train_data")[0]
-    assert "train_data() and test_data()" in refusal(recipe(tmp_path, text))
-    assert load_model(recipe(tmp_path, text), needs_data=False).training is None
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        (
-            "return nn.Linear(3, 2)",
-            "raise ValueError('no\\nweights')",
-            "recipe.py:7: model() raised ValueError: no",
-        ),
-        ("return nn.Linear(3, 2)", "return 7", "returns a int"),
-        ("return nn.Linear(3, 2)", "return nn.Linear(4, 2)", "model() called on example_input()"),
-        ("return nn.Linear(3, 2)", "exit(3)", "SystemExit"),
-        ("return torch.zeros(1, 3)", "return [1.0]", "a tensor or a tuple of tensors"),
-        ("return torch.zeros(1, 3)", "return torch.zeros(0, 3)", "[0, 3]"),
-        ("import torch\n", "import torhc\n", "recipe.py:2: the recipe raised ModuleNotFoundError"),
-        ("def model():", "def model(:", "recipe.py:6: the recipe raised SyntaxError"),
-        (
-            "return nn.Linear(3, 2)",
-            "net = nn.Linear(3, 2); net.weight.data[0] = float('nan'); return net",
-            "'weight'",
-        ),
-    ],
-)
-def test_recipe_that_fails(tmp_path, old, new, expected):
-    assert old in RECIPE
-    assert expected in refusal(recipe(tmp_path, RECIPE.replace(old, new, 1)))
-
-
-def test_recipe_named_by_a_relative_path_that_fails(tmp_path, monkeypatch):
-    recipe(tmp_path, RECIPE.replace("return nn.Linear(3, 2)", "raise ValueError('no')"))
-    monkeypatch.chdir(tmp_path)
-    assert refusal(Path("recipe.py")).startswith("recipe.py:7: model() raised")
-
-
-@pytest.mark.parametrize(("value", "says"), [("'x'", "str"), ("output - output", r"shape \[4, 2\]")])
-def test_recipe_whose_loss_is_no_number(tmp_path, value, says):
-    model = load_model(recipe(tmp_path, RECIPE + f"\ndef loss(output, y): return {value}\n"))
-    with pytest.raises(UsageError, match=rf"loss\(\) returns {says}"):
-        model.training.loss(torch.zeros(4, 2), torch.zeros(4))
-
-
-def test_recipe_whose_data_fails_while_it_is_read(tmp_path):
-    text = RECIPE.replace("return [(", "yield from [(").replace(
-        "int64))]", "int64))]\n    raise OSError('disk')"
-    )
-    model = load_model(recipe(tmp_path, text))
-    with pytest.raises(UsageError, match=r"recipe.py:\d+: iterating train_data\(\) raised OSError: disk"):
-        list(model.training.train_data())
+    assert ".tflite" in load_refusal(other)
+    assert "not a file" in load_refusal(tmp_path)
 
 
 def linear_onnx(weight, *, dims=(1, 3), nodes=None):
@@ -153,9 +53,9 @@ def test_truncated_onnx(tmp_path):
     whole = path.read_bytes()
     for size in (0, 1, 20, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        assert str(path) in refusal(path)
+        assert str(path) in load_refusal(path)
     path.write_bytes(b"\x00\xff" * 400)
-    assert "not an ONNX model" in refusal(path)
+    assert "not an ONNX model" in load_refusal(path)
 
 
 def test_onnx_with_external_data(tmp_path):
@@ -164,7 +64,7 @@ def test_onnx_with_external_data(tmp_path):
     held = onnx.load_model_from_string(load_model(path).onnx)
     np.testing.assert_array_equal(numpy_helper.to_array(held.graph.initializer[0]), WEIGHT)
     (tmp_path / "w.bin").unlink()
-    assert "w.bin" in refusal(path)
+    assert "w.bin" in load_refusal(path)
 
 
 def test_onnx_external_data_outside_its_folder_is_refused(tmp_path):
@@ -176,23 +76,23 @@ def test_onnx_external_data_outside_its_folder_is_refused(tmp_path):
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../secret.bin")
-    assert "secret.bin" in refusal(saved(folder, model))
+    assert "secret.bin" in load_refusal(saved(folder, model))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_onnx_with_weights_that_are_not_finite(tmp_path, value):
     weight = WEIGHT.copy()
     weight[1, 1] = value
-    assert "'w' holds NaN or infinite" in refusal(saved(tmp_path, linear_onnx(weight)))
+    assert "'w' holds NaN or infinite" in load_refusal(saved(tmp_path, linear_onnx(weight)))
 
 
 def test_onnx_with_zero_size_tensors(tmp_path):
-    assert "no elements" in refusal(saved(tmp_path, linear_onnx(np.ones((3, 0), np.float32))))
-    assert "no elements" in refusal(saved(tmp_path, linear_onnx(WEIGHT, dims=(1, 0, 3))))
+    assert "no elements" in load_refusal(saved(tmp_path, linear_onnx(np.ones((3, 0), np.float32))))
+    assert "no elements" in load_refusal(saved(tmp_path, linear_onnx(WEIGHT, dims=(1, 0, 3))))
 
 
 def test_onnx_dynamic_shapes(tmp_path):
-    assert "dimension 1 of input 'x' is dynamic (time)" in refusal(
+    assert "dimension 1 of input 'x' is dynamic (time)" in load_refusal(
         saved(tmp_path, linear_onnx(WEIGHT, dims=(1, "time", 3)))
     )
     model = load_model(saved(tmp_path, linear_onnx(WEIGHT, dims=("batch", 3))))
@@ -267,9 +167,9 @@ def test_pt2_round_trip(program, tmp_path):
 def test_pt2_truncated(program, tmp_path):
     path = tmp_path / "short.pt2"
     path.write_bytes(program.read_bytes()[:2000])
-    assert "truncated" in refusal(path)
+    assert "truncated" in load_refusal(path)
     path.write_bytes(b"")
-    assert "truncated" in refusal(path)
+    assert "truncated" in load_refusal(path)
 
 
 def test_pt2_with_pickled_payloads_is_refused_unopened(program, tmp_path):
@@ -295,7 +195,7 @@ def test_pt2_with_pickled_payloads_is_refused_unopened(program, tmp_path):
         {"models/model.json": edited_json(call_system)},
     ]
     for attack in attacks:
-        assert "changed.pt2" in refusal(rewritten(program, tmp_path, attack))
+        assert "changed.pt2" in load_refusal(rewritten(program, tmp_path, attack))
         assert not mark.exists()
 
 
@@ -303,7 +203,7 @@ def test_pt2_with_code_in_a_size_is_refused(program, tmp_path):
     def add_size(graph):
         graph["range_constraints"] = {"s0": {"expr_str": "__import__('os').getcwd()"}}
 
-    assert "sizes" in refusal(rewritten(program, tmp_path, {"models/model.json": edited_json(add_size)}))
+    assert "sizes" in load_refusal(rewritten(program, tmp_path, {"models/model.json": edited_json(add_size)}))
 
 
 def test_pt2_dynamic_sizes(tmp_path):
@@ -314,7 +214,7 @@ def test_pt2_dynamic_sizes(tmp_path):
     assert load_model(path).example_inputs[0].shape == (1, 3)
     example = (torch.randn(1, 5, 3),)
     torch.export.save(torch.export.export(net, example, dynamic_shapes=({1: time},)), path)
-    assert "dimension 1" in refusal(path)
+    assert "dimension 1" in load_refusal(path)
 
 
 SPEC = (InputSpec("image", (2, 3)),)
