@@ -61,6 +61,8 @@ _REQUIRES = {
     "multiply_1x4": ("portable_smlad", "portable_sxtb16"),
 }
 """Helpers that the portable form of a helper calls."""
+_SUMS = ("multiply_4x2", "multiply_1x4", "scale", "block")
+"""Parts of the template of sums; others are of that of words."""
 
 
 @dataclass(frozen=True)
@@ -260,4 +262,5 @@ def expand_lanes(
 
 
 def _part(part: str, prefix: str, name: str, **values: object) -> Function:
-    return Function(name, render("kernels/_dsp.j2", {"part": part, "prefix": prefix, "name": name, **values}))
+    template = "kernels/_dsp_sums.j2" if part in _SUMS else "kernels/_dsp.j2"
+    return Function(name, render(template, {"part": part, "prefix": prefix, "name": name, **values}))

@@ -187,6 +187,5 @@ def pack_function(prefix: str) -> Function:
 
 
 def _part(part: str, prefix: str, name: str, **values: object) -> Function:
-    return Function(
-        name, render("kernels/_mul32.j2", {"part": part, "prefix": prefix, "name": name, **values})
-    )
+    template = "kernels/_mul32_products.j2" if part in ("multiply", "single") else "kernels/_mul32.j2"
+    return Function(name, render(template, {"part": part, "prefix": prefix, "name": name, **values}))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from edgeprune.device import Device
 from edgeprune.kernels import _cost
-from edgeprune.kernels._mve import Form, Scaling, Strip
+from edgeprune.kernels._mve import Form, Scaling
+from edgeprune.kernels._mve_strips import Strip
 
 __all__ = ["Work", "cycles", "depthwise_work", "pixels_work", "row_work", "strip_work"]
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
-from edgeprune.kernels import _cost, _mve
+from edgeprune.kernels import _cost, _mve, _mve_strips
 from edgeprune.kernels._mve_cost import Work, cycles, pixels_work, strip_work
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
@@ -44,13 +44,13 @@ class ConvMve(KernelFamily):
         if not device.mve or len(nodes) != 1 or nodes[0].op != "Conv" or nodes[0].int("group") != 1:
             return ()
         g = conv_geometry(nodes[0])
-        if nodes[0].inputs[1].dtype != "int8" or not (_is_direct(g) or _mve.Strip.of(g).copies):
+        if nodes[0].inputs[1].dtype != "int8" or not (_is_direct(g) or _mve_strips.Strip.of(g).copies):
             return ()
         return candidates_of(self.name, self.name, nodes[0], g, device)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         places = _places(conv_geometry(candidate.nodes[0]))
-        return (*pack_conv(candidate.nodes[0], weights), *_mve.places_constant(places))
+        return (*pack_conv(candidate.nodes[0], weights), *_mve_strips.places_constant(places))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         return emit_conv(candidate, conv_geometry(candidate.nodes[0]), names)
@@ -127,7 +127,7 @@ def emit_conv(candidate: Candidate, g: ConvGeometry, names: LayerNames) -> Code:
         "direct": direct,
         "runs": runs,
         "count": count,
-        "strip": None if direct else _mve.Strip.of(g),
+        "strip": None if direct else _mve_strips.Strip.of(g),
         "strip_bytes": _strip_bytes(g),
         "sums_bytes": _sums_bytes(order.tile),
         "places": places is not None,
@@ -138,7 +138,7 @@ def emit_conv(candidate: Candidate, g: ConvGeometry, names: LayerNames) -> Code:
     more = [] if places is None else [names.constants["places"]]
     more += [] if direct else [str(node.inputs[0].zero_point)]
     body = f"{stem}({', '.join([x, constants, y, names.scratch, *more, scaling.arguments])});"
-    copy = () if direct else _mve.helpers(prefix, ("copy" if places is None else "scatter",), scaling)
+    copy = () if direct else (_mve_strips.copy_function(prefix, places),)
     return Code((*functions, *copy, layer), body)
 
 
@@ -177,13 +177,15 @@ def _places(g: ConvGeometry) -> Array | None:
     """Where columns go that are laid out several at a time."""
     if _is_direct(g):
         return None
-    return _mve.scattered(_mve.Strip.of(g).copies, g.in_channels, g.kernel_height * g.in_channels)
+    return _mve_strips.scattered(
+        _mve_strips.Strip.of(g).copies, g.in_channels, g.kernel_height * g.in_channels
+    )
 
 
 def _strip_bytes(g: ConvGeometry) -> int:
     if _is_direct(g):
         return 0
-    size = _mve.Strip.of(g).columns * g.kernel_height * g.in_channels + -g.taps % _mve.LANES
+    size = _mve_strips.Strip.of(g).columns * g.kernel_height * g.in_channels + -g.taps % _mve.LANES
     return -(-size // 8) * 8
 
 
@@ -196,7 +198,7 @@ def _runs(g: ConvGeometry) -> tuple[int, int]:
 
 def _least_distance(g: ConvGeometry, order: Order) -> int | None:
     if not _is_direct(g):
-        return _mve.row_distance(g, order.rows)
+        return _mve_strips.row_distance(g, order.rows)
     if order.tile < g.out_channels:
         return None
     runs, count = _runs(g)
@@ -224,7 +226,11 @@ def _cycles(g: ConvGeometry, scaling: _mve.Scaling, order: Order, device: Device
     for tile in tiles:
         work += runs * (pixels_work(count, _form(g), tile, scaling) + Work(scalar=30))
     if not _is_direct(g):
-        work += runs * g.kernel_height * strip_work(_mve.Strip.of(g), g.in_channels, _places(g) is not None)
+        work += (
+            runs
+            * g.kernel_height
+            * strip_work(_mve_strips.Strip.of(g), g.in_channels, _places(g) is not None)
+        )
     blocks = runs * len(_block_ends(count))
     together = g.batch * -(-g.out_height // order.rows)
     passes = blocks if len(tiles) == 1 else 1 if _is_direct(g) else together

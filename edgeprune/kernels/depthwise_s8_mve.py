@@ -20,7 +20,7 @@ import numpy as np
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
-from edgeprune.kernels import _mve
+from edgeprune.kernels import _mve, _mve_strips
 from edgeprune.kernels._mve_cost import Work, cycles, depthwise_work, strip_work
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
@@ -41,7 +41,7 @@ class DepthwiseMve(KernelFamily):
             return ()
         (node,) = nodes
         g = conv_geometry(node)
-        if not g.group == g.in_channels == g.out_channels or not _mve.Strip.of(g).copies:
+        if not g.group == g.in_channels == g.out_channels or not _mve_strips.Strip.of(g).copies:
             return ()
         scaling = _mve.Scaling.of(node)
         return (
@@ -52,7 +52,7 @@ class DepthwiseMve(KernelFamily):
                 flash_bytes=_CODE_BYTES + _constant_bytes(g, scaling),
                 cycles=_cycles(g, scaling, device),
                 scratch_bytes=_groups(g) * _group_bytes(g),
-                overlap=(_mve.row_distance(g),),
+                overlap=(_mve_strips.row_distance(g),),
             ),
         )
 
@@ -75,7 +75,7 @@ class DepthwiseMve(KernelFamily):
         ]
         comment = "initial sums, weights, multipliers and shifts of 16 channels"
         constant = Constant("stream", "int8_t", np.concatenate(stream, axis=1), comment, align=8)
-        return (constant, *_mve.places_constant(_places(g)))
+        return (constant, *_mve_strips.places_constant(_places(g)))
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         (node,) = candidate.nodes
@@ -93,7 +93,7 @@ class DepthwiseMve(KernelFamily):
             "g": g,
             "row": row.name,
             "stream_bytes": _mve.LANES * (4 + g.taps + 4 * scaling.words),
-            "strip": _mve.Strip.of(g),
+            "strip": _mve_strips.Strip.of(g),
             "group_bytes": _group_bytes(g),
             "groups": _groups(g),
             "places": places is not None,
@@ -103,13 +103,13 @@ class DepthwiseMve(KernelFamily):
         zero_x, strip = node.inputs[0].zero_point, f"(int8_t *){names.scratch}"
         more = [] if places is None else [names.constants["places"]]
         arguments = [x, names.constants["stream"], y, strip, *more, str(zero_x), scaling.arguments]
-        copy = _mve.helpers(prefix, ("copy" if places is None else "scatter",), scaling)
-        return Code((*copy, row, layer), f"{stem}({', '.join(arguments)});")
+        copy = _mve_strips.copy_function(prefix, places)
+        return Code((copy, row, layer), f"{stem}({', '.join(arguments)});")
 
 
 def _places(g: ConvGeometry) -> Array | None:
     """Where columns go that are laid out several at a time."""
-    return _mve.scattered(_mve.Strip.of(g).copies, g.in_channels, g.kernel_height * _mve.LANES)
+    return _mve_strips.scattered(_mve_strips.Strip.of(g).copies, g.in_channels, g.kernel_height * _mve.LANES)
 
 
 def _groups(g: ConvGeometry) -> int:
@@ -119,7 +119,7 @@ def _groups(g: ConvGeometry) -> int:
 
 def _group_bytes(g: ConvGeometry) -> int:
     """A strip of 16 channels."""
-    return _mve.Strip.of(g).columns * g.kernel_height * _mve.LANES
+    return _mve_strips.Strip.of(g).columns * g.kernel_height * _mve.LANES
 
 
 def _constant_bytes(g: ConvGeometry, scaling: _mve.Scaling) -> int:
@@ -129,7 +129,9 @@ def _constant_bytes(g: ConvGeometry, scaling: _mve.Scaling) -> int:
 def _cycles(g: ConvGeometry, scaling: _mve.Scaling, device: Device) -> int:
     rows, groups = g.batch * g.out_height, _groups(g)
     work = rows * groups * (g.out_width * depthwise_work(g.taps, scaling) + Work(scalar=40))
-    work += rows * g.kernel_height * strip_work(_mve.Strip.of(g), g.in_channels, _places(g) is not None)
+    work += (
+        rows * g.kernel_height * strip_work(_mve_strips.Strip.of(g), g.in_channels, _places(g) is not None)
+    )
     constants = _constant_bytes(g, scaling)
     return cycles(
         device, work, code_bytes=_CODE_BYTES, constants=constants, blocks=rows * g.out_width, passes=rows

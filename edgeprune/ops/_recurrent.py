@@ -28,19 +28,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
 from edgeprune.graph.ir import Array, Attributes, Node, Quant, Shape, Tensor
 from edgeprune.ops._fixed_point import quantize_multiplier
 from edgeprune.ops._gates import FRACTION_BITS, Rescale
-from edgeprune.ops._recurrent_lowering import (
-    bias_halves,
-    directions,
-    initial_state,
-    q16_constant,
-    refuse_variants,
-    weight_rows,
-)
+from edgeprune.ops._recurrent_lowering import lower_recurrent
 from edgeprune.ops.base import OnnxNode, Operator
 
 __all__ = ["Direction", "Multipliers", "Recurrent"]
@@ -50,8 +42,6 @@ _LARGEST_SHIFT = 40
 _LONGEST_ROW = (1 << 17) - 1
 _LARGEST_STATE = 1 << 14
 _UNIT = float(1 << FRACTION_BITS)
-_BATCH_FIRST = ((2, 0, 1, 3), (1, 0, 2), (1, 0, 2))
-"""Permutations from the IR's Y, Y_h and Y_c to those of ONNX's layout 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,45 +127,7 @@ class Recurrent(Operator):
         return {}
 
     def lower(self, node: OnnxNode, build: Builder) -> None:
-        x, reverse, hidden = node.required(0), directions(node), node.required(2).shape[2]
-        batch_first = int(node.attrs.get("layout", 0)) == 1
-        if batch_first:
-            x = build.transpose(x, (1, 0, 2))
-        refuse_variants(node, x.shape[0], x.shape[1], self.refused, self.activations * len(reverse))
-        emitted = [i for i, output in enumerate(node.outputs) if output.name]
-        self._refuse_unknown_cell(node, emitted)
-        halves = bias_halves(node, 3, (len(reverse), self.gates, hidden))
-        states = [initial_state(node, 5 + index, build) for index in range(self.states)]
-        present = [build.transpose(s, (1, 0, 2)) if batch_first else s for s in states if s is not None]
-        inputs = [
-            x,
-            weight_rows(node, 1, "weights", build),
-            weight_rows(node, 2, "recurrent weights", build),
-            q16_constant(f"{node.name}.bias", self.fold_bias(node, *halves), build),
-            *present,
-        ]
-        results = [
-            _untransposed(node.outputs[i], _BATCH_FIRST[i], build) if batch_first else node.outputs[i]
-            for i in emitted
-        ]
-        attrs: Attributes = {
-            "hidden": hidden,
-            "reverse": reverse,
-            "initial": tuple(int(state is not None) for state in states),
-            "emits": tuple(int(index in emitted) for index in range(self.states + 1)),
-            **self.extra_attributes(node),
-        }
-        build.add(self.name, node.name, inputs, results, attrs)
-        if batch_first:
-            for index, result in zip(emitted, results, strict=True):
-                build.transpose(result, _BATCH_FIRST[index], node.outputs[index])
-
-    def _refuse_unknown_cell(self, node: OnnxNode, emitted: list[int]) -> None:
-        if 2 in emitted and node.outputs[2].quant == self.natural_quant:
-            raise UsageError(
-                f"the cell state that {node.op_type} node {node.name!r} returns is not quantised; add a "
-                "QuantizeLinear after it"
-            )
+        lower_recurrent(self, node, build)
 
     def infer_shapes(self, node: Node) -> tuple[Shape, ...]:
         steps, batch, _ = node.inputs[0].shape
@@ -309,11 +261,3 @@ class Recurrent(Operator):
             for value, tensor in zip((y, last_h, last_c), self.emitted(node), strict=True)
             if tensor is not None
         )
-
-
-def _untransposed(output: Tensor, perm: tuple[int, ...], build: Builder) -> Tensor:
-    """The tensor that becomes `output` when its axes are permuted by `perm`."""
-    shape = [0] * len(perm)
-    for position, axis in enumerate(perm):
-        shape[axis] = output.shape[position]
-    return build.tensor(output.name, tuple(shape), output.dtype, output.quant)

@@ -1,24 +1,75 @@
-"""From an ONNX LSTM or GRU node to the IR's parameters: directions, refusals, int8 rows, biases, states."""
+"""From an ONNX LSTM, GRU or RNN node to the IR: directions, refusals, int8 rows, biases, states, layouts."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Quant, Tensor
+from edgeprune.graph.ir import Array, Attributes, Quant, Tensor
 from edgeprune.ops._gates import FRACTION_BITS
 from edgeprune.ops._values import real_value
 from edgeprune.ops.base import OnnxNode
 
-__all__ = ["bias_halves", "directions", "initial_state", "q16_constant", "refuse_variants", "weight_rows"]
+if TYPE_CHECKING:
+    from edgeprune.ops._recurrent import Recurrent
+
+__all__ = ["lower_recurrent"]
 
 _DIRECTIONS = {"forward": (0,), "reverse": (1,), "bidirectional": (0, 1)}
 _UNIT = float(1 << FRACTION_BITS)
 _INT32_MAX = (1 << 31) - 1
+_BATCH_FIRST = ((2, 0, 1, 3), (1, 0, 2), (1, 0, 2))
+"""Permutations from the IR's Y, Y_h and Y_c to those of ONNX's layout 1."""
 
 
-def directions(node: OnnxNode) -> tuple[int, ...]:
+def lower_recurrent(operator: Recurrent, node: OnnxNode, build: Builder) -> None:
+    """Append `operator`'s IR node for the ONNX node to `build`, with transposes where its layout is 1."""
+    x, reverse, hidden = node.required(0), _directions(node), node.required(2).shape[2]
+    batch_first = int(node.attrs.get("layout", 0)) == 1
+    if batch_first:
+        x = build.transpose(x, (1, 0, 2))
+    _refuse_variants(node, x.shape[0], x.shape[1], operator.refused, operator.activations * len(reverse))
+    emitted = [i for i, output in enumerate(node.outputs) if output.name]
+    _refuse_unknown_cell(operator, node, emitted)
+    halves = _bias_halves(node, 3, (len(reverse), operator.gates, hidden))
+    states = [_initial_state(node, 5 + index, build) for index in range(operator.states)]
+    present = [build.transpose(s, (1, 0, 2)) if batch_first else s for s in states if s is not None]
+    inputs = [
+        x,
+        _weight_rows(node, 1, "weights", build),
+        _weight_rows(node, 2, "recurrent weights", build),
+        _q16_constant(f"{node.name}.bias", operator.fold_bias(node, *halves), build),
+        *present,
+    ]
+    results = [
+        _untransposed(node.outputs[i], _BATCH_FIRST[i], build) if batch_first else node.outputs[i]
+        for i in emitted
+    ]
+    attrs: Attributes = {
+        "hidden": hidden,
+        "reverse": reverse,
+        "initial": tuple(int(state is not None) for state in states),
+        "emits": tuple(int(index in emitted) for index in range(operator.states + 1)),
+        **operator.extra_attributes(node),
+    }
+    build.add(operator.name, node.name, inputs, results, attrs)
+    if batch_first:
+        for index, result in zip(emitted, results, strict=True):
+            build.transpose(result, _BATCH_FIRST[index], node.outputs[index])
+
+
+def _refuse_unknown_cell(operator: Recurrent, node: OnnxNode, emitted: list[int]) -> None:
+    if 2 in emitted and node.outputs[2].quant == operator.natural_quant:
+        raise UsageError(
+            f"the cell state that {node.op_type} node {node.name!r} returns is not quantised; add a "
+            "QuantizeLinear after it"
+        )
+
+
+def _directions(node: OnnxNode) -> tuple[int, ...]:
     """Per direction of `node`, 1 where it runs from the last step to the first."""
     found = _DIRECTIONS.get(str(node.attrs.get("direction", "forward")))
     weights = node.required(2)
@@ -30,7 +81,7 @@ def directions(node: OnnxNode) -> tuple[int, ...]:
     return found
 
 
-def refuse_variants(
+def _refuse_variants(
     node: OnnxNode, steps: int, batch: int, refused: tuple[str, ...], activations: tuple[str, ...]
 ) -> None:
     """Raise UsageError for what no kernel computes.
@@ -61,7 +112,7 @@ def refuse_variants(
         )
 
 
-def weight_rows(node: OnnxNode, index: int, role: str, build: Builder) -> Tensor:
+def _weight_rows(node: OnnxNode, index: int, role: str, build: Builder) -> Tensor:
     """Input `index` [D, rows, columns] as int8 [D * rows, columns] with one scale per row, zero points 0.
 
     Stored integers are kept where they fit int8; anything else (float32, or a zero point that widens the range)
@@ -97,7 +148,7 @@ def _quantized_rows(real: Array) -> tuple[Array, Array]:
     return np.rint(rows / scales[:, None]).astype(np.int8), scales
 
 
-def bias_halves(node: OnnxNode, index: int, shape: tuple[int, ...]) -> tuple[Array, Array]:
+def _bias_halves(node: OnnxNode, index: int, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """ONNX's bias [D, 2 * rows] as real Wb and Rb, each of `shape` (D, gates, units); zeros where it is absent."""
     bias = node.input(index)
     if bias is None:
@@ -107,13 +158,13 @@ def bias_halves(node: OnnxNode, index: int, shape: tuple[int, ...]) -> tuple[Arr
     return both[:, 0], both[:, 1]
 
 
-def q16_constant(name: str, real: Array, build: Builder) -> Tensor:
+def _q16_constant(name: str, real: Array, build: Builder) -> Tensor:
     """`real`, flattened, as a constant int32 in units of 2**-16, saturated."""
     fixed = np.clip(np.rint(real.reshape(-1) * _UNIT), -_INT32_MAX, _INT32_MAX).astype(np.int32)
     return build.constant(name, fixed, Quant.per_tensor(1 / _UNIT, 0))
 
 
-def initial_state(node: OnnxNode, index: int, build: Builder) -> Tensor | None:
+def _initial_state(node: OnnxNode, index: int, build: Builder) -> Tensor | None:
     """Input `index` as int8, or None where it is zero; a float constant is quantised at max|state| / 127."""
     state = node.input(index)
     if state is None or state.value is None:
@@ -125,3 +176,11 @@ def initial_state(node: OnnxNode, index: int, build: Builder) -> Tensor | None:
         return state
     scale = float(np.abs(real).max()) / 127
     return build.constant(state.name, np.rint(real / scale).astype(np.int8), Quant.per_tensor(scale, 0))
+
+
+def _untransposed(output: Tensor, perm: tuple[int, ...], build: Builder) -> Tensor:
+    """The tensor that becomes `output` when its axes are permuted by `perm`."""
+    shape = [0] * len(perm)
+    for position, axis in enumerate(perm):
+        shape[axis] = output.shape[position]
+    return build.tensor(output.name, tuple(shape), output.dtype, output.quant)

@@ -6,19 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgeprune.codegen.describe import describe_layer
 from edgeprune.config import Budget
-from edgeprune.cycles import Bound, bound
 from edgeprune.device import Device
 from edgeprune.emulate import Measurement
 from edgeprune.firmware import Image
 from edgeprune.graph.ir import DTYPES, Graph, Tensor
 from edgeprune.host_latency import HostLatency, TimedPair
-from edgeprune.kernels.base import families
-from edgeprune.ops import operator_for
 from edgeprune.plan import Buffer, Program
-from edgeprune.plan.program import Layer
 from edgeprune.plan.stage_types import StageCandidate
+from edgeprune.report.layers import layer_values
 from edgeprune.report.pruning import PruningSummary, pruning_values
 from edgeprune.verify.compare import Verification
 from edgeprune.version import __version__
@@ -105,7 +101,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
         report["buffers"] = [_buffer(program, buffer) for buffer in program.buffers]
         report["inputs"] = [_port(program.graph, tensor) for tensor in program.graph.inputs]
         report["outputs"] = [_port(program.graph, tensor) for tensor in program.graph.outputs]
-        report["layers"] = _layers(program, image, measurement)
+        report["layers"] = layer_values(program, image, measurement)
     if program is not None and image is not None and measurement is not None:
         sizes = image.sizes
         static = sizes.context_bytes + sizes.static_bytes
@@ -169,71 +165,6 @@ def measured_values(measurement: Measurement) -> dict[str, Any]:
         "measured_clock_hz": measurement.measured_clock_hz,
         "measured_note": measurement.measured_note,
     }
-
-
-def _layers(program: Program, image: Image | None, measurement: Measurement | None) -> list[dict[str, Any]]:
-    latency = None if measurement is None else measurement.latency
-    counts = latency.layer_instructions if latency is not None else [None] * len(program.layers)
-    ratio = latency.cycles / latency.instructions if latency is not None and latency.instructions else None
-    rows = []
-    for index, (layer, count) in enumerate(zip(program.layers, counts, strict=True)):
-        cycles = layer.candidate.cycles if count is None or ratio is None else round(count * ratio)
-        parts: Mapping[str, float] = {}
-        if latency is not None and latency.layer_cycles:
-            cycles, parts = latency.layer_cycles[index], latency.layer_parts[index]
-        rows.append(
-            {
-                "name": layer.name,
-                "op": "+".join(operator_for(node).title(node) for node in layer.nodes),
-                "kernel": layer.candidate.name,
-                "source": families()[layer.candidate.family].source,
-                "placement": layer.candidate.placement.value,
-                "function": None if image is None else image.sources.layers[index].function,
-                "outputs": [tensor.name for tensor in layer.nodes[-1].outputs if layer.whole],
-                "shape": list(layer.nodes[-1].output.shape),
-                "geometry": describe_layer(layer),
-                "macs": layer.macs,
-                "instructions": count,
-                "cycles": cycles,
-                "cycles_per_mac": round(cycles / layer.macs, 3) if layer.macs else None,
-                "cycles_for": {part: round(taken) for part, taken in parts.items() if round(taken)} or None,
-                "bound": _bound(bound(cycles, layer.macs, parts)),
-                "flash": layer.candidate.flash_bytes if image is None else _layer_flash(index, image),
-                "sparsity": _sparsity(layer),
-                "density": None if _sparsity(layer) is None else round(layer.candidate.density, 4),
-                "next_best": _next_best(layer),
-            }
-        )
-    return rows
-
-
-def _bound(found: Bound | None) -> dict[str, Any] | None:
-    return None if found is None else {"part": found.part, "share": round(found.share, 3)}
-
-
-def _layer_flash(index: int, image: Image) -> int:
-    """Flash of the layer's own function and constants; kernels that layers share are not apportioned."""
-    prefix = image.sources.prefix
-    function = image.sources.layers[index].function
-    own = f"{prefix}_{index}_"
-    symbols = image.sizes.symbols.items()
-    return sum(size for name, size in symbols if name == function or name.startswith(own))
-
-
-def _next_best(layer: Layer) -> dict[str, Any] | None:
-    other = layer.next_best
-    return (
-        None if other is None else {"kernel": other.name, "cycles": other.cycles, "flash": other.flash_bytes}
-    )
-
-
-def _sparsity(layer: Layer) -> float | None:
-    """Share of zero weights, or None for a layer without weights."""
-    weights = [
-        t.value for node in layer.nodes for t in node.inputs if t.value is not None and t.value.ndim > 1
-    ]
-    total = sum(array.size for array in weights)
-    return round(sum(int((array == 0).sum()) for array in weights) / total, 4) if total else None
 
 
 def _buffer(program: Program, buffer: Buffer) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from edgeprune.kernels import families
-from edgeprune.kernels._mve import Strip
+from edgeprune.kernels._mve_strips import Strip
 from edgeprune.kernels.base import weights_of
 from edgeprune.ops._convolution import conv_geometry
 from tests.support import cases
