@@ -13,11 +13,8 @@ from tests.support import cases
 from tests.support.candidates import admitted
 from tests.support.cases import POINTWISE
 from tests.support.emulated_kernels import assert_equal_in_emulator, drawn_samples, every_candidate
-from tests.support.sparse_nodes import MASKS, columns, pruned, singles, unclamped
+from tests.support.sparse_nodes import MASKS, SPARSE, SPARSE_PORTABLE, columns, pruned, singles, unclamped
 
-PORTABLE = {"conv_s8_c_indexed"}
-CONVOLUTIONS = {"conv_s8_dsp_gathered", "conv_s8_dsp_blocks", "conv_s8_dsp_singles"}
-ROWS = {"fully_connected_s8_dsp_gathered", "fully_connected_s8_dsp_blocks"}
 MATRICES = ((21, 19), (270, 8), (64, 40))
 
 
@@ -48,7 +45,7 @@ def nodes(rng: np.random.Generator) -> list[Node]:
 def test_every_candidate_equals_its_reference(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(12)
     device = load_device(name)
-    families = PORTABLE | (CONVOLUTIONS | ROWS if device.dsp else set())
+    families = {SPARSE_PORTABLE, *(SPARSE if device.dsp else ())}
     candidates = every_candidate(nodes(rng), lambda node: admitted((node,), sorted(families), device))
     assert {candidate.family for candidate in candidates} == families
     assert_equal_in_emulator(candidates, device, drawn_samples(rng, candidates, 2), tmp_path)
