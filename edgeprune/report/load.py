@@ -1,4 +1,4 @@
-"""Reading reports to show them: from a bundle, from the folder of one sweep or of several, or from a file of `--json`."""
+"""Reading reports to show them: a bundle, the folder of one sweep or of several, or a file that `--json` wrote."""
 
 from __future__ import annotations
 
