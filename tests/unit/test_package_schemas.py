@@ -1,5 +1,5 @@
-"""The metadata of packages, read by the tools that publish their schemas: PlatformIO Core, Espressif's component manager
-and kconfiglib. What has no such tool in Python is held against its specification in `test_packages`."""
+"""The metadata of packages, read by the tools that publish their schemas: PlatformIO Core, Espressif's component
+manager and kconfiglib. What has no such tool in Python is held against its specification in `test_packages`."""
 
 from __future__ import annotations
 
