@@ -21,7 +21,7 @@ COMPARE_EXAMPLE = "Example: edgeprune compare build/kws-before build/kws-after -
 _PAGE = "report.html"
 
 _Place = Annotated[
-    Path, typer.Argument(metavar="DIR", help="A bundle, the folder of a sweep, or a report.json.")
+    Path, typer.Argument(metavar="DIR", help="A bundle, the folder of a sweep or several, or a report.json.")
 ]
 _A = Annotated[Path, typer.Argument(metavar="A", help="A bundle, or a report.json.")]
 _B = Annotated[Path, typer.Argument(metavar="B", help="What to compare with it.")]
@@ -46,7 +46,7 @@ def report(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show what was found once more: the summary and the memory map of a bundle, or the points of a sweep."""
+    """Show what was found once more: the summary and the memory map of a bundle, or the points of sweeps."""
 
     def body(terminal: Terminal) -> Outcome:
         return _report(directory, html, output) if owner is None else _owner(directory, owner, html)
@@ -77,10 +77,12 @@ def _report(place: Path, html: bool, output: Path | None) -> Outcome:
     if output is not None and not html:
         raise UsageError("-o names the page that --html writes: add --html, or leave -o out")
     found = load(place)
-    if found.is_sweep:
-        from edgeprune.cli.sweeping import points_table
+    parts: list[RenderableType]
+    if found.kind != "bundle":
+        from edgeprune.cli.sweeping import points_tables
 
-        parts: list[RenderableType] = [points_table(found.values["points"])]
+        sweeps = [found.values] if found.kind == "sweep" else list(found.values.values())
+        parts = points_tables(sweeps)
     else:
         from edgeprune.report.memory_map import memory_maps
         from edgeprune.report.memory_text import memory_text
@@ -90,10 +92,11 @@ def _report(place: Path, html: bool, output: Path | None) -> Outcome:
         for memory in memory_maps(found.values):
             parts += [Text(), memory_text(memory)]
     if html:
-        from edgeprune.report.html import report_html, sweep_html
+        from edgeprune.report.html import grid_html, report_html, sweep_html
 
         page = output or (found.directory or place.parent) / _PAGE
-        _write(page, (sweep_html if found.is_sweep else report_html)(found.values))
+        render = {"bundle": report_html, "sweep": sweep_html, "grid": grid_html}[found.kind]
+        _write(page, render(found.values))
         parts += [Text(), Text("page: ", "bold") + Text(str(page))]
     return Outcome(found.values, Group(*parts))
 

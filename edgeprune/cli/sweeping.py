@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +41,7 @@ from edgeprune.config import Settings
 from edgeprune.errors import EdgepruneError, OverBudget
 from edgeprune.parallel import Map
 
-__all__ = ["EXAMPLE", "points_table", "sweep"]
+__all__ = ["EXAMPLE", "points_table", "points_tables", "sweep"]
 
 EXAMPLE = "Example: edgeprune sweep recipe.py --device nucleo-f446re --points 6 --smallest 15%"
 
@@ -181,11 +181,8 @@ def _grid(grid: list[Settings], asked: _Asked, terminal: Terminal) -> Outcome:
     place = grid[0].output or Path("build") / "sweep"
     with _kept(place, place.glob(f"*/{SWEEP_FILE}")):
         made = sweep_grid(grid, place, asked.points, asked.smallest, asked.jobs, terminal, asked.over())
-    tables: list[RenderableType] = []
-    for one in made:
-        title = f"{one.values['model']} on {one.values['device']}: {one.directory}"
-        tables += [Text(title, "bold"), points_table(one.values["points"]), Text()]
-    shown = Group(*tables, Text("curves: ", "bold") + Text(str(place / PAGE)))
+    tables = points_tables([one.values for one in made])
+    shown = Group(*tables, Text(), Text("curves: ", "bold") + Text(str(place / PAGE)))
     statuses = [_status(one.values["points"]) for one in made]
     worse = [status for status in statuses if status not in (0, OverBudget.exit_status)]
     status = max(worse) if worse else min(statuses)
@@ -214,6 +211,17 @@ def _status(points: list[Mapping[str, Any]]) -> int:
     if worse:
         return max(worse)
     return OverBudget.exit_status if len(failures) == len(points) else 0
+
+
+def points_tables(sweeps: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """The points of each `sweep.json`, under its model and device where there are several."""
+    parts: list[RenderableType] = []
+    for values in sweeps:
+        if len(sweeps) > 1:
+            parts += [Text()] if parts else []
+            parts.append(Text(f"{values['model']} on {values['device']}", "bold"))
+        parts.append(points_table(values["points"]))
+    return parts
 
 
 def points_table(points: list[Mapping[str, Any]]) -> Table:

@@ -1,11 +1,11 @@
-"""Reading reports to show them: from a bundle, from the folder of a sweep, or from a file that `--json` wrote."""
+"""Reading reports to show them: a bundle, the folder of one sweep or of several, or a file that `--json` wrote."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgeprune.errors import UsageError
 from edgeprune.report.schema import check_report, check_sweep
@@ -17,22 +17,27 @@ _REPORT, _SWEEP = "report.json", "sweep.json"
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A report, or the record of a sweep, with the folder it belongs to; None when it is a file by itself."""
+    """A report, or the record of a sweep, or of several by their names.
+
+    `directory` is the folder it belongs to; None when it is a file by itself.
+    """
 
     values: dict[str, Any]
-    is_sweep: bool
+    kind: Literal["bundle", "sweep", "grid"]
     directory: Path | None
 
 
 def load(place: Path) -> Loaded:
-    """The report or the sweep at `place`, checked.
+    """The report or the sweeps at `place`, checked.
 
     Args:
-        place: A bundle, the folder of a sweep, or a report.json or sweep.json anywhere.
+        place: A bundle, the folder of a sweep or of several, or a file that holds what theirs do.
 
     Raises:
         UsageError: it is none of these, or damaged.
     """
+    if grid := {} if place.is_file() else _sweeps_in(place):
+        return _grid(grid, place, place)
     if place.is_file():
         path, directory = place, None
     else:
@@ -41,9 +46,26 @@ def load(place: Path) -> Loaded:
     if not path.is_file():
         raise UsageError(f"{place} is not an edgeprune bundle: it has no {_REPORT}")
     values = read_json(path)
-    is_sweep = "points" in values and "layers" not in values
-    (check_sweep if is_sweep else check_report)(values, path)
-    return Loaded(values, is_sweep, directory)
+    if values and all(isinstance(one, dict) and "points" in one for one in values.values()):
+        return _grid(values, path, directory)
+    if "points" in values and "layers" not in values:
+        check_sweep(values, path)
+        return Loaded(values, "sweep", directory)
+    check_report(values, path)
+    return Loaded(values, "bundle", directory)
+
+
+def _sweeps_in(place: Path) -> dict[str, Any]:
+    """The records of the sweeps in folders of `place`, by their names, unless it is a bundle or a sweep itself."""
+    if (place / _REPORT).is_file() or (place / _SWEEP).is_file():
+        return {}
+    return {path.parent.name: read_json(path) for path in sorted(place.glob(f"*/{_SWEEP}"))}
+
+
+def _grid(sweeps: dict[str, Any], source: Path, directory: Path | None) -> Loaded:
+    for name, values in sweeps.items():
+        check_sweep(values, source / name / _SWEEP if directory is not None else source)
+    return Loaded(sweeps, "grid", directory)
 
 
 def load_report(place: Path) -> dict[str, Any]:
@@ -53,8 +75,9 @@ def load_report(place: Path) -> dict[str, Any]:
         UsageError: there is none, it is a sweep's, or it is damaged.
     """
     found = load(place)
-    if found.is_sweep:
-        raise UsageError(f"{place} is a sweep: name one of its bundles, such as {place / 'point_1'}")
+    if found.kind != "bundle":
+        first = place / next(iter(found.values)) if found.kind == "grid" else place
+        raise UsageError(f"{place} is a sweep: name one of its bundles, such as {first / 'point_1'}")
     return found.values
 
 

@@ -55,7 +55,7 @@ def write_page(place: Path, sweeps: Mapping[str, Mapping[str, Any]]) -> None:
         EnvironmentFailure: it cannot be written.
     """
     try:
-        (place / PAGE).write_text(grid_html(__version__, sweeps), encoding="utf-8")
+        (place / PAGE).write_text(grid_html(sweeps), encoding="utf-8")
     except OSError as error:
         raise EnvironmentFailure(f"{place / PAGE} cannot be written: {error.strerror}") from error
 

@@ -15,7 +15,7 @@ from edgeprune.bundle import rewrite_report
 from edgeprune.cli import app
 from edgeprune.config import Settings
 from edgeprune.report import deploy_command
-from edgeprune.report.html import report_html
+from edgeprune.report.html import report_html, sweep_html
 from tests.support.reports import hostile_report, refused_report, small_report, small_sweep
 
 
@@ -24,7 +24,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 def save(place: Path, values: Any, name: str = "report.json") -> Path:
-    place.mkdir(exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
     (place / name).write_text(values if isinstance(values, str) else json.dumps(values))
     return place
 
@@ -99,6 +99,26 @@ def test_report_of_a_sweep(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "point_2" in result.stderr
     assert "<circle" in (place / "report.html").read_text()
+
+
+def test_report_of_several_sweeps(tmp_path: Path) -> None:
+    """The folder that a sweep over models and devices leaves, and what its --json prints: one page of all curves."""
+    grid = {f"net-{device}": {**small_sweep(), "device": device} for device in ("rp2040", "nrf52840")}
+    for name, values in grid.items():
+        save(tmp_path / "grid" / name, values, "sweep.json")
+    result = run("report", tmp_path / "grid", "--html")
+    assert result.exit_code == 0, result.stderr
+    page = (tmp_path / "grid" / "report.html").read_text()
+    for device in ("rp2040", "nrf52840"):
+        assert f"on {device}" in result.stderr and device in page
+    assert page.count("<circle") == 2 * sweep_html(small_sweep()).count("<circle") > 0
+    (tmp_path / "grid.json").write_text(run("report", tmp_path / "grid", "--json").stdout)
+    again = run("report", tmp_path / "grid.json", "--html", "-o", tmp_path / "again.html")
+    assert again.exit_code == 0, again.stderr
+    assert (tmp_path / "again.html").read_text() == page
+    refused(run("compare", tmp_path / "grid", tmp_path / "grid"), "name one of its bundles")
+    (tmp_path / "grid" / "net-rp2040" / "sweep.json").write_text('{"points": 3}')
+    refused(run("report", tmp_path / "grid"), "damaged")
 
 
 def test_report_with_hostile_names(tmp_path: Path) -> None:

@@ -49,8 +49,9 @@ def sweep_html(sweep: Mapping[str, Any]) -> str:
     return render_html("sweep.html.j2", _shown(sweep))
 
 
-def grid_html(version: str, sweeps: Mapping[str, Mapping[str, Any]]) -> str:
+def grid_html(sweeps: Mapping[str, Mapping[str, Any]]) -> str:
     """One self-contained HTML file of several sweeps: the values of each `sweep.json` by the name of its folder."""
+    version = next(iter(sweeps.values()))["edgeprune"]
     shown = [{"folder": folder, **_shown(sweep)} for folder, sweep in sweeps.items()]
     return render_html("grid.html.j2", {"version": version, "sweeps": shown})
 
