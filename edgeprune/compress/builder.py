@@ -40,6 +40,7 @@ class Builder:
     tuned: bool = False
     dtype: str = "int8"
     stream_input: bool = False
+    backend: str = "auto"
 
     def int8(self, model: Model) -> bytes:
         """The network as QDQ ONNX or, where builds are in float32, as float ONNX."""
@@ -66,6 +67,7 @@ class Builder:
             tuned=tuned,
             dtype=self.dtype,
             stream_input=self.stream_input,
+            backend=self.backend,
         )
         return fit_program(compiled, budget, self.goal, self.directory / folder, self.progress)
 

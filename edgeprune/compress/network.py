@@ -75,7 +75,15 @@ def compress(
         spends_ram=named.ram_bytes is not None,
     )
     builder = Builder(
-        device, goal, data, scratch, progress, settings.tune, settings.dtype, settings.stream_input
+        device,
+        goal,
+        data,
+        scratch,
+        progress,
+        settings.tune,
+        settings.dtype,
+        settings.stream_input,
+        settings.backend,
     )
     whole = builder.fit(model, budget, "unpruned")
     budget = _with_ceilings(budget, settings, whole.cost)

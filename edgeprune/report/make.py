@@ -19,6 +19,7 @@ from edgeprune.ops import operator_for
 from edgeprune.plan import Buffer, Program
 from edgeprune.plan.program import Layer
 from edgeprune.plan.stage_types import StageCandidate
+from edgeprune.report.in_float import arithmetic, in_float_values
 from edgeprune.report.pruning import PruningSummary, pruning_values
 from edgeprune.verify.compare import Verification
 from edgeprune.version import __version__
@@ -91,6 +92,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
         "macs": None,
         "parameters": None,
         "layers": [],
+        "in_float": None,
         "buffers": [],
         "verify": None,
         "accuracy": None if findings.accuracy is None else _accuracy(findings.accuracy),
@@ -106,6 +108,9 @@ def make_report(findings: Findings) -> dict[str, Any]:
         report["inputs"] = [_port(program.graph, tensor) for tensor in program.graph.inputs]
         report["outputs"] = [_port(program.graph, tensor) for tensor in program.graph.outputs]
         report["layers"] = _layers(program, image, measurement)
+        report["in_float"] = (
+            in_float_values(report["layers"], findings.device) if findings.dtype == "int8" else None
+        )
     if program is not None and image is not None and measurement is not None:
         sizes = image.sizes
         static = sizes.context_bytes + sizes.static_bytes
@@ -187,6 +192,7 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
                 "op": "+".join(operator_for(node).title(node) for node in layer.nodes),
                 "kernel": layer.candidate.name,
                 "source": families()[layer.candidate.family].source,
+                "dtype": arithmetic(layer),
                 "placement": layer.candidate.placement.value,
                 "function": None if image is None else image.sources.layers[index].function,
                 "outputs": [tensor.name for tensor in layer.nodes[-1].outputs if layer.whole],

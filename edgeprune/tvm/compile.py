@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["compile_model"]
 
 _ALIGN = 8
+_CONVERSIONS = ("Cast", "DequantizeLinear", "QuantizeLinear")
 _INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "int64")
 
 
@@ -50,7 +51,8 @@ def _loops(data: bytes) -> Loops:
     from edgeprune.tvm.installed import require_tvm
 
     model = onnx.ModelProto.FromString(data)
-    require_tvm(f"{model.graph.node[-1].op_type} in float32")
+    kinds = dict.fromkeys(node.op_type for node in model.graph.node if node.op_type not in _CONVERSIONS)
+    require_tvm(f"{' and '.join(kinds) or 'a conversion'} in float32")
     return loops_of(model)
 
 
