@@ -10,6 +10,7 @@ import functools
 from typing import ClassVar
 
 from edgeprune.device import Device
+from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Node
 from edgeprune.graph.islands import in_float
 from edgeprune.kernels import _cost
@@ -92,7 +93,10 @@ def _of(candidate: Candidate) -> Routine:
 
 @functools.lru_cache(maxsize=4096)
 def _routine(nodes: tuple[Node, ...], registers: int) -> Routine:
-    return compile_model(onnx_model(nodes, flat_shapes(nodes, _BY_ELEMENT)), registers)
+    try:
+        return compile_model(onnx_model(nodes, flat_shapes(nodes, _BY_ELEMENT)), registers)
+    except UsageError as error:
+        raise UsageError(f"node {nodes[0].name!r} has no kernel: {error}") from error
 
 
 def _function(name: str, text: str, names: LayerNames) -> Function:

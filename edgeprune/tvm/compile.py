@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeprune.graph.ir import Array
 from edgeprune.tvm.c_source import c_source
-from edgeprune.tvm.front import Loops, Value, loops_of
+from edgeprune.tvm.front import Loops, Value, kinds_of, loops_of
 from edgeprune.tvm.lowering import lower
 from edgeprune.tvm.routine import Argument, Call, Kernel, Role, Routine
 from edgeprune.tvm.schedules import Packing, is_tiled, scheduled
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["compile_model"]
 
 _ALIGN = 8
-_CONVERSIONS = ("Cast", "DequantizeLinear", "QuantizeLinear")
 _INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "int64")
 
 
@@ -51,8 +50,7 @@ def _loops(data: bytes) -> Loops:
     from edgeprune.tvm.installed import require_tvm
 
     model = onnx.ModelProto.FromString(data)
-    kinds = dict.fromkeys(node.op_type for node in model.graph.node if node.op_type not in _CONVERSIONS)
-    require_tvm(f"{' and '.join(kinds) or 'a conversion'} in float32")
+    require_tvm(f"{kinds_of(model)} in float32")
     return loops_of(model)
 
 
