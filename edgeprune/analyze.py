@@ -67,7 +67,7 @@ def analyze(settings: Settings, progress: Progress | None = None) -> Analysis:
     device, model = load_device(settings.device), load_model(settings.model, needs_data=False)
     others = [load_device(name) for name in device_names() if name != device.name]
     with progress.task(f"analyzing {model.name}", 2 + len(_OBJECTIVES)) as task:
-        graph = lower(int8_onnx(model, settings, progress, quick=True), model.name)
+        graph = lower(int8_onnx(model, settings, progress, quick=True), model.name, backend=settings.backend)
         task.advance(1, "planning")
         goals = (settings.optimize, *(goal for goal in _OBJECTIVES if goal != settings.optimize))
         programs = []

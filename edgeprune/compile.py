@@ -51,14 +51,18 @@ class Build:
         return compact.removed_channels(self.whole, self.graph)
 
 
-def lower(onnx: bytes, name: str, *, dtype: str = "int8", compacted: bool = True) -> Graph:
+def lower(
+    onnx: bytes, name: str, *, dtype: str = "int8", compacted: bool = True, backend: str = "auto"
+) -> Graph:
     """The graph of an ONNX model: int8, simplified and, where `compacted`, without channels that are constant.
 
-    It takes bytes where the file says so. In float32, the graph of the model as it is.
+    It takes bytes where the file says so. Operators without an integer form are in float32, unless the `backend` is
+    "c". In float32, the graph of the model as it is.
     """
     if dtype == "float32":
         return remove_dead.run(import_plain(onnx, name))
-    whole = take_bytes.run(simplify(import_onnx(onnx, name)), byte_input_of(onnx))
+    whole = simplify(import_onnx(onnx, name, islands=backend != "c"))
+    whole = take_bytes.run(whole, byte_input_of(onnx))
     return compact.run(whole) if compacted else whole
 
 
@@ -74,6 +78,7 @@ def compile_network(
     tuned: bool = False,
     dtype: str = "int8",
     stream_input: bool = False,
+    backend: str = "auto",
 ) -> Build:
     """Lower, plan, generate and link; sources and images go to `directory`.
 
@@ -81,7 +86,7 @@ def compile_network(
     takes the input row by row.
     """
     with progress.task("compiling", 4) as task:
-        whole = lower(onnx, name, dtype=dtype, compacted=False)
+        whole = lower(onnx, name, dtype=dtype, compacted=False, backend=backend)
         graph = verify(compact.run(whole) if compacted and dtype == "int8" else whole)
         measured = tune(graph, device, directory, progress) if tuned else {}
         task.advance(1, "planning")

@@ -43,6 +43,7 @@ class Builder:
     dtype: str = "int8"
     stream_input: bool = False
     byte_input: ByteInput | None = None
+    backend: str = "auto"
 
     def int8(self, model: Model) -> bytes:
         """The network as QDQ ONNX or, where builds are in float32, as float ONNX."""
@@ -73,6 +74,7 @@ class Builder:
             tuned=tuned,
             dtype=self.dtype,
             stream_input=self.stream_input,
+            backend=self.backend,
         )
         return fit_program(compiled, budget, self.goal, self.directory / folder, self.progress)
 

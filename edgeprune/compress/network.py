@@ -84,6 +84,7 @@ def compress(
         settings.dtype,
         settings.stream_input,
         settings.byte_input(),
+        settings.backend,
     )
     whole = builder.fit(model, budget, "unpruned")
     budget = _with_ceilings(budget, settings, whole.cost)

@@ -10,7 +10,9 @@ import functools
 from typing import ClassVar
 
 from edgeprune.device import Device
+from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Node
+from edgeprune.graph.islands import in_float
 from edgeprune.kernels import _cost
 from edgeprune.kernels._cost import Kind
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
@@ -21,7 +23,10 @@ from edgeprune.tvm import REGISTERS, Argument, Call, Role, Routine, compile_mode
 
 __all__ = ["FAMILY", "OnnxTvm"]
 
+_BY_ELEMENT = ELEMENTWISE | {"DequantizeLinear", "QuantizeLinear"}
 _WRAPPER_BYTES, _SMALLER_TILE = 16, 1.1
+_WITHOUT_FPU = 12.0
+"""How many times as long a kernel in float32 takes where each operation is a call of the compiler's library."""
 _CTYPES = {"float32": "float", "float64": "double", "bool": "uint8_t"}
 
 
@@ -47,6 +52,8 @@ class OnnxTvm(KernelFamily):
     ) -> Candidate:
         constant_bytes = sum(array.nbytes for array in routine.constants)
         cycles = _cost.cycles(device, {Kind.SCALAR: routine.instructions})
+        if not device.fpu and any(map(in_float, nodes)):
+            cycles *= _WITHOUT_FPU
         cycles += _cost.read_waits(device, constant_bytes, loads=constant_bytes / 4)
         kinds = "_".join(dict.fromkeys(str(node.attrs["type"]).lower() for node in nodes))
         return Candidate(
@@ -86,7 +93,10 @@ def _of(candidate: Candidate) -> Routine:
 
 @functools.lru_cache(maxsize=4096)
 def _routine(nodes: tuple[Node, ...], registers: int) -> Routine:
-    return compile_model(onnx_model(nodes, flat_shapes(nodes, ELEMENTWISE)), registers)
+    try:
+        return compile_model(onnx_model(nodes, flat_shapes(nodes, _BY_ELEMENT)), registers)
+    except UsageError as error:
+        raise UsageError(f"node {nodes[0].name!r} has no kernel: {error}") from error
 
 
 def _function(name: str, text: str, names: LayerNames) -> Function:

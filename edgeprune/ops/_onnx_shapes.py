@@ -22,14 +22,14 @@ def flat_shapes(nodes: Sequence[Node], elementwise: frozenset[str]) -> Mapping[s
     """Shapes for tensors of `nodes`, by name; empty where the nodes must see their own.
 
     Args:
-        nodes: One step's, of which all but the first work element by element.
+        nodes: One step's.
         elementwise: The ONNX operators that do.
     """
     kinds = [str(node.attrs["type"]) for node in nodes]
     full = nodes[-1].output.shape
-    if kinds[0] == "Conv" and _is_pointwise(nodes[0]):
+    if kinds[0] == "Conv" and _is_pointwise(nodes[0]) and elementwise.issuperset(kinds[1:]):
         return _renamed(nodes, full, _pixels)
-    if kinds[0] in elementwise and not _BY_CHANNEL.intersection(kinds) and len(full) > 1:
+    if elementwise.issuperset(kinds) and not _BY_CHANNEL.intersection(kinds) and len(full) > 1:
         return _renamed(nodes, full, _elements)
     return {}
 

@@ -13,6 +13,7 @@ from edgeprune.kernels.base import families
 from edgeprune.ops import operator_for
 from edgeprune.plan import Program
 from edgeprune.plan.program import Layer
+from edgeprune.report.in_float import arithmetic
 
 __all__ = ["layer_values"]
 
@@ -36,6 +37,7 @@ def layer_values(
                 "op": "+".join(operator_for(node).title(node) for node in layer.nodes),
                 "kernel": layer.candidate.name,
                 "source": families()[layer.candidate.family].source,
+                "dtype": arithmetic(layer),
                 "placement": layer.candidate.placement.value,
                 "function": None if image is None else image.sources.layers[index].function,
                 "outputs": [tensor.name for tensor in layer.nodes[-1].outputs if layer.whole],

@@ -14,6 +14,7 @@ from edgeprune.graph.ir import DTYPES, Graph, Tensor
 from edgeprune.host_latency import HostLatency, TimedPair
 from edgeprune.plan import Buffer, Program
 from edgeprune.plan.stage_types import StageCandidate
+from edgeprune.report.in_float import in_float_values
 from edgeprune.report.layers import layer_values
 from edgeprune.report.pruning import PruningSummary, pruning_values
 from edgeprune.verify.compare import Verification
@@ -87,6 +88,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
         "macs": None,
         "parameters": None,
         "layers": [],
+        "in_float": None,
         "buffers": [],
         "verify": None,
         "accuracy": None if findings.accuracy is None else _accuracy(findings.accuracy),
@@ -102,6 +104,9 @@ def make_report(findings: Findings) -> dict[str, Any]:
         report["inputs"] = [_port(program.graph, tensor) for tensor in program.graph.inputs]
         report["outputs"] = [_port(program.graph, tensor) for tensor in program.graph.outputs]
         report["layers"] = layer_values(program, image, measurement)
+        report["in_float"] = (
+            in_float_values(report["layers"], findings.device) if findings.dtype == "int8" else None
+        )
     if program is not None and image is not None and measurement is not None:
         sizes = image.sizes
         static = sizes.context_bytes + sizes.static_bytes

@@ -87,6 +87,13 @@ class _Layer(_Section):
     next_best: _NextBest | None = None
 
 
+class _InFloat(_Section):
+    layers: list[str]
+    cycles: Count
+    share: float
+    fpu: bool
+
+
 class _Buffer(_Section):
     name: str
     tensors: list[str]
@@ -208,6 +215,7 @@ class _Report(_Section):
     macs: Count | None
     parameters: Count | None
     layers: list[_Layer]
+    in_float: _InFloat | None = None
     buffers: list[_Buffer] = []
     inputs: list[_Port] = []
     outputs: list[_Port] = []

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgeprune.report.in_float import in_float_text
 from edgeprune.report.pruning_text import pruning_facts
 from edgeprune.report.text import clean, printable
 
@@ -176,6 +177,8 @@ def _facts(report: Mapping[str, Any]) -> list[Text]:
         exact = f"{exactness(verify)} on {verify['samples']:,} inputs"
         facts.append(("verified", f"{exact}: {where}{apart}"))
     facts += pruning_facts(report)
+    if floats := report.get("in_float"):
+        facts.append(("in float32, for want of an integer form", in_float_text(floats)))
     if tools:
         facts.append(("tools", ", ".join(f"{name} {value}" for name, value in tools.items())))
     return [Text(f"{clean(name)}: ", "bold") + Text(clean(value)) for name, value in facts]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgeprune.graph.ir import Array
 from edgeprune.tvm.c_source import c_source
-from edgeprune.tvm.front import LoopCall, Loops, Value, loops_of
+from edgeprune.tvm.front import Loops, Value, kinds_of, loops_of
 from edgeprune.tvm.lowering import lower
 from edgeprune.tvm.routine import Argument, Call, Kernel, Role, Routine
-from edgeprune.tvm.schedules import Packing, scheduled
+from edgeprune.tvm.schedules import Packing, is_tiled, scheduled
 from edgeprune.tvm.tiles import REGISTERS
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _loops(data: bytes) -> Loops:
     from edgeprune.tvm.installed import require_tvm
 
     model = onnx.ModelProto.FromString(data)
-    require_tvm(f"{model.graph.node[-1].op_type} in float32")
+    require_tvm(f"{kinds_of(model)} in float32")
     return loops_of(model)
 
 
@@ -60,13 +60,10 @@ def _routine(loops: Loops, registers: int) -> Routine:
     constants: list[Array] = []
     offsets, kept_bytes = _placed(loops)
     calls = []
-    stored = {function: _stored(function, loops) for function in {call.function for call in loops.calls}}
     for call in loops.calls:
-        narrow = stored[call.function]
+        narrow = _stored(loops, call.function)
         if call.function not in kernels:
-            kernels[call.function], packings[call.function] = _kernel(
-                loops.functions[call.function], call, registers, narrow
-            )
+            kernels[call.function], packings[call.function] = _kernel(loops, call.function, registers)
         arguments = []
         for position, value in enumerate((*call.reads, *call.writes)):
             if value.role is Role.CONSTANT:
@@ -91,7 +88,7 @@ def _added(constants: list[Array], array: Array) -> int:
     return len(constants) - 1
 
 
-def _stored(function: str, loops: Loops) -> Mapping[int, str]:
+def _stored(loops: Loops, function: str) -> Mapping[int, str]:
     """The narrowest types that hold the integer constants of every call of a function, by position."""
     found: dict[int, str] = {}
     calls = [call for call in loops.calls if call.function == function]
@@ -114,21 +111,20 @@ def _holds(dtype: str, low: int, high: int) -> bool:
     return int(limits.min) <= low and high <= int(limits.max)
 
 
-def _kernel(
-    function: Any, call: LoopCall, registers: int, stored: Mapping[int, str]
-) -> tuple[Kernel, Mapping[int, Packing]]:
-    """The kernel of the loop nest that `call` calls, and how it takes its constants."""
-    name = re.sub(r"\W", "_", call.function)
+def _kernel(loops: Loops, name: str, registers: int) -> tuple[Kernel, Mapping[int, Packing]]:
+    """The kernel of the loop nest `name`, and how it takes its constants."""
+    return _printed(loops, name, registers if is_tiled(loops.functions[name]) else REGISTERS[0])
+
+
+@functools.lru_cache(maxsize=1024)
+def _printed(loops: Loops, name: str, registers: int) -> tuple[Kernel, Mapping[int, Packing]]:
+    call = next(call for call in loops.calls if call.function == name)
     constants = [position for position, value in enumerate(call.reads) if value.role is Role.CONSTANT]
-    plan = scheduled(function, constants, registers)
-    source = c_source(lower(plan.function), f"PREFIX_{name}", len(call.writes), stored)
+    plan = scheduled(loops.functions[name], constants, registers)
+    symbol = "PREFIX_" + re.sub(r"\W", "_", name)
+    source = c_source(lower(plan.function), symbol, len(call.writes), _stored(loops, name))
     kernel = Kernel(
-        f"PREFIX_{name}",
-        source.text,
-        source.helpers,
-        source.scratch_bytes,
-        source.instructions,
-        source.code_bytes,
+        symbol, source.text, source.helpers, source.scratch_bytes, source.instructions, source.code_bytes
     )
     return kernel, plan.packings
 

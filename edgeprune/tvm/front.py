@@ -21,8 +21,9 @@ from edgeprune.tvm.routine import Role
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["LoopCall", "Loops", "Value", "loops_of"]
+__all__ = ["LoopCall", "Loops", "Value", "kinds_of", "loops_of"]
 
+_CONVERSIONS = ("Cast", "DequantizeLinear", "QuantizeLinear")
 _RESHAPES = ("relax.reshape", "relax.memory.view")
 
 
@@ -70,25 +71,31 @@ def loops_of(model: onnx.ModelProto) -> Loops:
     Raises:
         UsageError: TVM has no form of an operator, nor has ONNX a definition of it by others.
     """
+    kinds = kinds_of(model)
     model = without_resize(importable(model))
     try:
         if not must_expand(model):
-            return _imported(model)
+            return _imported(model, kinds)
     except UsageError:
         apart = expanded(model)
         if apart is None:
             raise
-        return _imported(importable(apart))
+        return _imported(importable(apart), kinds)
     apart = expanded(model)
     assert apart is not None
-    return _imported(importable(apart))
+    return _imported(importable(apart), kinds)
 
 
-def _imported(model: onnx.ModelProto) -> Loops:
+def kinds_of(model: onnx.ModelProto) -> str:
+    """The operators of `model` in words, less conversions beside others."""
+    kinds = dict.fromkeys(node.op_type for node in model.graph.node)
+    return " and ".join([kind for kind in kinds if kind not in _CONVERSIONS] or kinds)
+
+
+def _imported(model: onnx.ModelProto, kinds: str) -> Loops:
     import tvm
     from tvm.relax.frontend.onnx import from_onnx
 
-    kinds = ", ".join(dict.fromkeys(node.op_type for node in model.graph.node if node.op_type != "Cast"))
     try:
         module = from_onnx(model, keep_params_in_input=False)
         with tvm.target.Target({"kind": "c"}):

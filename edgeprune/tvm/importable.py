@@ -128,9 +128,19 @@ def _space_to_depth(node: onnx.NodeProto, edit: Edit) -> bool:
     return True
 
 
+def _power(node: onnx.NodeProto, edit: Edit) -> bool:
+    """With the exponent in the type of the base."""
+    base, exponent = (edit.onnx_type(name) for name in node.input)
+    if base == exponent:
+        return False
+    edit.add("Pow", node.input[0], edit.add("Cast", node.input[1], to=base), result=node.output[0])
+    return True
+
+
 _RULES: Mapping[str, Rule] = {
     "ConvTranspose": _conv_transpose,
     "DequantizeLinear": _dequantize,
+    "Pow": _power,
     "QuantizeLinear": _quantize,
     "SpaceToDepth": _space_to_depth,
 }

@@ -17,7 +17,7 @@ from typing import Any
 from edgeprune.graph.ir import Array
 from edgeprune.tvm.tiles import column_tile, pair_tile, unrolled
 
-__all__ = ["Packing", "Scheduled", "scheduled"]
+__all__ = ["Packing", "Scheduled", "is_tiled", "scheduled"]
 
 _REDUCTION = 2
 """tirx.IterVar's type of a reduction axis."""
@@ -50,6 +50,14 @@ def scheduled(function: Any, constants: Collection[int], registers: int) -> Sche
         if packings is not None:
             return Scheduled(schedule.mod["main"], packings)
     return Scheduled(function)
+
+
+def is_tiled(function: Any) -> bool:
+    """Whether the schedule of the PrimFunc `function` may depend on how many registers there are."""
+    from tvm.s_tir import Schedule
+
+    schedule = Schedule(function)
+    return any(schedule.get(block).name_hint in _TILINGS for block in _blocks(schedule))
 
 
 def _tiled(schedule: Any, constants: Collection[int], registers: int) -> dict[int, Packing] | None:

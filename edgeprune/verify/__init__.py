@@ -8,13 +8,16 @@ from edgeprune.verify.compare import (
     relative_difference,
     verify_outputs,
 )
+from edgeprune.verify.given import compare_given, differing_samples
 from edgeprune.verify.samples import Samples, real_outputs, stored_inputs
 
 __all__ = [
     "Mismatch",
     "Samples",
     "Verification",
+    "compare_given",
     "compare_layers",
+    "differing_samples",
     "real_outputs",
     "reference_outputs",
     "relative_difference",

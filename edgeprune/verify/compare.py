@@ -20,6 +20,7 @@ __all__ = [
     "Mismatch",
     "Verification",
     "compare_layers",
+    "first_difference",
     "reference_outputs",
     "relative_difference",
     "verify_outputs",
@@ -77,7 +78,7 @@ def verify_outputs(
     """The first difference of any run ("host", "emulator") from the expected outputs, or None."""
     for where, outputs in runs:
         for tensor, want, got in zip(graph.outputs, expected, outputs, strict=True):
-            mismatch = _first_difference(
+            mismatch = first_difference(
                 where, tensor.name, want.reshape(len(want), -1), got.reshape(len(got), -1)
             )
             if mismatch is not None:
@@ -112,18 +113,19 @@ def compare_layers(
         for tensor, raw in zip(layer.outputs, outputs, strict=True):
             want = values[tensor.name].reshape(1, -1)
             got = np.frombuffer(raw, DTYPES[tensor.dtype]).reshape(1, -1)
-            mismatch = _first_difference(where, layer.name, want, got, sample)
+            mismatch = first_difference(where, layer.name, want, got, sample)
             if mismatch is not None:
                 return mismatch
     return None
 
 
-def _first_difference(
-    where: str, layer: str, want: Array, got: Array, first_sample: int = 0
+def first_difference(
+    where: str, layer: str, want: Array, got: Array, first_sample: int = 0, steps: int = 0
 ) -> Mismatch | None:
+    """The first of stored values [N, elements] that differs; integers may by so many `steps`."""
     if want.shape != got.shape:
         return Mismatch(where, layer, first_sample, 0, want.size, got.size)
-    different = np.argwhere(_differs(want, got))
+    different = np.argwhere(_differs(want, got, steps))
     if not len(different):
         return None
     sample, element = (int(index) for index in different[0])
@@ -131,9 +133,9 @@ def _first_difference(
     return Mismatch(where, layer, first_sample + sample, element, expected, found)
 
 
-def _differs(want: Array, got: Array) -> Array:
+def _differs(want: Array, got: Array, steps: int) -> Array:
     if want.dtype.kind != "f":
-        return np.asarray(want != got)
+        return np.asarray(np.abs(want.astype(np.int64) - got.astype(np.int64)) > steps)
     apart, scale = _apart(want, got)
     return ~(apart <= FLOAT_TOLERANCE * scale)
 

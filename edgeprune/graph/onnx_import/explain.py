@@ -9,14 +9,13 @@ from edgeprune.errors import UsageError
 __all__ = ["unsupported_operator"]
 
 
-def unsupported_operator(node: ir.Node) -> UsageError:
-    """Names the operator, its node, and the graph inputs that lead there."""
+def unsupported_operator(node: ir.Node, *, in_float: bool) -> UsageError:
+    """Names the operator, its node, and the graph inputs that lead there; and whether float32 has a form of it."""
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     sources = ", ".join(repr(name) for name in _graph_inputs(node)) or "constants only"
     label = node.name or node.outputs[0].name
-    return UsageError(
-        f"operator {operator} (node {label!r}, reached from {sources}) is not supported in int8"
-    )
+    refusal = f"operator {operator} (node {label!r}, reached from {sources}) is not supported in int8"
+    return UsageError(f"{refusal}: without --backend c it runs in float32" if in_float else refusal)
 
 
 def _graph_inputs(node: ir.Node) -> list[str]:

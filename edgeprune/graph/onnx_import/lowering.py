@@ -13,7 +13,9 @@ from edgeprune.graph.build import Builder, constant
 from edgeprune.graph.ir import Graph, Quant, Tensor
 from edgeprune.graph.onnx_import.explain import unsupported_operator
 from edgeprune.graph.onnx_import.functions import settled_functions
+from edgeprune.graph.onnx_import.islands import add_island, can_be_island, stored_dtype
 from edgeprune.graph.onnx_import.normalize import normalize
+from edgeprune.graph.onnx_import.onnx_nodes import kept_outputs
 from edgeprune.graph.onnx_import.quantization import (
     Slots,
     as_stored,
@@ -30,15 +32,17 @@ from edgeprune.ops.base import OnnxNode, Operator, operators_by_onnx_type
 __all__ = ["import_onnx"]
 
 
-def import_onnx(data: bytes, name: str) -> Graph:
+def import_onnx(data: bytes, name: str, *, islands: bool = True) -> Graph:
     """The typed integer graph of a QDQ (or QLinear) int8 ONNX model, in ONNX's layouts.
+
+    Operators without an integer form are in float32, between conversions, unless `islands` is False.
 
     Raises:
         UsageError: an operator, attribute or type that is not supported, or a value that is not quantised;
             the sentence names the node and the graph inputs that lead to it.
     """
     model = normalize(data, as_qdq=True)
-    lowering = _Lowering(model)
+    lowering = _Lowering(model, islands)
     for node in model.graph:
         lowering.node(node)
     inputs = [lowering.activation(value) for value in model.graph.inputs]
@@ -52,7 +56,8 @@ def import_onnx(data: bytes, name: str) -> Graph:
 class _Lowering:
     """The walk over one model; `build` collects the nodes."""
 
-    def __init__(self, model: ir.Model) -> None:
+    def __init__(self, model: ir.Model, islands: bool) -> None:
+        self.islands = islands
         self.slots = Slots(model)
         self.opset = model.opset_imports.get("", 0)
         self.tensors: dict[ir.Value, Tensor] = {}
@@ -69,10 +74,12 @@ class _Lowering:
             variable, operator = self.functions.composed(node), operators_by_onnx_type().get(node.op_type)
             if variable is not None:
                 self._look_up(node, variable)
+            elif self._reads_reals(node) or (operator is None and self._may_be_island(node)):
+                self._island(node)
             elif operator is not None:
-                self._lower(node, operator)
+                self._lower_or_island(node, operator)
             else:
-                raise unsupported_operator(node)
+                raise unsupported_operator(node, in_float=can_be_island(node))
 
     def activation(self, value: ir.Value) -> Tensor:
         """The slot's tensor of a computed value or graph input."""
@@ -89,6 +96,50 @@ class _Lowering:
         if self._constant(value) is not None:
             raise UsageError(f"graph output {value.name!r} is a constant: it does not depend on any input")
         return self.activation(value)
+
+    def _reads_reals(self, node: ir.Node) -> bool:
+        """Whether an operand is what an island left as real numbers."""
+        known = [self.tensors.get(self.slots.root(value)) for value in node.inputs if value is not None]
+        return any(tensor is not None and tensor.dtype == "float32" for tensor in known)
+
+    def _may_be_island(self, node: ir.Node) -> bool:
+        return self.islands and can_be_island(node)
+
+    def _island(self, node: ir.Node) -> None:
+        operands = [None if value is None else self._as_stored(value) for value in node.inputs]
+        results = [self._result(value) for value in kept_outputs(node, self.opset)]
+        add_island(self.build, node, operands, results, self.opset)
+
+    def _as_stored(self, value: ir.Value) -> Tensor:
+        """What the graph stores for an operand of an island."""
+        found = self._constant(value)
+        if found is None:
+            return self.activation(value)
+        array, quant = found
+        return self.build.constant(value.name or "constant", array, quant)
+
+    def _result(self, value: ir.Value) -> Tensor:
+        """What is stored for a result of an island: int8 where it has a scale, else as it is."""
+        root = self.slots.root(value)
+        if root not in self.tensors and self.slots.quant(root) is None:
+            self.tensors[root] = self.build.tensor(
+                root.name or "value", _shape(root), stored_dtype(root), None
+            )
+        return self.activation(value)
+
+    def _lower_or_island(self, node: ir.Node, operator: Operator) -> None:
+        """An operator in integers or, where it takes no such attributes or shapes, as an island."""
+        before = len(self.build.nodes)
+        try:
+            self._lower(node, operator)
+        except UsageError:
+            stored = all(
+                self.slots.quant(v) is not None for v in node.outputs if v.dtype == ir.DataType.FLOAT
+            )
+            if not self._may_be_island(node) or not stored:
+                raise
+            del self.build.nodes[before:]
+            self._island(node)
 
     def _lower(self, node: ir.Node, operator: Operator) -> None:
         outputs = [self.activation(v) if v.uses() or v.is_graph_output() else _ABSENT for v in node.outputs]

@@ -38,6 +38,7 @@ def normalize(data: bytes, *, as_qdq: bool) -> ir.Model:
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     if as_qdq:
         rewrite_qlinear(model)
+    declared = [value.shape for value in model.graph.outputs]
     _fix_batch(model)
     try:
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
@@ -47,6 +48,9 @@ def normalize(data: bytes, *, as_qdq: bool) -> ir.Model:
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
     except Exception as error:  # the onnx package raises InferenceError and others
         raise UsageError(f"the ONNX model's shapes are inconsistent: {error}") from error
+    for value, shape in zip(model.graph.outputs, declared, strict=True):
+        if value.shape is None and shape is not None and shape.is_static():
+            value.shape = shape  # what inference has no rule for
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common.IdentityEliminationPass()(model)
     common.RemoveUnusedNodesPass()(model)

@@ -10,6 +10,7 @@ from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
 from edgeprune.graph.ir import DTYPES, Graph, Tensor
 from edgeprune.graph.onnx_import.normalize import normalize
+from edgeprune.graph.onnx_import.onnx_nodes import add_onnx_node, kept_outputs
 from edgeprune.graph.onnx_import.quantization import constant_of
 from edgeprune.graph.verify import verify
 from edgeprune.ops._onnx_model import STORED
@@ -64,20 +65,11 @@ class _Lowering:
             result = self._activation(node.outputs[0])
             self.build.add("Reshape", label, inputs[:1], [result], {"shape": result.shape})
             return
-        kept = _kept_outputs(node, self.opset)
+        kept = kept_outputs(node, self.opset)
         outputs = [self._activation(value) for value in kept]
-        proto = ir.to_proto(node)
-        for position, value in enumerate(node.outputs):
-            if value not in kept:
-                proto.output[position] = ""
         values = [*(value for value in node.inputs if value is not None), *kept]
-        attrs = {
-            "node": proto.SerializeToString(deterministic=True),
-            "type": node.op_type,
-            "opset": self.opset,
-            "types": tuple(int(value.dtype) if value.dtype is not None else 0 for value in values),
-        }
-        self.build.add("Onnx", label, inputs, outputs, attrs)
+        types = [int(value.dtype) if value.dtype is not None else 0 for value in values]
+        add_onnx_node(self.build, node, label, (inputs, outputs), types, self.opset)
 
     def _operand(self, value: ir.Value) -> Tensor:
         array = constant_of(value)
@@ -114,23 +106,6 @@ def _in_training(node: ir.Node, inputs: Sequence[Tensor]) -> bool:
 
 def _is_constant(value: ir.Value) -> bool:
     return constant_of(value) is not None
-
-
-def _kept_outputs(node: ir.Node, opset: int) -> Sequence[ir.Value]:
-    """The outputs that something reads, and those that the operator cannot leave out."""
-    import onnx
-
-    schema = onnx.defs.get_schema(node.op_type, opset)
-    optional = onnx.defs.OpSchema.FormalParameterOption.Optional
-
-    def optional_at(position: int) -> bool:
-        return position < len(schema.outputs) and schema.outputs[position].option == optional
-
-    return [
-        value
-        for position, value in enumerate(node.outputs)
-        if value.name and (value.uses() or value.is_graph_output() or not optional_at(position))
-    ]
 
 
 def _shape(value: ir.Value) -> tuple[int, ...]:
