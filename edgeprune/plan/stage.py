@@ -12,18 +12,18 @@ above the output's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Tensor
 from edgeprune.kernels import _cost
 from edgeprune.kernels.base import Candidate, RowForm
 from edgeprune.plan.lifetimes import Group
-from edgeprune.plan.row_schedule import Event, row_events
-from edgeprune.plan.row_slots import Slot, place_slots, slots_floor
+from edgeprune.plan.row_slots import place_slots, slots_floor
 from edgeprune.plan.rows import RowForms, image_rows, row_bytes
 from edgeprune.plan.stage_copies import Staging
+from edgeprune.plan.stage_frame import Frame, frame_of, most_held, written_tensors
 from edgeprune.plan.stage_types import STAGE, Line, StageCandidate, StageLayer
 from edgeprune.plan.units import units_of
 
@@ -35,28 +35,6 @@ _LAYER_FLASH_BYTES, _CODE_BYTES = 60, 100
 """Of finding a layer's rows, and of the stage itself."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """What is the same for all choices of kernels: the units' turns and the rows in use."""
-
-    forms: tuple[RowForm, ...]
-    events: tuple[Event, ...]
-    lines: Mapping[str, tuple[Slot, ...]]
-    states: tuple[Slot | None, ...]
-    fed: str | None
-
-    @property
-    def slots(self) -> Iterator[Slot]:
-        for slots in self.lines.values():
-            yield from slots
-        yield from (state for state in self.states if state is not None)
-
-    def scratch(self, forms: Sequence[RowForm]) -> list[int]:
-        """Scratch of the kernel that runs at each turn."""
-        sizes = [*(form.candidate.scratch_bytes for form in forms), 0]
-        return [sizes[event.layer] for event in self.events]
-
-
 def stage_candidates(nodes: Group, device: Device, fed: str | None = None) -> tuple[StageCandidate, ...]:
     """Ways to run `nodes` as a stage, from the fastest kernels to those with the least scratch; empty where none is.
 
@@ -65,10 +43,11 @@ def stage_candidates(nodes: Group, device: Device, fed: str | None = None) -> tu
     offered = _offered(nodes, RowForms(device))
     if not offered:
         return ()
-    frame = _frame(nodes, [forms[0] for forms in offered], fed)
-    staging = Staging(device)
+    frames, staging = _Frames(fed), Staging(device)
     found = [
-        one for forms in _selections(offered) for one in staging.of(_candidate(nodes, frame, forms, device))
+        one
+        for forms in _selections(offered)
+        for one in staging.of(_candidate(nodes, frames.of(forms), forms, device))
     ]
     return tuple(one for one in found if not any(_beats(other, one) for other in found))
 
@@ -78,18 +57,27 @@ def stage_estimate(nodes: Group, forms: RowForms, fed: str | None = None) -> tup
     offered = _offered(nodes, forms)
     if not offered:
         return ()
-    frame = _frame(nodes, [some[0] for some in offered], fed)
-    slots, staging = list(frame.slots), Staging(forms.device)
-    return tuple(
-        one
-        for chosen in _selections(offered)
-        for one in staging.of(
-            replace(
-                _bare(nodes, frame, chosen, forms.device),
-                scratch_bytes=slots_floor(slots, frame.scratch(chosen)),
-            )
-        )
-    )
+    frames, staging, found = _Frames(fed), Staging(forms.device), []
+    for chosen in _selections(offered):
+        frame = frames.of(chosen)
+        least = slots_floor(frame.slots, frame.scratch(chosen))
+        found += staging.of(replace(_bare(nodes, frame, chosen, forms.device), scratch_bytes=least))
+    return tuple(found)
+
+
+class _Frames:
+    """Frames of a stage, which depend on how many rows its layers compute in a turn, but not on their kernels."""
+
+    def __init__(self, fed: str | None) -> None:
+        self._fed = fed
+        self._known: dict[tuple[object, ...], Frame] = {}
+
+    def of(self, forms: Sequence[RowForm]) -> Frame:
+        """The frame of `forms`, the same layers each time."""
+        key = tuple((form.rows, *(w.keeps_place for w in form.windows.values())) for form in forms)
+        if key not in self._known:
+            self._known[key] = frame_of(forms, self._fed)
+        return self._known[key]
 
 
 def _beats(one: Candidate, other: Candidate) -> bool:
@@ -112,93 +100,59 @@ def _is_chain(nodes: Group, offered: Sequence[Sequence[RowForm]]) -> bool:
 
 
 def _selections(offered: Sequence[Sequence[RowForm]]) -> list[tuple[RowForm, ...]]:
-    """The fastest forms within each limit of scratch that makes a difference."""
-    limits = sorted({form.candidate.scratch_bytes for forms in offered for form in forms}, reverse=True)
+    """The fastest forms within each limit of what a turn takes that makes a difference."""
+    limits = sorted({_turn_bytes(form) for forms in offered for form in forms}, reverse=True)
     found: dict[tuple[str, ...], tuple[RowForm, ...]] = {}
     for limit in limits:
-        within = [
-            [f for f in forms if f.candidate.scratch_bytes <= limit] or [forms[-1]] for forms in offered
-        ]
-        chosen = tuple(forms[0] for forms in within)
+        chosen = tuple(
+            next((form for form in forms if _turn_bytes(form) <= limit), min(forms, key=_turn_bytes))
+            for forms in offered
+        )
         found.setdefault(tuple(form.candidate.name for form in chosen), chosen)
     return list(found.values())
 
 
-def _tensors(forms: Sequence[RowForm], fed: str | None) -> dict[str, Tensor]:
-    """The tensors that rows are written of, by name."""
-    found = {form.nodes[-1].output.name: form.nodes[-1].output for form in forms}
-    inputs = (tensor for form in forms for node in form.nodes for tensor in node.inputs)
-    return found | {tensor.name: tensor for tensor in inputs if tensor.name == fed}
+def _turn_bytes(form: RowForm) -> int:
+    """Scratch of a turn, and the rows that it computes."""
+    return form.candidate.scratch_bytes + form.rows * row_bytes(form.nodes[-1].output)
 
 
-def _frame(nodes: Group, forms: Sequence[RowForm], fed: str | None) -> _Frame:
-    events, output = row_events(forms, fed), nodes[-1].output.name
-    tensors = _tensors(forms, fed)
-    births = {name: [0] * image_rows(tensor) for name, tensor in tensors.items()}
-    deaths: dict[str, list[int]] = {}
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    for turn, event in enumerate(events):
-        first.setdefault(event.layer, turn)
-        last[event.layer] = turn
-        if event.layer == len(forms):
-            assert fed is not None
-            births[fed][event.row] = turn
-        elif event.writes:
-            name = forms[event.layer].nodes[-1].output.name
-            births[name][event.row if not forms[event.layer].state_bytes else 0] = turn
-    for name, rows in births.items():
-        deaths[name] = list(rows)
-    for turn, event in enumerate(events):
-        for name, low, high in event.reads:
-            if name in deaths:
-                deaths[name][low : high + 1] = [turn] * (high + 1 - low)
-    lines = {
-        name: tuple(map(Slot, [row_bytes(tensor)] * len(births[name]), births[name], deaths[name]))
-        for name, tensor in tensors.items()
-        if name != output
-    }
-    states = tuple(
-        Slot(form.state_bytes, first[index], last[index]) if form.state_bytes else None
-        for index, form in enumerate(forms)
-    )
-    return _Frame(tuple(forms), events, lines, states, fed)
-
-
-def _candidate(nodes: Group, frame: _Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
-    offsets, height = place_slots(list(frame.slots), frame.scratch(forms))
-    places = iter(offsets)
-    tensors = _tensors(forms, frame.fed)
-    lines = {
-        name: Line(
-            tensors[name], row_bytes(tensors[name]), tuple(next(places) for _ in slots), _most_held(slots)
-        )
-        for name, slots in frame.lines.items()
-    }
-    states = [None if state is None else next(places) for state in frame.states]
+def _candidate(nodes: Group, frame: Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
+    offsets, height = place_slots(frame.slots, frame.scratch(forms))
+    tensors = written_tensors(forms, frame.fed)
+    lines = {}
+    for name, strips in frame.lines.items():
+        size = row_bytes(tensors[name])
+        rows = tuple(offsets[strip.slot] + i * size for strip in strips for i in range(strip.rows))
+        lines[name] = Line(tensors[name], size, rows, most_held(frame, name))
     bare = _bare(nodes, frame, forms, device)
     layers = tuple(
-        replace(layer, state_offset=state) for layer, state in zip(bare.layers, states, strict=True)
+        replace(layer, state_offset=None if state is None else offsets[state])
+        for layer, state in zip(bare.layers, frame.states, strict=True)
     )
     return replace(bare, scratch_bytes=height, layers=layers, lines=lines)
 
 
-def _bare(nodes: Group, frame: _Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
+def _bare(nodes: Group, frame: Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
     """A candidate whose rows have no places yet."""
     order = tuple(event.layer for event in frame.events)
+    first_rows = {event.layer: event.rows for event in reversed(frame.events)}
     scratch = max(form.candidate.scratch_bytes for form in forms)
     instructions = sum(_turn_instructions(forms[layer]) for layer in order if layer < len(forms))
-    tables = sum(2 * len(slots) for slots in frame.lines.values()) + len(order)
+    tables = sum(2 * sum(strip.rows for strip in strips) for strips in frame.lines.values()) + len(order)
     candidate = StageCandidate(
         STAGE,
-        f"stage{len(forms)}_scratch{scratch}",
+        f"stage{len(forms)}_scratch{scratch}_rows{max(form.rows for form in forms)}",
         nodes,
         flash_bytes=sum(form.candidate.flash_bytes + _LAYER_FLASH_BYTES for form in forms)
         + tables
         + _CODE_BYTES,
         cycles=sum(form.candidate.cycles for form in forms)
         + round(_cost.cycles(device, {_cost.Kind.SCALAR: instructions})),
-        layers=tuple(StageLayer(form, order.count(index)) for index, form in enumerate(forms)),
+        layers=tuple(
+            StageLayer(form, order.count(index), first_rows=first_rows[index])
+            for index, form in enumerate(forms)
+        ),
         order=order,
         fed=frame.fed,
     )
@@ -210,12 +164,13 @@ def _bare(nodes: Group, frame: _Frame, forms: Sequence[RowForm], device: Device)
 
 
 def _turn_instructions(form: RowForm) -> int:
-    pointers = sum(window.kernel for window in form.windows.values() if window.kernel > 1)
-    plain = sum(1 for window in form.windows.values() if window.kernel == 1)
+    windows, several = form.windows.values(), form.rows > 1
+    pointers = sum(window.span(form.rows) for window in windows if window.kernel > 1 or several)
+    plain = sum(1 for window in windows if window.kernel == 1 and not several)
     return _TURN_INSTRUCTIONS + _POINTER_INSTRUCTIONS * pointers + _READ_INSTRUCTIONS * plain
 
 
-def _least_distance(frame: _Frame, forms: Sequence[RowForm], x: Tensor, y: Tensor) -> int:
+def _least_distance(frame: Frame, forms: Sequence[RowForm], x: Tensor, y: Tensor) -> int:
     """The least address(x) - address(y), not below 0, at which no unread row of `x` is overwritten."""
     unread, distance = image_rows(x) * row_bytes(x), 0
     for event in reversed(frame.events):
@@ -228,14 +183,10 @@ def _least_distance(frame: _Frame, forms: Sequence[RowForm], x: Tensor, y: Tenso
             unread = min(unread, reads[0] * row_bytes(x))
         if writes:
             row = 0 if forms[event.layer].state_bytes else event.row
-            distance = max(distance, (row + 1) * row_bytes(y) - unread)
+            distance = max(distance, (row + event.rows) * row_bytes(y) - unread)
             if keeps:
                 assert reads is not None
                 distance = max(distance, row * row_bytes(y) - reads[0] * row_bytes(x))
         if reads is not None:
             unread = min(unread, reads[0] * row_bytes(x))
     return distance
-
-
-def _most_held(slots: Sequence[Slot]) -> int:
-    return max(sum(one.birth <= slot.birth <= one.death for one in slots) for slot in slots)
