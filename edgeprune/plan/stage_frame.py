@@ -14,7 +14,7 @@ from edgeprune.graph.ir import Tensor
 from edgeprune.kernels.base import RowForm
 from edgeprune.plan.row_schedule import Event, row_events
 from edgeprune.plan.row_slots import Slot
-from edgeprune.plan.rows import image_rows, row_bytes
+from edgeprune.plan.rows import row_bytes
 
 __all__ = ["Frame", "Strip", "frame_of", "most_held", "written_tensors"]
 

@@ -16,7 +16,7 @@ STAGE = "stage"
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """The rows of a tensor between two layers: offset in the stage's scratch by row, those of a turn one after another."""
+    """The rows of a tensor between two layers: offset in the stage's scratch by row."""
 
     tensor: Tensor
     row_bytes: int
