@@ -36,7 +36,7 @@ from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "DepthwiseRowsDsp"]
 
-_ROWS = (4, 2, 1)
+_ROWS = (4, 3, 2, 1)
 """Of a turn; more than one without dilation of rows."""
 
 

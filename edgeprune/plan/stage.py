@@ -12,7 +12,7 @@ above the output's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edgeprune.device import Device
@@ -100,21 +100,32 @@ def _is_chain(nodes: Group, offered: Sequence[Sequence[RowForm]]) -> bool:
 
 
 def _selections(offered: Sequence[Sequence[RowForm]]) -> list[tuple[RowForm, ...]]:
-    """The fastest forms within each limit of what a turn takes that makes a difference."""
-    limits = sorted({_turn_bytes(form) for forms in offered for form in forms}, reverse=True)
+    """The fastest forms within each limit of the rows of a turn, and of scratch, that makes a difference.
+
+    Scratch is one after the other's, but rows of several layers are held at a time: so the limits are apart.
+    """
     found: dict[tuple[str, ...], tuple[RowForm, ...]] = {}
-    for limit in limits:
-        chosen = tuple(
-            next((form for form in forms if _turn_bytes(form) <= limit), min(forms, key=_turn_bytes))
-            for forms in offered
-        )
-        found.setdefault(tuple(form.candidate.name for form in chosen), chosen)
+    for most in sorted({_turn_bytes(form) for forms in offered for form in forms}, reverse=True):
+        within = [_least(forms, _turn_bytes, most) for forms in offered]
+        for scratch in sorted({_scratch(form) for forms in within for form in forms}, reverse=True):
+            chosen = tuple(_least(forms, _scratch, scratch)[0] for forms in within)
+            found.setdefault(tuple(form.candidate.name for form in chosen), chosen)
     return list(found.values())
 
 
+def _least(forms: Sequence[RowForm], size: Callable[[RowForm], int], limit: int) -> list[RowForm]:
+    """Those of `forms` whose size is within `limit`; where none is, those of the least."""
+    limit = max(limit, min(map(size, forms)))
+    return [form for form in forms if size(form) <= limit]
+
+
 def _turn_bytes(form: RowForm) -> int:
-    """Scratch of a turn, and the rows that it computes."""
-    return form.candidate.scratch_bytes + form.rows * row_bytes(form.nodes[-1].output)
+    """Of the rows that a turn computes."""
+    return form.rows * row_bytes(form.nodes[-1].output)
+
+
+def _scratch(form: RowForm) -> int:
+    return form.candidate.scratch_bytes
 
 
 def _candidate(nodes: Group, frame: Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
