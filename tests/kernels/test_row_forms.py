@@ -113,7 +113,22 @@ def test_sums_behind_convolutions(first, width):
     inputs = (conv.output, shortcut) if first else (shortcut, conv.output)
     values = {**cases.stored_inputs(rng, conv), "shortcut": random_stored(rng, add.output.shape)}
     families_run = assert_exact((conv, replace(add, inputs=inputs)), values, DSP)
-    assert families_run >= {"conv_add_s8_dsp"} | ({"conv_s8_dsp_rows"} if width == 8 else set())
+    assert families_run >= {"conv_add_s8_dsp", "conv_s8_dsp_winograd_rows"} | (
+        {"conv_s8_dsp_rows"} if width == 8 else set()
+    )
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "pads", "channels"),
+    [(5, 5, (1, 1, 1, 1), 7), (9, 20, (1, 1, 1, 1), 2), (6, 7, (0, 2, 1, 0), 1), (4, 3, (2, 1, 0, 2), 3)],
+)
+def test_winograd_tiles_of_a_turn(height, width, pads, channels):
+    rng = np.random.default_rng(height)
+    shape = {"height": height, "width": width, "pads": pads, "out_channels": channels, "in_channels": 8}
+    node = cases.conv_node(rng, kernel=(3, 3), **shape)
+    values = cases.stored_inputs(rng, node)
+    for scaled in (node, scaled_by(node, 0.01, 3, (-128, 127))):
+        assert "conv_s8_dsp_winograd_rows" in assert_exact((scaled,), values, DSP)
 
 
 @pytest.mark.parametrize(("device", "channels", "width"), [(PLAIN, 7, 3), (DSP, 8, 3), (DSP, 4, 51)])

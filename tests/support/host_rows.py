@@ -38,10 +38,10 @@ def _row_file(form: RowForm) -> str:
     ]
     lines += [function.text for function in dict.fromkeys(code.functions)]
     parameters = [f"const int8_t *const *rows_{i}" for i in range(len(form.windows))]
-    head = f"void run_layer({', '.join(parameters)}, int8_t *y, uint8_t *scratch, uint8_t *state, int32_t row, int32_t rows)"
-    lines.append(
-        f"{head};\n{head}\n{{\n    (void)scratch;\n    (void)state;\n    (void)row;\n    (void)rows;\n    {code.body}\n}}"
-    )
+    own = "int8_t *y, uint8_t *scratch, uint8_t *state, int32_t row, int32_t rows"
+    head = f"void run_layer({', '.join(parameters)}, {own})"
+    unused = "".join(f"    (void){name};\n" for name in ("scratch", "state", "row", "rows"))
+    lines.append(f"{head};\n{head}\n{{\n{unused}    {code.body}\n}}")
     return "\n".join(lines)
 
 
