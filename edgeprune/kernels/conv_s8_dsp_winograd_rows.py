@@ -1,4 +1,4 @@
-"""3 x 3 convolution by rows for cores with the DSP extension: Winograd's F(2x2, 3x3), two rows of outputs or four a turn.
+"""3 x 3 convolution by rows for cores with the DSP extension: Winograd's F(2x2, 3x3), two or four rows of outputs.
 
 The arithmetic, its proof and its ranges are those of `conv_s8_dsp_winograd`; weights are int8 in flash and transformed
 in RAM, pair by pair of output channels, as in `conv_s8_dsp_winograd_staged`. A tile of 2 x 2 outputs takes four rows of

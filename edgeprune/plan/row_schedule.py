@@ -47,6 +47,9 @@ class _Layer:
     waits: bool
     """Whether the first turn is full: its inputs are there before the stage begins."""
 
+    def reads(self, name: str) -> bool:
+        return any(window[0] == name for window in self.windows)
+
 
 def row_events(forms: Sequence[RowForm], fed: str | None = None) -> tuple[Event, ...]:
     """The order of the turns of all layers, which are in an order in which they could run as a whole.
@@ -57,31 +60,28 @@ def row_events(forms: Sequence[RowForm], fed: str | None = None) -> tuple[Event,
     layers = [_layer(form, {*produced, fed}) for form in forms]
     arriving = {w[0]: w[4] for layer in layers for w in layer.windows if w[0] not in produced}
     done = dict.fromkeys([*arriving, *produced], 0)
+    readers = {name: [i for i, layer in enumerate(layers) if layer.reads(name)] for name in done}
     begun = [0] * len(layers)
+    ready = [_turn_rows(layer, 0, done) for layer in layers]
     events: list[Event] = []
     while True:
-        index, rows = next(
-            (
-                (i, rows)
-                for i in reversed(range(len(layers)))
-                if (rows := _turn_rows(layers[i], begun[i], done))
-            ),
-            (-1, 0),
-        )
-        if rows:
-            layer, row = layers[index], begun[index]
+        index = next((i for i in reversed(range(len(layers))) if ready[i]), None)
+        if index is not None:
+            layer, row, rows = layers[index], begun[index], ready[index]
             last = row + rows == layer.height
             events.append(Event(index, row, _reads(layer, row, rows), last or not layer.sums, rows))
             begun[index] += rows
-            done[layer.output] += rows if not layer.sums else int(last)
-            continue
-        waiting = [name for name, height in arriving.items() if done[name] < height]
-        if not waiting:
-            break
-        arrived = min(waiting, key=lambda name: done[name] / arriving[name])
-        if arrived == fed:
-            events.append(Event(len(layers), done[fed], (), True))
-        done[arrived] += 1
+            changed, more = layer.output, rows if not layer.sums else int(last)
+        else:
+            waiting = [name for name, height in arriving.items() if done[name] < height]
+            if not waiting:
+                break
+            changed, more = min(waiting, key=lambda name: done[name] / arriving[name]), 1
+            if changed == fed:
+                events.append(Event(len(layers), done[fed], (), True))
+        done[changed] += more
+        for i in [*readers[changed], *([] if index is None else [index])]:
+            ready[i] = _turn_rows(layers[i], begun[i], done)
     assert begun == [layer.height for layer in layers], "every row of every layer is computed"
     return tuple(events)
 

@@ -10,6 +10,7 @@ no byte, of the activations or of the weights.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from edgeprune.device import Device
@@ -75,6 +76,7 @@ def _sensible(forms: tuple[RowForm, ...]) -> tuple[RowForm, ...]:
     return tuple(kept)
 
 
+@functools.lru_cache(maxsize=2048)
 def _row_forms(given: Group, device: Device) -> tuple[RowForm, ...]:
     nodes = tuple(node for node in map(_upright, given) if node is not None)
     if len(nodes) < len(given):

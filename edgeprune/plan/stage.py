@@ -3,26 +3,21 @@
 The stage reads its inputs and writes its output as whole tensors of the arena. All that is between them are rows in
 slots of the stage's scratch, beside the scratch of its kernels.
 
-Overlap. A turn writes at most the end of one row of the output. Every later read of an input begins at or after the
-first row that this turn or a later one reads. So the input may start as far above the output as the largest difference
-of the two, over all turns that write the output. Where the kernel keeps an input's place (`RowWindow.keeps_place`), its
-own row is read before it is overwritten: at that turn only later rows count, as long as that row itself lies at or
-above the output's.
+How near its inputs may lie to its output is proved in `plan.stage_frame`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Tensor
 from edgeprune.kernels import _cost
-from edgeprune.kernels.base import Candidate, RowForm
+from edgeprune.kernels.base import RowForm
 from edgeprune.plan.lifetimes import Group
 from edgeprune.plan.row_slots import place_slots, slots_floor
-from edgeprune.plan.rows import RowForms, image_rows, row_bytes
-from edgeprune.plan.stage_copies import Staging
+from edgeprune.plan.rows import RowForms, row_bytes
+from edgeprune.plan.stage_copies import with_copies
 from edgeprune.plan.stage_frame import Frame, frame_of, most_held, written_tensors
 from edgeprune.plan.stage_types import STAGE, Line, StageCandidate, StageLayer
 from edgeprune.plan.units import units_of
@@ -43,26 +38,48 @@ def stage_candidates(nodes: Group, device: Device, fed: str | None = None) -> tu
     offered = _offered(nodes, RowForms(device))
     if not offered:
         return ()
-    frames, staging = _Frames(fed), Staging(device)
-    found = [
-        one
-        for forms in _selections(offered)
-        for one in staging.of(_candidate(nodes, frames.of(forms), forms, device))
-    ]
-    return tuple(one for one in found if not any(_beats(other, one) for other in found))
+    ways = _ways(nodes, offered, device, fed)
+    promises = sorted(
+        (one.cycles, one.scratch_bytes, number, one.name)
+        for number, way in enumerate(ways)
+        for one in with_copies(way.bare, device)
+    )
+    placed: dict[int, dict[str, StageCandidate]] = {}
+    found: list[StageCandidate] = []
+    for _, floor_bytes, number, name in promises:
+        least = found[-1].scratch_bytes if found else floor_bytes + 1
+        if floor_bytes < least:
+            if number not in placed:
+                placed[number] = {one.name: one for one in with_copies(_placed(ways[number]), device)}
+            one = placed[number][name]
+            found += [one] if not found or one.scratch_bytes < least else []
+    return tuple(found)
 
 
 def stage_estimate(nodes: Group, forms: RowForms, fed: str | None = None) -> tuple[StageCandidate, ...]:
     """Like `stage_candidates`, but with scratch as no placing of rows can undercut it, and no rows placed."""
     offered = _offered(nodes, forms)
-    if not offered:
-        return ()
-    frames, staging, found = _Frames(fed), Staging(forms.device), []
-    for chosen in _selections(offered):
-        frame = frames.of(chosen)
-        least = slots_floor(frame.slots, frame.scratch(chosen))
-        found += staging.of(replace(_bare(nodes, frame, chosen, forms.device), scratch_bytes=least))
-    return tuple(found)
+    ways = _ways(nodes, offered, forms.device, fed) if offered else []
+    return tuple(one for way in ways for one in with_copies(way.bare, forms.device))
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """Forms of the units of a stage, and the candidate they make, whose rows have no places yet."""
+
+    forms: tuple[RowForm, ...]
+    frame: Frame
+    bare: StageCandidate
+
+
+def _ways(nodes: Group, offered: Sequence[Sequence[RowForm]], device: Device, fed: str | None) -> list[_Way]:
+    frames, found = _Frames(fed), []
+    for forms in _selections(offered):
+        frame = frames.of(forms)
+        least = slots_floor(frame.slots, frame.scratch(forms))
+        bare = replace(_bare(nodes, frame, forms, device), scratch_bytes=least)
+        found.append(_Way(forms, frame, bare))
+    return found
 
 
 class _Frames:
@@ -78,10 +95,6 @@ class _Frames:
         if key not in self._known:
             self._known[key] = frame_of(forms, self._fed)
         return self._known[key]
-
-
-def _beats(one: Candidate, other: Candidate) -> bool:
-    return one.cycles <= other.cycles and one.scratch_bytes < other.scratch_bytes
 
 
 def _offered(nodes: Group, forms: RowForms) -> list[tuple[RowForm, ...]]:
@@ -128,15 +141,16 @@ def _scratch(form: RowForm) -> int:
     return form.candidate.scratch_bytes
 
 
-def _candidate(nodes: Group, frame: Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
-    offsets, height = place_slots(frame.slots, frame.scratch(forms))
-    tensors = written_tensors(forms, frame.fed)
+def _placed(way: _Way) -> StageCandidate:
+    """The candidate with places for all rows."""
+    frame, bare = way.frame, way.bare
+    offsets, height = place_slots(frame.slots, frame.scratch(way.forms))
+    tensors = written_tensors(way.forms, frame.fed)
     lines = {}
     for name, strips in frame.lines.items():
         size = row_bytes(tensors[name])
         rows = tuple(offsets[strip.slot] + i * size for strip in strips for i in range(strip.rows))
         lines[name] = Line(tensors[name], size, rows, most_held(frame, name))
-    bare = _bare(nodes, frame, forms, device)
     layers = tuple(
         replace(layer, state_offset=None if state is None else offsets[state])
         for layer, state in zip(bare.layers, frame.states, strict=True)
@@ -146,11 +160,9 @@ def _candidate(nodes: Group, frame: Frame, forms: Sequence[RowForm], device: Dev
 
 def _bare(nodes: Group, frame: Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
     """A candidate whose rows have no places yet."""
-    order = tuple(event.layer for event in frame.events)
-    first_rows = {event.layer: event.rows for event in reversed(frame.events)}
     scratch = max(form.candidate.scratch_bytes for form in forms)
-    instructions = sum(_turn_instructions(forms[layer]) for layer in order if layer < len(forms))
-    tables = sum(2 * sum(strip.rows for strip in strips) for strips in frame.lines.values()) + len(order)
+    instructions = sum(frame.turns[index] * _turn_instructions(form) for index, form in enumerate(forms))
+    tables = sum(2 * strip.rows for strips in frame.lines.values() for strip in strips) + len(frame.order)
     candidate = StageCandidate(
         STAGE,
         f"stage{len(forms)}_scratch{scratch}_rows{max(form.rows for form in forms)}",
@@ -161,17 +173,13 @@ def _bare(nodes: Group, frame: Frame, forms: Sequence[RowForm], device: Device) 
         cycles=sum(form.candidate.cycles for form in forms)
         + round(_cost.cycles(device, {_cost.Kind.SCALAR: instructions})),
         layers=tuple(
-            StageLayer(form, order.count(index), first_rows=first_rows[index])
+            StageLayer(form, frame.turns[index], first_rows=frame.first_rows[index])
             for index, form in enumerate(forms)
         ),
-        order=order,
+        order=frame.order,
         fed=frame.fed,
     )
-    tensors = {tensor.name: tensor for node in nodes for tensor in node.inputs}
-    overlap = tuple(
-        _least_distance(frame, forms, tensors[name], nodes[-1].output) for name in candidate.activation_inputs
-    )
-    return replace(candidate, overlap=overlap)
+    return replace(candidate, overlap=tuple(frame.overlap[name] for name in candidate.activation_inputs))
 
 
 def _turn_instructions(form: RowForm) -> int:
@@ -179,25 +187,3 @@ def _turn_instructions(form: RowForm) -> int:
     pointers = sum(window.span(form.rows) for window in windows if window.kernel > 1 or several)
     plain = sum(1 for window in windows if window.kernel == 1 and not several)
     return _TURN_INSTRUCTIONS + _POINTER_INSTRUCTIONS * pointers + _READ_INSTRUCTIONS * plain
-
-
-def _least_distance(frame: Frame, forms: Sequence[RowForm], x: Tensor, y: Tensor) -> int:
-    """The least address(x) - address(y), not below 0, at which no unread row of `x` is overwritten."""
-    unread, distance = image_rows(x) * row_bytes(x), 0
-    for event in reversed(frame.events):
-        reads = next(((low, high) for name, low, high in event.reads if name == x.name), None)
-        if event.layer == len(forms):
-            continue
-        writes = event.writes and forms[event.layer].nodes[-1].output.name == y.name
-        keeps = reads is not None and forms[event.layer].windows[x.name].keeps_place
-        if reads is not None and not (writes and keeps):
-            unread = min(unread, reads[0] * row_bytes(x))
-        if writes:
-            row = 0 if forms[event.layer].state_bytes else event.row
-            distance = max(distance, (row + event.rows) * row_bytes(y) - unread)
-            if keeps:
-                assert reads is not None
-                distance = max(distance, row * row_bytes(y) - reads[0] * row_bytes(x))
-        if reads is not None:
-            unread = min(unread, reads[0] * row_bytes(x))
-    return distance
