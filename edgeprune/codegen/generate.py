@@ -13,7 +13,7 @@ from edgeprune.codegen.constants import StepConstants, step_constants
 from edgeprune.codegen.describe import c_type, describe_layer, shape_text
 from edgeprune.codegen.functions import share_functions
 from edgeprune.codegen.sources import Layer, Port, Sources
-from edgeprune.codegen.stage import StageSource, row_names, row_pointers, stage_source
+from edgeprune.codegen.stage import StageSource, row_names, row_pointers, stage_source, turn_rows
 from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.graph.islands import has_islands
 from edgeprune.kernels.base import Code, Constant, LayerNames, families
@@ -42,7 +42,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class _LayerSource:
-    """What the templates need to write one layer; `by_rows` its function takes the number of a row."""
+    """What the templates need to write one layer; in a stage its function takes a number, that of a `turn` or a row."""
 
     index: int
     title: str
@@ -54,7 +54,7 @@ class _LayerSource:
     body: str
     persistent: bool
     """Whether it reads what `init` copied."""
-    by_rows: bool
+    turn: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,8 +212,8 @@ def _emit(program: Program, index: int, constants: StepConstants, prefix: str) -
         names = row_names(program, step, layer, constants.expressions, prefix, first)
         emit = family.emit_row if layer.form.is_own else family.emit
         code = emit(part.candidate, names)
-        found = row_pointers(program, step, layer, prefix, first)
-        return Code(code.functions, "\n".join(text for text in (found, code.body) if text))
+        rows, found = turn_rows(layer), row_pointers(program, step, layer, prefix, first)
+        return Code(code.functions, "\n".join(text for text in (rows, found, code.body) if text))
     inputs = set(step.candidate.activation_inputs)
     tensors = {t.name: t for node in step.nodes for t in (*node.inputs, *node.outputs) if t.value is None}
     pointers = {
@@ -234,8 +234,11 @@ def _pointer(program: Program, tensor: Tensor, const: bool) -> str:
 
 def _layer(program: Program, index: int, prefix: str, constants: StepConstants, body: str) -> _LayerSource:
     part = program.layers[index]
-    by_rows = isinstance(program.steps[part.step].candidate, StageCandidate)
-    unused = ["(void)row;"] if by_rows and not re.search(r"\brow\b", body) else []
+    stage, turn = program.steps[part.step].candidate, ""
+    if isinstance(stage, StageCandidate):
+        layer = stage.layers[index - _first_layer(program, part.step)]
+        turn = "row" if layer.form.rows == 1 else "turn"
+    unused = [f"(void){turn};"] if turn and not re.search(rf"\b{turn}\b", body) else []
     return _LayerSource(
         index=index,
         title=c_comment(part.name, 80),
@@ -244,9 +247,9 @@ def _layer(program: Program, index: int, prefix: str, constants: StepConstants, 
         macs=part.macs,
         function=f"{prefix}_layer_{index}_{c_identifier(part.name, 40)}",
         constants=constants.arrays,
-        body="\n".join([*unused, *([] if by_rows else _staging(constants, prefix)), body]),
+        body="\n".join([*unused, *([] if turn else _staging(constants, prefix)), body]),
         persistent=constants.persistent,
-        by_rows=by_rows,
+        turn=turn,
     )
 
 

@@ -15,15 +15,15 @@ from edgeprune.plan.rows import image_rows, row_bytes
 from edgeprune.plan.stage_types import Line, StageCandidate, StageLayer
 from edgeprune.templating import c_comment
 
-__all__ = ["FedSource", "RowTable", "StageSource", "row_names", "row_pointers", "stage_source"]
+__all__ = ["FedSource", "RowTable", "StageSource", "row_names", "row_pointers", "stage_source", "turn_rows"]
 
 _UNIT = 8
-"""Rows lie at multiples of so many bytes, by which tables count."""
+"""The rows of a turn start at multiples of so many bytes."""
 
 
 @dataclass(frozen=True, eq=False)
 class RowTable:
-    """A const array of the offsets of a tensor's rows in the arena, in units of 8 bytes."""
+    """A const array of the offsets of a tensor's rows in the arena, in units of 8 bytes or of 1."""
 
     symbol: str
     ctype: str
@@ -79,7 +79,11 @@ class _Rows:
             return f"arena + {offset}" + (f" + {_factor(row)} * {row_bytes(tensor)}" if rows > 1 else "")
         if len(set(line.offsets)) == 1:
             return f"arena + {self._base + line.offsets[0]}"
-        return f"arena + {_UNIT} * {self._symbols[tensor.name]}[{row}]"
+        return f"arena + {self._unit(line)} * {self._symbols[tensor.name]}[{row}]"
+
+    def _unit(self, line: Line) -> int:
+        """Bytes by which the table of the line's rows counts: rows behind others may lie anywhere."""
+        return _UNIT if all((self._base + offset) % _UNIT == 0 for offset in line.offsets) else 1
 
     def tables(self) -> tuple[RowTable, ...]:
         """The tables of all rows that change their place."""
@@ -88,11 +92,10 @@ class _Rows:
         )
 
     def _table(self, name: str, line: Line) -> RowTable:
-        offsets = self._base + np.array(line.offsets)
-        assert not (offsets % _UNIT).any()
-        units = offsets // _UNIT
+        unit = self._unit(line)
+        units = (self._base + np.array(line.offsets)) // unit
         ctype = "uint16_t" if units.max() <= np.iinfo(np.uint16).max else "uint32_t"
-        comment = f"rows of {c_comment(name, 60)}"
+        comment = f"rows of {c_comment(name, 60)}, in units of {unit} {'bytes' if unit > 1 else 'byte'}"
         return RowTable(self._symbols[name], ctype, units, comment)
 
 
@@ -105,7 +108,9 @@ def row_names(
     for index, (tensor, window) in enumerate(_windows(layer)):
         place = rows.at(tensor, _times("row", window))
         pointers[tensor.name] = (
-            f"x{index}" if window.kernel > 1 else f"(const {c_type(tensor)} *)(const void *)({place})"
+            f"x{index}"
+            if window.kernel > 1 or layer.form.rows > 1
+            else f"(const {c_type(tensor)} *)(const void *)({place})"
         )
     output = layer.form.nodes[-1].output
     row = "0" if layer.form.state_bytes else "row"
@@ -114,24 +119,51 @@ def row_names(
     scratch = f"(arena + {base})" if layer.form.candidate.scratch_bytes else "NULL"
     state = "NULL" if layer.state_offset is None else f"(arena + {base + layer.state_offset})"
     assert stage.scratch_bytes == 0 or step.scratch is not None
-    return LayerNames(prefix, pointers, constants, scratch, "row", state)
+    return LayerNames(prefix, pointers, constants, scratch, "row", state, "rows")
+
+
+def turn_rows(layer: StageLayer) -> str:
+    """The C that says which rows are those of number `turn` where a turn computes several."""
+    height, most = image_rows(layer.form.nodes[-1].output), layer.form.rows
+    if most == 1:
+        return ""
+    early = layer.first_rows < most
+    lines = [
+        f"const int32_t row = turn * {most}{f' - {most - layer.first_rows}' if early else ''};",
+        f"const int32_t rows = {height} - row < {most} ? {height} - row : {most};",
+    ]
+    if early:
+        lines = [
+            f"const int32_t end = turn * {most} + {layer.first_rows};",
+            f"const int32_t row = turn == 0 ? 0 : end - {most};",
+            f"const int32_t rows = (end < {height} ? end : {height}) - row;",
+        ]
+    return "\n".join(lines)
 
 
 def row_pointers(program: Program, step: Step, layer: StageLayer, prefix: str, first: int) -> str:
     """The C that finds the rows of the windows of `layer`, as arrays x0, x1 and so on."""
     rows, lines = _Rows(program, step, _stage(step), prefix, first), []
+    several = layer.form.rows > 1
     for index, (tensor, window) in enumerate(_windows(layer)):
-        if window.kernel == 1:
+        if window.kernel == 1 and not several:
             continue
-        height = image_rows(tensor)
-        turns = layer.turns
-        outside = [] if window.pad == 0 else ["from < 0"]
-        outside += [f"from >= {height}"] if window.last(turns - 1) >= height else []
+        height, span = image_rows(tensor), window.span(layer.form.rows)
+        outside = [f"ky >= taken_{index}"] if several else []
+        if several:
+            more = window.kernel - window.stride
+            taken = "rows" if window.stride == 1 else f"rows * {window.stride}"
+            taken += f" {'+' if more > 0 else '-'} {abs(more)}" if more else ""
+            lines.append(f"const int32_t taken_{index} = {taken};")
+        outside += [] if window.pad == 0 else ["from < 0"]
+        last = (image_rows(layer.form.nodes[-1].output) if several else layer.turns) - 1
+        outside += [f"from >= {height}"] if window.last(last) >= height else []
         place = f"(const {c_type(tensor)} *)(const void *)({rows.at(tensor, 'from')})"
         tap = "ky" if window.dilation == 1 else f"{window.dilation} * ky"
+        count = span if several else window.kernel
         lines += [
-            f"const {c_type(tensor)} *x{index}[{window.kernel}];",
-            f"for (int32_t ky = 0; ky < {window.kernel}; ky++) {{",
+            f"const {c_type(tensor)} *x{index}[{count}];",
+            f"for (int32_t ky = 0; ky < {count}; ky++) {{",
             f"    const int32_t from = {_times('row', window)} + {tap};",
             f"    x{index}[ky] = {' || '.join(outside)} ? NULL : {place};"
             if outside

@@ -34,6 +34,7 @@ __all__ = [
     "output_pixels",
     "row_geometry",
     "run_sizes",
+    "stays_cached",
     "window_words",
 ]
 
@@ -84,7 +85,7 @@ def forms_of(g: ConvGeometry, node: Node, device: Device) -> tuple[Form, ...]:
     fused = is_tiled(g) and node.ints("clamp") == (-128, 127)
     wide = fused and window_words(g) <= _WIDE_WORDS and gather_of(g) != "words"
     forms = [Form(), *([Form(wide=True)] if wide else [])]
-    cached = [form for form in forms if fused and _stays_cached(g, form, device)]
+    cached = [form for form in forms if fused and stays_cached(g, form, device)]
     return (*forms, *(Form(_GROUPS, form.wide) for form in cached))
 
 
@@ -179,7 +180,7 @@ def inside_rows(g: ConvGeometry, *, by_rows: bool = False) -> str:
     return " && ".join(conditions)
 
 
-def _stays_cached(g: ConvGeometry, form: Form, device: Device) -> bool:
+def stays_cached(g: ConvGeometry, form: Form, device: Device) -> bool:
     """Whether flash is slow, and its data cache holds the weights of a pair of channels, wherever they start."""
     flash = device.flash
     if flash is None or not flash.wait_states or output_pixels(g) <= 5:

@@ -121,10 +121,14 @@ class RowWindow:
         """The last row that output `row` reads, perhaps below the image."""
         return self.first(row) + (self.kernel - 1) * self.dilation
 
+    def span(self, rows: int) -> int:
+        """Rows from the first to the last that `rows` rows of outputs read."""
+        return self.last(rows - 1) - self.first(0) + 1
+
 
 @dataclass(frozen=True, eq=False)
 class RowForm:
-    """A way to run `nodes` one output row at a time, the rows of its inputs lying anywhere.
+    """A way to run `nodes` one output row at a time, or a few, the rows of its inputs lying anywhere.
 
     `candidate` is what the family emits and packs by. Its cycles are those of all rows, its scratch is a row's; its
     nodes may be `nodes` cut down to one row. `windows` say what is read of each activation input. Where a window has
@@ -133,12 +137,17 @@ class RowForm:
 
     With `state_bytes` the rows are those of the one input, whose sum over all rows the kernel keeps there, and the
     output is written with the last of them.
+
+    With `rows` above 1 a turn computes up to so many rows of outputs, which lie one after the other, from windows
+    without dilation. The kernel gets for each input an array of pointers to all rows from the first that the turn
+    takes on, as many as `rows` rows of outputs would, NULL for padding and for those that its own rows do not take.
     """
 
     candidate: Candidate
     nodes: tuple[Node, ...]
     windows: Mapping[str, RowWindow]
     state_bytes: int = 0
+    rows: int = 1
 
     @property
     def is_own(self) -> bool:
@@ -189,8 +198,8 @@ class LayerNames:
     inputs, int8_t * for outputs, int32_t * for ids); `constants` maps each packed Constant's role to its
     array; `scratch` is a uint8_t pointer aligned to 8 bytes, or "NULL"; `prefix` starts every symbol.
 
-    A row form finds pointers to rows in `tensors` (see `RowForm`), the number of the row in `row` and, where it keeps
-    a state, a uint8_t pointer to that in `state`.
+    A row form finds pointers to rows in `tensors` (see `RowForm`), the number of the first row in `row`, that of rows
+    in `rows` and, where it keeps a state, a uint8_t pointer to that in `state`.
     """
 
     prefix: str
@@ -199,6 +208,7 @@ class LayerNames:
     scratch: str
     row: str = "0"
     state: str = "NULL"
+    rows: str = "1"
 
 
 class KernelFamily:

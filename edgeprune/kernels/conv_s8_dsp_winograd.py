@@ -161,12 +161,19 @@ class Parts:
 
     @staticmethod
     def of(
-        g: ConvGeometry, tiles: Tiles, scaling: _dsp.Scaling, prefix: str, *, bursts: bool = False
+        g: ConvGeometry,
+        tiles: Tiles,
+        scaling: _dsp.Scaling,
+        prefix: str,
+        *,
+        bursts: bool = False,
+        by_rows: bool = False,
     ) -> Parts:
         """The transforms and the multiplication of `tiles` of geometry `g`.
 
         With `bursts` four words of a step are loaded one by one, in a row: two instructions more than loads of two
-        words, and a cycle less where a load behind another takes one.
+        words, and a cycle less where a load behind another takes one. `by_rows` the layer has a transform of its own,
+        and tells the other functions how many rows of outputs there are.
         """
         scale, scales = scaling.functions(prefix, _FRACTION)
         values = {
@@ -177,17 +184,19 @@ class Parts:
             "scale": scale,
             "scaling": scaling,
             "bursts": bursts,
+            "by_rows": by_rows,
         }
         bare = Parts((), values)
         form = "groups_" if tiles.groups > 1 else "bursts_" if bursts else ""
+        height = "rows_of_" if by_rows else f"{g.out_height}x"
         functions = {
-            "transform": bare.render("input", f"input_{g.in_channels}x{2 * tiles.columns + 2}"),
             "multiply": bare.render("multiply", f"multiply_{form}{g.in_channels}"),
-            "store": bare.render(
-                "output", f"output_{g.out_height}x{g.out_width}x{g.out_channels}_{scaling.suffix}"
-            ),
+            "store": bare.render("output", f"output_{height}{g.out_width}x{g.out_channels}_{scaling.suffix}"),
         }
-        helpers = _dsp.helpers(prefix, ("sadd16", "ssub16", "keep", "portable_smlad", "widen"))
+        helpers = _dsp.helpers(prefix, ("sadd16", "ssub16", "keep", "portable_smlad"))
+        if not by_rows:
+            helpers += _dsp.helpers(prefix, ("widen",))
+            functions["transform"] = bare.render("input", f"input_{g.in_channels}x{2 * tiles.columns + 2}")
         called = {kind: function.name for kind, function in functions.items()}
         return Parts((*scales, *helpers, *functions.values()), {**values, **called})
 

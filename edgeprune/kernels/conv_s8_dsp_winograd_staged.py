@@ -4,7 +4,8 @@ The arithmetic, its proof and its ranges are those of `conv_s8_dsp_winograd`. Th
 are multiplied, in 3.6 times their bytes, and every block of tiles reads them from there. Here flash holds the
 int8 weights. A strip of tiles is transformed first; then, pair by pair of output channels, the weights of the pair
 are transformed into RAM and multiplied with all tiles of the strip. So a weight leaves flash once per strip, for
-about five instructions, and costs a byte.
+about five instructions, and costs a byte. The nine weights of four input channels lie together: they are transformed
+together, and fill few lines of the flash's data cache.
 
 The order costs scratch, 32 bytes for every tile and input channel of a strip. Candidates differ in the strip's
 height.
@@ -69,8 +70,10 @@ class WinogradStagedDsp(KernelFamily):
         x, w, b = node.inputs
         values = weights[w.name]
         heads = channel_heads(values, weights[b.name], x.zero_point, _dsp.Scaling.of(node))
+        out, _, _, channels = values.shape
+        by_fours = np.ascontiguousarray(values.reshape(out, 9, channels // 4, 4).swapaxes(1, 2))
         return (
-            Constant("weights", "int8_t", values, "output channel by output channel"),
+            Constant("weights", "int8_t", by_fours, "output channel by output channel, four inputs at a time"),
             Constant(
                 "channels",
                 "uint32_t",

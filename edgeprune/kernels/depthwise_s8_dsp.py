@@ -20,8 +20,6 @@ that; at any other distance they first move the input to the output's place, whi
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from edgeprune.device import Device
@@ -36,7 +34,6 @@ from edgeprune.kernels._dsp_window import (
     weight_pairs,
     window_of,
 )
-from edgeprune.kernels._row_windows import window_rows
 from edgeprune.kernels.base import (
     Candidate,
     Code,
@@ -44,13 +41,22 @@ from edgeprune.kernels.base import (
     Function,
     KernelFamily,
     LayerNames,
-    RowForm,
     Weights,
 )
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
 
-__all__ = ["FAMILY", "DepthwiseDsp"]
+__all__ = [
+    "FAMILY",
+    "DepthwiseDsp",
+    "code_bytes_of",
+    "constant_bytes",
+    "depthwise_cycles",
+    "fits_tiles",
+    "layer_parts",
+    "pack_channels",
+    "table_words",
+]
 
 _CODE_BYTES, _TILE_BYTES = 400, 350
 """Of a layer's own function and that of 3 x 3 tiles, about; helpers are shared by all layers."""
@@ -82,7 +88,7 @@ class DepthwiseDsp(KernelFamily):
         """Candidates whose planes have rows along one of the axes; none where a window's row is out of reach."""
         if along.pad >= along.window or along.window > LARGEST_WINDOW or along.stride > LARGEST_STRIDE:
             return ()
-        table = _table_words(across, along)
+        table = table_words(across, along)
         strips = dict.fromkeys(highest_strip(across, along, limit, table) for limit in _SCRATCH_LIMITS)
         layouts = [Planes.of(across, along, strip, 4, table) for strip in strips]
         if g.in_channels % 4 == 0:
@@ -104,8 +110,8 @@ class DepthwiseDsp(KernelFamily):
             self.name,
             f"{self.name}_{way}{'_columns' if columns else ''}",
             nodes,
-            flash_bytes=_code_bytes(planes, nodes[0]) + _constant_bytes(g, planes, nodes[0]),
-            cycles=_cycles(g, planes, nodes[0], device),
+            flash_bytes=code_bytes_of(planes, nodes[0]) + constant_bytes(g, planes, nodes[0]),
+            cycles=depthwise_cycles(g, planes, nodes[0], device),
             scratch_bytes=planes.scratch_bytes,
             overlap=(0 if in_place else least_distance(planes),),
             parameters={
@@ -116,105 +122,78 @@ class DepthwiseDsp(KernelFamily):
             },
         )
 
-    def row_forms(self, nodes: tuple[Node, ...], device: Device) -> tuple[RowForm, ...]:
-        """Strips of one row, whose planes are filled from the rows of its window wherever they lie."""
-        if not device.dsp or len(nodes) != 1 or nodes[0].op != "Conv":
-            return ()
-        g = conv_geometry(nodes[0])
-        if not g.group == g.in_channels == g.out_channels or g.batch > 1 or g.kernel_height == 1:
-            return ()
-        across, along = _row_axes(g)
-        if along.pad >= along.window or along.window > LARGEST_WINDOW or along.stride > LARGEST_STRIDE:
-            return ()
-        table, windows = _table_words(across, along), {nodes[0].inputs[0].name: window_rows(g)}
-        forms = []
-        for count in (4, 2) if g.in_channels % 4 == 0 else (4,):
-            planes = Planes.of(across, along, 1, count, table)
-            candidate = Candidate(
-                self.name,
-                f"{self.name}{'' if count == 4 else '_planes2'}_rows",
-                nodes,
-                flash_bytes=_code_bytes(planes, nodes[0]) + _constant_bytes(g, planes, nodes[0]),
-                cycles=g.out_height * _cycles(g, planes, nodes[0], device),
-                scratch_bytes=planes.scratch_bytes,
-                parameters={"strip": 1, "planes": count, "in_place": 0, "columns": 0, "rows": 1},
-            )
-            forms.append(RowForm(candidate, nodes, windows))
-        return tuple(forms)
-
-    def emit_row(self, candidate: Candidate, names: LayerNames) -> Code:
-        return self.emit(candidate, names)
-
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         node = candidate.nodes[0]
         return _dsp.is_within_range(node, weights[node.inputs[1].name], weights[node.inputs[2].name])
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
-        _, w, b = candidate.nodes[0].inputs
-        scaling = _dsp.Scaling.of(candidate.nodes[0])
-        sums = (256 * weights[b.name].astype(np.int64)).astype(np.uint32) | scaling.low_bytes()
-        channels = np.stack([sums, scaling.multipliers.astype(np.uint32)], axis=1)
-        if scaling.is_short and _fits_tiles(_planes(candidate)):
-            rows = np.ascontiguousarray(weights[w.name].reshape(-1, 3, 3)[..., [0, 1, 1, 2]])
-            words = rows.view("<u4").reshape(-1, 3)
-            comment = "initial sum, multiplier and weights of each channel"
-            return (Constant("channels", "uint32_t", np.hstack([channels, words]), comment),)
-        return (
-            Constant("weights", "int8_t", weights[w.name], "channel by channel"),
-            Constant("channels", "uint32_t", channels, "initial sum and multiplier of each channel"),
-        )
+        return pack_channels(candidate.nodes[0], _planes(candidate), weights)
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
         g, scaling, planes = conv_geometry(node), _dsp.Scaling.of(node), _planes(candidate)
-        in_place, by_rows = bool(candidate.parameters["in_place"]), "rows" in candidate.parameters
+        in_place = bool(candidate.parameters["in_place"])
         stem = (
             f"{names.prefix}_depthwise_{g.kernel_height}x{g.kernel_width}_"
-            f"{'rows_of_' if by_rows else f'{g.in_height}x'}{g.in_width}x{g.in_channels}"
+            f"{g.in_height}x{g.in_width}x{g.in_channels}"
         )
-        tiled = scaling.is_short and _fits_tiles(planes)
-        scale, scales = scaling.functions(names.prefix, 1)
-        rows, row_functions = (_tiled_rows if tiled else _rows)(stem, planes, scaling, scale, names.prefix)
-        split = "split" if planes.planes == 4 else "split2"
-        fill = self.render(
-            f"{stem}_fill", {"part": "fill", "prefix": names.prefix, "p": planes, "g": g, "split": split}
-        )
+        values, functions = layer_parts(stem, g, planes, scaling, names.prefix)
         stem += "_in_place" if in_place else ""
-        values = {
-            "prefix": names.prefix,
-            "g": g,
-            "p": planes,
-            "scaling": scaling,
-            "in_place": in_place,
-            "by_rows": by_rows,
-            "part": "layer",
-            "fill": fill.name,
-            "rows_function": rows,
-            "scale": scale,
-            "pairs": weight_pairs(planes.along),
-            "tiled": tiled,
-            "sums": not scaling.is_short,
-        }
-        layer = self.render(stem, values)
+        layer = self.render(stem, {**values, "in_place": in_place, "part": "layer"})
         x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
         constants = ", ".join(names.constants.values())
         scratch = f"({names.prefix}_u32_t *)(void *){names.scratch}"
         body = f"{stem}({x}, {constants}, {y}, {scratch}, {node.inputs[0].zero_point}, {scaling.arguments});"
-        return Code((*scales, *row_functions, *_dsp.helpers(names.prefix, (split,)), fill, layer), body)
+        return Code((*functions, layer), body)
 
 
-def _row_axes(g: ConvGeometry) -> tuple[Axis, Axis]:
-    """The axes of one row of outputs, whose window leaves the image wherever that of some row does."""
-    down, right = axes(g)
-    leaves = down.pad > 0 or down.reach > down.inputs
-    return replace(down, outputs=1, inputs=down.window, pad=int(leaves)), right
+def layer_parts(
+    stem: str, g: ConvGeometry, planes: Planes, scaling: _dsp.Scaling, prefix: str
+) -> tuple[dict[str, object], tuple[Function, ...]]:
+    """What the template of a layer sees, and the functions that the layer calls, whose names start with `stem`."""
+    tiled = scaling.is_short and fits_tiles(planes)
+    scale, scales = scaling.functions(prefix, 1)
+    rows, row_functions = (_tiled_rows if tiled else _rows)(stem, planes, scaling, scale, prefix)
+    split = "split" if planes.planes == 4 else "split2"
+    fill_values = {"part": "fill", "prefix": prefix, "p": planes, "g": g, "split": split}
+    fill = FAMILY.render(f"{stem}_fill", fill_values)
+    values: dict[str, object] = {
+        "prefix": prefix,
+        "g": g,
+        "p": planes,
+        "scaling": scaling,
+        "fill": fill.name,
+        "rows_function": rows,
+        "scale": scale,
+        "pairs": weight_pairs(planes.along),
+        "tiled": tiled,
+        "sums": not scaling.is_short,
+    }
+    return values, (*scales, *row_functions, *_dsp.helpers(prefix, (split,)), fill)
+
+
+def pack_channels(node: Node, planes: Planes, weights: Weights) -> tuple[Constant, ...]:
+    """What the kernel reads for the weights of `node` where it lies in `planes`."""
+    _, w, b = node.inputs
+    scaling = _dsp.Scaling.of(node)
+    sums = (256 * weights[b.name].astype(np.int64)).astype(np.uint32) | scaling.low_bytes()
+    channels = np.stack([sums, scaling.multipliers.astype(np.uint32)], axis=1)
+    if scaling.is_short and fits_tiles(planes):
+        rows = np.ascontiguousarray(weights[w.name].reshape(-1, 3, 3)[..., [0, 1, 1, 2]])
+        words = rows.view("<u4").reshape(-1, 3)
+        comment = "initial sum, multiplier and weights of each channel"
+        return (Constant("channels", "uint32_t", np.hstack([channels, words]), comment),)
+    return (
+        Constant("weights", "int8_t", weights[w.name], "channel by channel"),
+        Constant("channels", "uint32_t", channels, "initial sum and multiplier of each channel"),
+    )
 
 
 def _planes(candidate: Candidate) -> Planes:
     parameters, g = candidate.parameters, conv_geometry(candidate.nodes[0])
-    down, right = _row_axes(g) if "rows" in parameters else axes(g)
+    down, right = axes(g)
     across, along = (right, down) if parameters["columns"] else (down, right)
-    table = _table_words(across, along)
+    table = table_words(across, along)
     return Planes.of(across, along, int(parameters["strip"]), int(parameters["planes"]), table)
 
 
@@ -227,7 +206,7 @@ def _may_be_short(node: Node) -> bool:
     return node.ints("clamp") == (-128, 127)
 
 
-def _fits_tiles(p: Planes) -> bool:
+def fits_tiles(p: Planes) -> bool:
     """Whether `_dsp_depthwise.j2` serves this window: 3 x 3, rows side by side, offsets that instructions can hold."""
     inputs = 4 * p.row_words * (p.across.stride + 3)
     outputs = p.across.output_step + p.along.output_step
@@ -237,7 +216,7 @@ def _fits_tiles(p: Planes) -> bool:
     return fits and dense and max(inputs, outputs) < 4096
 
 
-def _table_words(across: Axis, along: Axis) -> int:
+def table_words(across: Axis, along: Axis) -> int:
     """A channel's sums, weights, multiplier, offset and shift; or its sums, weights and a row of outputs' sums."""
     return 2 + across.kernel * len(weight_pairs(along)) + max(3, along.outputs)
 
@@ -254,14 +233,16 @@ def _window(p: Planes, node: Node) -> Window:
 
 def _is_tiled(p: Planes, node: Node) -> bool:
     """Whether the layer is made of 3 x 3 tiles, unless a channel shifts left."""
-    return _may_be_short(node) and _fits_tiles(p)
+    return _may_be_short(node) and fits_tiles(p)
 
 
-def _constant_bytes(g: ConvGeometry, p: Planes, node: Node) -> int:
+def constant_bytes(g: ConvGeometry, p: Planes, node: Node) -> int:
+    """Of a layer's constants."""
     return g.in_channels * (20 if _is_tiled(p, node) else g.taps + 8)
 
 
-def _code_bytes(p: Planes, node: Node) -> int:
+def code_bytes_of(p: Planes, node: Node) -> int:
+    """Of a layer's own functions, about."""
     tiled = _is_tiled(p, node)
     return _CODE_BYTES + (_TILE_BYTES if tiled else _window(p, node).code_bytes)
 
@@ -303,7 +284,7 @@ def _works_in_place(g: ConvGeometry) -> bool:
     return same_size and (g.in_channels % 4 == 0 or g.in_channels < 4)
 
 
-def _cycles(g: ConvGeometry, p: Planes, node: Node, device: Device) -> int:
+def depthwise_cycles(g: ConvGeometry, p: Planes, node: Node, device: Device) -> int:
     """From instructions of the code generated for Cortex-M4, and flash waits.
 
     Filling four planes costs 13 for a word of two inputs and 11 for one of a single input, two planes 8 and 6, and
@@ -332,8 +313,8 @@ def _cycles(g: ConvGeometry, p: Planes, node: Node, device: Device) -> int:
     instructions = {_cost.Kind.PLANES: filled_rows * (fill + 6) + tiles, _cost.Kind.MULTIPLY: windows}
     return round(
         _cost.cycles(device, instructions)
-        + _cost.code_waits(device, _code_bytes(p, node))
-        + _cost.read_waits(device, _constant_bytes(g, p, node), loads=starts * (g.taps + 2), passes=strips)
+        + _cost.code_waits(device, code_bytes_of(p, node))
+        + _cost.read_waits(device, constant_bytes(g, p, node), loads=starts * (g.taps + 2), passes=strips)
     )
 
 

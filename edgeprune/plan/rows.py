@@ -10,6 +10,7 @@ no byte, of the activations or of the weights.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from edgeprune.device import Device
@@ -57,8 +58,8 @@ class RowForms:
     def of(self, nodes: Group) -> tuple[RowForm, ...]:
         """Ways to run `nodes` by rows that are exact for their weights, fastest first; empty where there is none.
 
-        A way is left out where another is as fast with as little scratch, or twice as fast: kernels without scratch
-        hardly lower what a stage needs.
+        A way is left out where another is as fast with as little scratch and as few rows in a turn, or twice as fast
+        with as few: kernels without scratch hardly lower what a stage needs.
         """
         if nodes not in self._known:
             self._known[nodes] = _sensible(self.all(nodes))
@@ -68,13 +69,14 @@ class RowForms:
 def _sensible(forms: tuple[RowForm, ...]) -> tuple[RowForm, ...]:
     kept: list[RowForm] = []
     for form in sorted(forms, key=lambda one: (one.candidate.cycles, one.candidate.scratch_bytes)):
-        if kept and form.candidate.cycles > _SLOWEST * kept[0].candidate.cycles:
-            break
-        if all(form.candidate.scratch_bytes < other.candidate.scratch_bytes for other in kept):
+        like = [other.candidate for other in kept if other.rows <= form.rows]
+        slow = any(form.candidate.cycles > _SLOWEST * other.cycles for other in like)
+        if not slow and all(form.candidate.scratch_bytes < other.scratch_bytes for other in like):
             kept.append(form)
     return tuple(kept)
 
 
+@functools.lru_cache(maxsize=2048)
 def _row_forms(given: Group, device: Device) -> tuple[RowForm, ...]:
     nodes = tuple(node for node in map(_upright, given) if node is not None)
     if len(nodes) < len(given):

@@ -3,27 +3,22 @@
 The stage reads its inputs and writes its output as whole tensors of the arena. All that is between them are rows in
 slots of the stage's scratch, beside the scratch of its kernels.
 
-Overlap. A turn writes at most the end of one row of the output. Every later read of an input begins at or after the
-first row that this turn or a later one reads. So the input may start as far above the output as the largest difference
-of the two, over all turns that write the output. Where the kernel keeps an input's place (`RowWindow.keeps_place`), its
-own row is read before it is overwritten: at that turn only later rows count, as long as that row itself lies at or
-above the output's.
+How near its inputs may lie to its output is proved in `plan.stage_frame`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Tensor
 from edgeprune.kernels import _cost
-from edgeprune.kernels.base import Candidate, RowForm
+from edgeprune.kernels.base import RowForm
 from edgeprune.plan.lifetimes import Group
-from edgeprune.plan.row_schedule import Event, row_events
-from edgeprune.plan.row_slots import Slot, place_slots, slots_floor
-from edgeprune.plan.rows import RowForms, image_rows, row_bytes
-from edgeprune.plan.stage_copies import Staging
+from edgeprune.plan.row_slots import place_slots, slots_floor
+from edgeprune.plan.rows import RowForms, row_bytes
+from edgeprune.plan.stage_copies import with_copies
+from edgeprune.plan.stage_frame import Frame, frame_of, most_held, written_tensors
 from edgeprune.plan.stage_types import STAGE, Line, StageCandidate, StageLayer
 from edgeprune.plan.units import units_of
 
@@ -35,28 +30,6 @@ _LAYER_FLASH_BYTES, _CODE_BYTES = 60, 100
 """Of finding a layer's rows, and of the stage itself."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """What is the same for all choices of kernels: the units' turns and the rows in use."""
-
-    forms: tuple[RowForm, ...]
-    events: tuple[Event, ...]
-    lines: Mapping[str, tuple[Slot, ...]]
-    states: tuple[Slot | None, ...]
-    fed: str | None
-
-    @property
-    def slots(self) -> Iterator[Slot]:
-        for slots in self.lines.values():
-            yield from slots
-        yield from (state for state in self.states if state is not None)
-
-    def scratch(self, forms: Sequence[RowForm]) -> list[int]:
-        """Scratch of the kernel that runs at each turn."""
-        sizes = [*(form.candidate.scratch_bytes for form in forms), 0]
-        return [sizes[event.layer] for event in self.events]
-
-
 def stage_candidates(nodes: Group, device: Device, fed: str | None = None) -> tuple[StageCandidate, ...]:
     """Ways to run `nodes` as a stage, from the fastest kernels to those with the least scratch; empty where none is.
 
@@ -66,35 +39,63 @@ def stage_candidates(nodes: Group, device: Device, fed: str | None = None) -> tu
     offered = _offered(nodes, RowForms(device))
     if not offered:
         return ()
-    frame = _frame(nodes, [forms[0] for forms in offered], fed)
-    staging = Staging(device)
-    found = [
-        one for forms in _selections(offered) for one in staging.of(_candidate(nodes, frame, forms, device))
-    ]
-    return tuple(one for one in found if not any(_beats(other, one) for other in found))
+    ways = _ways(nodes, offered, device, fed)
+    promises = sorted(
+        (one.cycles, one.scratch_bytes, number, one.name)
+        for number, way in enumerate(ways)
+        for one in with_copies(way.bare, device)
+    )
+    placed: dict[int, dict[str, StageCandidate]] = {}
+    found: list[StageCandidate] = []
+    for _, floor_bytes, number, name in promises:
+        least = found[-1].scratch_bytes if found else floor_bytes + 1
+        if floor_bytes < least:
+            if number not in placed:
+                placed[number] = {one.name: one for one in with_copies(_placed(ways[number]), device)}
+            one = placed[number][name]
+            found += [one] if not found or one.scratch_bytes < least else []
+    return tuple(found)
 
 
 def stage_estimate(nodes: Group, forms: RowForms, fed: str | None = None) -> tuple[StageCandidate, ...]:
     """Like `stage_candidates`, but with scratch as no placing of rows can undercut it, and no rows placed."""
     offered = _offered(nodes, forms)
-    if not offered:
-        return ()
-    frame = _frame(nodes, [some[0] for some in offered], fed)
-    slots, staging = list(frame.slots), Staging(forms.device)
-    return tuple(
-        one
-        for chosen in _selections(offered)
-        for one in staging.of(
-            replace(
-                _bare(nodes, frame, chosen, forms.device),
-                scratch_bytes=slots_floor(slots, frame.scratch(chosen)),
-            )
-        )
-    )
+    ways = _ways(nodes, offered, forms.device, fed) if offered else []
+    return tuple(one for way in ways for one in with_copies(way.bare, forms.device))
 
 
-def _beats(one: Candidate, other: Candidate) -> bool:
-    return one.cycles <= other.cycles and one.scratch_bytes < other.scratch_bytes
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """Forms of the units of a stage, and the candidate they make, whose rows have no places yet."""
+
+    forms: tuple[RowForm, ...]
+    frame: Frame
+    bare: StageCandidate
+
+
+def _ways(nodes: Group, offered: Sequence[Sequence[RowForm]], device: Device, fed: str | None) -> list[_Way]:
+    frames, found = _Frames(fed), []
+    for forms in _selections(offered):
+        frame = frames.of(forms)
+        least = slots_floor(frame.slots, frame.scratch(forms))
+        bare = replace(_bare(nodes, frame, forms, device), scratch_bytes=least)
+        found.append(_Way(forms, frame, bare))
+    return found
+
+
+class _Frames:
+    """Frames of a stage, which depend on how many rows its layers compute in a turn, but not on their kernels."""
+
+    def __init__(self, fed: str | None) -> None:
+        self._fed = fed
+        self._known: dict[tuple[object, ...], Frame] = {}
+
+    def of(self, forms: Sequence[RowForm]) -> Frame:
+        """The frame of `forms`, the same layers each time."""
+        key = tuple((form.rows, *(w.keeps_place for w in form.windows.values())) for form in forms)
+        if key not in self._known:
+            self._known[key] = frame_of(forms, self._fed)
+        return self._known[key]
 
 
 def _offered(nodes: Group, forms: RowForms) -> list[tuple[RowForm, ...]]:
@@ -116,130 +117,77 @@ def _sums_come_last(offered: Sequence[Sequence[RowForm]]) -> bool:
 
 
 def _selections(offered: Sequence[Sequence[RowForm]]) -> list[tuple[RowForm, ...]]:
-    """The fastest forms within each limit of scratch that makes a difference."""
-    limits = sorted({form.candidate.scratch_bytes for forms in offered for form in forms}, reverse=True)
+    """The fastest forms within each limit of the rows of a turn, and of scratch, that makes a difference.
+
+    Scratch is one after the other's, but rows of several layers are held at a time: so the limits are apart.
+    """
     found: dict[tuple[str, ...], tuple[RowForm, ...]] = {}
-    for limit in limits:
-        within = [
-            [f for f in forms if f.candidate.scratch_bytes <= limit] or [forms[-1]] for forms in offered
-        ]
-        chosen = tuple(forms[0] for forms in within)
-        found.setdefault(tuple(form.candidate.name for form in chosen), chosen)
+    for most in sorted({_turn_bytes(form) for forms in offered for form in forms}, reverse=True):
+        within = [_least(forms, _turn_bytes, most) for forms in offered]
+        for scratch in sorted({_scratch(form) for forms in within for form in forms}, reverse=True):
+            chosen = tuple(_least(forms, _scratch, scratch)[0] for forms in within)
+            found.setdefault(tuple(form.candidate.name for form in chosen), chosen)
     return list(found.values())
 
 
-def _tensors(forms: Sequence[RowForm], fed: str | None) -> dict[str, Tensor]:
-    """The tensors that rows are written of, by name."""
-    found = {form.nodes[-1].output.name: form.nodes[-1].output for form in forms}
-    inputs = (tensor for form in forms for node in form.nodes for tensor in node.inputs)
-    return found | {tensor.name: tensor for tensor in inputs if tensor.name == fed}
+def _least(forms: Sequence[RowForm], size: Callable[[RowForm], int], limit: int) -> list[RowForm]:
+    """Those of `forms` whose size is within `limit`; where none is, those of the least."""
+    limit = max(limit, min(map(size, forms)))
+    return [form for form in forms if size(form) <= limit]
 
 
-def _frame(nodes: Group, forms: Sequence[RowForm], fed: str | None) -> _Frame:
-    events, output = row_events(forms, fed), nodes[-1].output.name
-    tensors = _tensors(forms, fed)
-    births = {name: [0] * image_rows(tensor) for name, tensor in tensors.items()}
-    deaths: dict[str, list[int]] = {}
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    for turn, event in enumerate(events):
-        first.setdefault(event.layer, turn)
-        last[event.layer] = turn
-        if event.layer == len(forms):
-            assert fed is not None
-            births[fed][event.row] = turn
-        elif event.writes:
-            name = forms[event.layer].nodes[-1].output.name
-            births[name][event.row if not forms[event.layer].state_bytes else 0] = turn
-    for name, rows in births.items():
-        deaths[name] = list(rows)
-    for turn, event in enumerate(events):
-        for name, low, high in event.reads:
-            if name in deaths:
-                deaths[name][low : high + 1] = [turn] * (high + 1 - low)
-    lines = {
-        name: tuple(map(Slot, [row_bytes(tensor)] * len(births[name]), births[name], deaths[name]))
-        for name, tensor in tensors.items()
-        if name != output
-    }
-    states = tuple(
-        Slot(form.state_bytes, first[index], last[index]) if form.state_bytes else None
-        for index, form in enumerate(forms)
-    )
-    return _Frame(tuple(forms), events, lines, states, fed)
+def _turn_bytes(form: RowForm) -> int:
+    """Of the rows that a turn computes."""
+    return form.rows * row_bytes(form.nodes[-1].output)
 
 
-def _candidate(nodes: Group, frame: _Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
-    offsets, height = place_slots(list(frame.slots), frame.scratch(forms))
-    places = iter(offsets)
-    tensors = _tensors(forms, frame.fed)
-    lines = {
-        name: Line(
-            tensors[name], row_bytes(tensors[name]), tuple(next(places) for _ in slots), _most_held(slots)
-        )
-        for name, slots in frame.lines.items()
-    }
-    states = [None if state is None else next(places) for state in frame.states]
-    bare = _bare(nodes, frame, forms, device)
+def _scratch(form: RowForm) -> int:
+    return form.candidate.scratch_bytes
+
+
+def _placed(way: _Way) -> StageCandidate:
+    """The candidate with places for all rows."""
+    frame, bare = way.frame, way.bare
+    offsets, height = place_slots(frame.slots, frame.scratch(way.forms))
+    tensors = written_tensors(way.forms, frame.fed)
+    lines = {}
+    for name, strips in frame.lines.items():
+        size = row_bytes(tensors[name])
+        rows = tuple(offsets[strip.slot] + i * size for strip in strips for i in range(strip.rows))
+        lines[name] = Line(tensors[name], size, rows, most_held(frame, name))
     layers = tuple(
-        replace(layer, state_offset=state) for layer, state in zip(bare.layers, states, strict=True)
+        replace(layer, state_offset=None if state is None else offsets[state])
+        for layer, state in zip(bare.layers, frame.states, strict=True)
     )
     return replace(bare, scratch_bytes=height, layers=layers, lines=lines)
 
 
-def _bare(nodes: Group, frame: _Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
+def _bare(nodes: Group, frame: Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
     """A candidate whose rows have no places yet."""
-    order = tuple(event.layer for event in frame.events)
     scratch = max(form.candidate.scratch_bytes for form in forms)
-    instructions = sum(_turn_instructions(forms[layer]) for layer in order if layer < len(forms))
-    tables = sum(2 * len(slots) for slots in frame.lines.values()) + len(order)
+    instructions = sum(frame.turns[index] * _turn_instructions(form) for index, form in enumerate(forms))
+    tables = sum(2 * strip.rows for strips in frame.lines.values() for strip in strips) + len(frame.order)
     candidate = StageCandidate(
         STAGE,
-        f"stage{len(forms)}_scratch{scratch}",
+        f"stage{len(forms)}_scratch{scratch}_rows{max(form.rows for form in forms)}",
         nodes,
         flash_bytes=sum(form.candidate.flash_bytes + _LAYER_FLASH_BYTES for form in forms)
         + tables
         + _CODE_BYTES,
         cycles=sum(form.candidate.cycles for form in forms)
         + round(_cost.cycles(device, {_cost.Kind.SCALAR: instructions})),
-        layers=tuple(StageLayer(form, order.count(index)) for index, form in enumerate(forms)),
-        order=order,
+        layers=tuple(
+            StageLayer(form, frame.turns[index], first_rows=frame.first_rows[index])
+            for index, form in enumerate(forms)
+        ),
+        order=frame.order,
         fed=frame.fed,
     )
-    tensors = {tensor.name: tensor for node in nodes for tensor in node.inputs}
-    overlap = tuple(
-        _least_distance(frame, forms, tensors[name], nodes[-1].output) for name in candidate.activation_inputs
-    )
-    return replace(candidate, overlap=overlap)
+    return replace(candidate, overlap=tuple(frame.overlap[name] for name in candidate.activation_inputs))
 
 
 def _turn_instructions(form: RowForm) -> int:
-    pointers = sum(window.kernel for window in form.windows.values() if window.kernel > 1)
-    plain = sum(1 for window in form.windows.values() if window.kernel == 1)
+    windows, several = form.windows.values(), form.rows > 1
+    pointers = sum(window.span(form.rows) for window in windows if window.kernel > 1 or several)
+    plain = sum(1 for window in windows if window.kernel == 1 and not several)
     return _TURN_INSTRUCTIONS + _POINTER_INSTRUCTIONS * pointers + _READ_INSTRUCTIONS * plain
-
-
-def _least_distance(frame: _Frame, forms: Sequence[RowForm], x: Tensor, y: Tensor) -> int:
-    """The least address(x) - address(y), not below 0, at which no unread row of `x` is overwritten."""
-    unread, distance = image_rows(x) * row_bytes(x), 0
-    for event in reversed(frame.events):
-        reads = next(((low, high) for name, low, high in event.reads if name == x.name), None)
-        if event.layer == len(forms):
-            continue
-        writes = event.writes and forms[event.layer].nodes[-1].output.name == y.name
-        keeps = reads is not None and forms[event.layer].windows[x.name].keeps_place
-        if reads is not None and not (writes and keeps):
-            unread = min(unread, reads[0] * row_bytes(x))
-        if writes:
-            row = 0 if forms[event.layer].state_bytes else event.row
-            distance = max(distance, (row + 1) * row_bytes(y) - unread)
-            if keeps:
-                assert reads is not None
-                distance = max(distance, row * row_bytes(y) - reads[0] * row_bytes(x))
-        if reads is not None:
-            unread = min(unread, reads[0] * row_bytes(x))
-    return distance
-
-
-def _most_held(slots: Sequence[Slot]) -> int:
-    return max(sum(one.birth <= slot.birth <= one.death for one in slots) for slot in slots)

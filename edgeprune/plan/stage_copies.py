@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,51 +10,47 @@ from edgeprune.device import Device
 from edgeprune.kernels.base import RowForm
 from edgeprune.plan.placement import staged_candidate, without_waits
 from edgeprune.plan.rows import RowForms
-from edgeprune.plan.stage_types import StageCandidate, StageLayer
+from edgeprune.plan.stage_types import StageCandidate
 
-__all__ = ["Staging"]
+__all__ = ["with_copies"]
 
 _COPY_ALIGN = 8
 
 
-class Staging:
-    """Stages whose layers' constants are copied to RAM before the first row, one layer after another."""
+def with_copies(stage: StageCandidate, device: Device) -> Iterator[StageCandidate]:
+    """`stage` as it is, with the copy of constants that saves most for its bytes, with the next besides, and so on."""
+    yield stage
+    layers, cycles, top = list(stage.layers), stage.cycles, stage.scratch_bytes
+    copies = [(index, _copied(layer.form, device)) for index, layer in enumerate(layers)]
+    gains = [
+        ((layers[index].form.candidate.cycles - form.candidate.cycles), index, form)
+        for index, form in copies
+        if form is not None
+    ]
+    for gain, index, form in sorted(gains, key=lambda one: (-one[0] / one[2].candidate.copied_bytes, one[1])):
+        top = -(-top // _COPY_ALIGN) * _COPY_ALIGN
+        cycles -= gain
+        layers[index] = replace(layers[index], form=form, copy_offset=top)
+        top += form.candidate.copied_bytes
+        copied = sum(layer.copy_offset is not None for layer in layers)
+        yield replace(
+            stage,
+            name=f"{stage.name}+staged{copied}",
+            cycles=cycles,
+            scratch_bytes=top,
+            layers=tuple(layers),
+        )
 
-    def __init__(self, device: Device) -> None:
-        self._device = device
-        self._unwaited = RowForms(without_waits(device))
 
-    def of(self, stage: StageCandidate) -> Iterator[StageCandidate]:
-        """`stage` as it is, with the copy that saves most for its bytes, with the next besides, and so on."""
-        yield stage
-        layers, cycles, top = list(stage.layers), stage.cycles, stage.scratch_bytes
-        gains = [
-            (gain, index, form) for index in range(len(layers)) for gain, form in self._gain(layers[index])
-        ]
-        for _, index, form in sorted(
-            gains, key=lambda one: (-one[0] / one[2].candidate.copied_bytes, one[1])
-        ):
-            top = -(-top // _COPY_ALIGN) * _COPY_ALIGN
-            cycles += form.candidate.cycles - layers[index].form.candidate.cycles
-            layers[index] = replace(layers[index], form=form, copy_offset=top)
-            top += form.candidate.copied_bytes
-            copied = sum(layer.copy_offset is not None for layer in layers)
-            yield replace(
-                stage,
-                name=f"{stage.name}+staged{copied}",
-                cycles=cycles,
-                scratch_bytes=top,
-                layers=tuple(layers),
-            )
-
-    def _gain(self, layer: StageLayer) -> Iterator[tuple[int, RowForm]]:
-        """What the copy of the layer's constants saves, and the form that reads it; nothing where it saves nothing."""
-        if self._device.flash is None:
-            return
-        one = layer.form.candidate
-        fast = next((f for f in self._unwaited.all(layer.form.nodes) if f.candidate.name == one.name), None)
-        if fast is None or fast.candidate.cycles >= one.cycles:
-            return
-        staged = staged_candidate(one, fast.candidate.cycles, self._device)
-        if staged.cycles < one.cycles:
-            yield one.cycles - staged.cycles, replace(layer.form, candidate=staged)
+@functools.lru_cache(maxsize=4096)
+def _copied(form: RowForm, device: Device) -> RowForm | None:
+    """`form` reading a copy of its constants; None where that saves nothing."""
+    if device.flash is None:
+        return None
+    one = form.candidate
+    unwaited = RowForms(without_waits(device)).all(form.nodes)
+    fast = next((other for other in unwaited if other.candidate.name == one.name), None)
+    if fast is None or fast.candidate.cycles >= one.cycles:
+        return None
+    staged = staged_candidate(one, fast.candidate.cycles, device)
+    return replace(form, candidate=staged) if staged.cycles < one.cycles else None

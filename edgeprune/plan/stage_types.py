@@ -27,7 +27,9 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class StageLayer:
-    """A layer of a stage.
+    """A layer of a stage, which runs `turns` times.
+
+    The first turn computes `first_rows` rows, the others as many as the form does in one, the last what is left.
 
     In the stage's scratch lie, at `state_offset`, its sums, where it keeps such, and at `copy_offset` the copy of its
     constants, where its candidate is staged.
@@ -37,6 +39,12 @@ class StageLayer:
     turns: int
     state_offset: int | None = None
     copy_offset: int | None = None
+    first_rows: int = 1
+
+    def rows_of(self, turn: int) -> tuple[int, int]:
+        """The first row that `turn` computes, and the one after its last, perhaps below the image."""
+        end = self.first_rows + turn * self.form.rows
+        return max(0, end - self.form.rows), end
 
 
 @dataclass(frozen=True, eq=False)

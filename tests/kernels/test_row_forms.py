@@ -53,7 +53,9 @@ def assert_exact(nodes: tuple[Node, ...], values: dict[str, np.ndarray], device)
     expected = reference(nodes, values)[nodes[-1].output.name]
     found = forms_of(nodes, device)
     for form in found:
-        np.testing.assert_array_equal(run_rows_on_host(form, values), expected, err_msg=form.candidate.name)
+        for first in {1, form.rows}:
+            got = run_rows_on_host(form, values, first)
+            np.testing.assert_array_equal(got, expected, err_msg=f"{form.candidate.name}, {first} first")
     return {form.candidate.family for form in found}
 
 
@@ -63,7 +65,9 @@ def test_convolutions(case):
     node = cases.conv_node(rng, **case)
     values = cases.stored_inputs(rng, node)
     for scaled in (node, scaled_by(node, 0.01, -128, (-128, 127))):
-        assert "conv_s8_dsp" in assert_exact((scaled,), values, SLOW)
+        run = assert_exact((scaled,), values, SLOW)
+        assert "conv_s8_dsp" in run
+        assert scaled is node or case.get("dilations", (1, 1))[0] > 1 or "conv_s8_dsp_turns" in run
 
 
 @pytest.mark.parametrize("case", [*CONVOLUTIONS, {"in_channels": 6, "out_channels": 9, "group": 3}], ids=str)
@@ -95,7 +99,7 @@ def test_depthwise_convolutions(case):
     node = cases.conv_node(rng, **{"in_channels": 8, "out_channels": 8, "group": 8, **case})
     values = cases.stored_inputs(rng, node)
     for scaled in (node, scaled_by(node, 0.01, -128, (-128, 127))):
-        assert "depthwise_s8_dsp" in assert_exact((scaled,), values, DSP)
+        assert "depthwise_s8_dsp_rows" in assert_exact((scaled,), values, DSP)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -109,7 +113,22 @@ def test_sums_behind_convolutions(first, width):
     inputs = (conv.output, shortcut) if first else (shortcut, conv.output)
     values = {**cases.stored_inputs(rng, conv), "shortcut": random_stored(rng, add.output.shape)}
     families_run = assert_exact((conv, replace(add, inputs=inputs)), values, DSP)
-    assert families_run >= {"conv_add_s8_dsp"} | ({"conv_s8_dsp_rows"} if width == 8 else set())
+    assert families_run >= {"conv_add_s8_dsp", "conv_s8_dsp_winograd_rows"} | (
+        {"conv_s8_dsp_rows"} if width == 8 else set()
+    )
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "pads", "channels"),
+    [(5, 5, (1, 1, 1, 1), 7), (9, 20, (1, 1, 1, 1), 2), (6, 7, (0, 2, 1, 0), 1), (4, 3, (2, 1, 0, 2), 3)],
+)
+def test_winograd_tiles_of_a_turn(height, width, pads, channels):
+    rng = np.random.default_rng(height)
+    shape = {"height": height, "width": width, "pads": pads, "out_channels": channels, "in_channels": 8}
+    node = cases.conv_node(rng, kernel=(3, 3), **shape)
+    values = cases.stored_inputs(rng, node)
+    for scaled in (node, scaled_by(node, 0.01, 3, (-128, 127))):
+        assert "conv_s8_dsp_winograd_rows" in assert_exact((scaled,), values, DSP)
 
 
 @pytest.mark.parametrize(("device", "channels", "width"), [(PLAIN, 7, 3), (DSP, 8, 3), (DSP, 4, 51)])

@@ -120,14 +120,17 @@ class _Stage:
         """Layer `index` runs for the `number`-th time."""
         layer = self.stage.layers[index]
         form = layer.form
-        for tensor, row in _rows_read(form, number):
+        begin, end = layer.rows_of(number)
+        end = min(end, layer.turns if layer.state_offset is not None else image_rows(form.nodes[-1].output))
+        read = [one for row in range(begin, end) for one in _rows_read(form, row)]
+        for tensor, row in read:
             self.arena.read(*self.place(tensor, row))
         if layer.copy_offset is not None:
             self.arena.read(*self.copy(index))
         scratch = form.candidate.scratch_bytes
         assert scratch <= self.size
         self.arena.poison(self.base, scratch)
-        for tensor, row in _rows_read(form, number):
+        for tensor, row in read:
             self.arena.read(*self.place(tensor, row))
         if layer.state_offset is not None:
             state = self.base + layer.state_offset, form.state_bytes, (index, "sums")
@@ -136,13 +139,18 @@ class _Stage:
             self.arena.write(*state)
         if layer.state_offset is None or number == layer.turns - 1:
             output = form.nodes[-1].output
-            own = self.place(output, 0 if layer.state_offset is not None else number)
+            rows = [0] if layer.state_offset is not None else range(begin, end)
+            own = [self.place(output, row) for row in rows]
+            assert all(one[0] == own[0][0] + i * one[1] for i, one in enumerate(own)), (
+                "a turn's rows lie apart"
+            )
             kept = [name for name, window in form.windows.items() if window.keeps_place]
-            self.arena.write(*own)
-            for tensor, row in _rows_read(form, number):
+            for one in own:
+                self.arena.write(*one)
+            for tensor, row in read:
                 start, size, owner = self.place(tensor, row)
                 if tensor.name in kept:
-                    assert start >= own[0] or start + size <= own[0], "written before it is read"
+                    assert start >= own[0][0] or start + size <= own[0][0], "written before it is read"
                 else:
                     self.arena.read(start, size, owner)
 
