@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from edgeprune.model import dataset_from_batches, load_model
-from edgeprune.quantize import quantize, run_onnx, signal_to_noise_db, unquantised_tensors
+from edgeprune.quantize import quantize, run_onnx, signal_to_noise_db
+from tests.support.completeness import unquantised_tensors
 
 RECIPES = sorted(Path(__file__).parents[1].glob("recipes/[a-z]*.py"))
 LAYERS = {
