@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgeprune.graph.ir import Array, Node
+from edgeprune.kernels._scaling import OutputScaling
 from edgeprune.kernels.base import Function, Weights
 from edgeprune.ops._convolution import accumulator_bounds, requantized_multipliers
 from edgeprune.templating import render
@@ -66,21 +67,8 @@ _SUMS = ("multiply_4x2", "multiply_1x4", "scale", "block")
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """How a layer turns accumulators into outputs.
-
-    `kind` is "positive" (five instructions), "fast" (six) or "general" (a call of the shared function);
-    `clamps` says whether outputs are clamped to less than the int8 range. `multipliers` and `shifts` are int32
-    per output channel; shifts are positive to the left, as in TensorFlow Lite.
-    """
-
-    kind: str
-    clamps: bool
-    zero: int
-    low: int
-    high: int
-    multipliers: Array
-    shifts: Array
+class Scaling(OutputScaling):
+    """Of kind "positive" in five instructions, "fast" in six, "general" by a call of the shared function."""
 
     @staticmethod
     def of(node: Node) -> Scaling:
@@ -100,7 +88,7 @@ class Scaling:
         vanishes = (multipliers == 0) | (shifts < -_LARGEST_SHIFT)
         multipliers, shifts = np.where(vanishes, 0, multipliers), np.where(vanishes, -1, shifts)
         kind = "general" if (shifts >= 0).any() else ("positive" if zero <= low else "fast")
-        return Scaling(kind, (low, high) != (-128, 127), zero, low, high, multipliers, shifts)
+        return Scaling(kind, zero, low, high, multipliers, shifts)
 
     def part(self, channels: slice) -> Scaling:
         """That of some of the output channels."""
@@ -112,21 +100,6 @@ class Scaling:
         return self.kind != "general" and not self.clamps
 
     @property
-    def suffix(self) -> str:
-        """Names the form in the names of functions."""
-        return f"{self.kind}_clamped" if self.clamps else self.kind
-
-    @property
-    def arguments(self) -> str:
-        """The C arguments zero point and, where it clamps, low and high."""
-        return f"{self.zero}, {self.low}, {self.high}" if self.clamps else f"{self.zero}"
-
-    @property
-    def parameters(self) -> str:
-        """The C parameters that take `arguments`."""
-        return "int32_t zero, int32_t low, int32_t high" if self.clamps else "int32_t zero"
-
-    @property
     def limits(self) -> str:
         """The last arguments of the function that scales one sum."""
         return ", low, high" if self.clamps else ""
@@ -134,11 +107,6 @@ class Scaling:
     def offset(self, shift: str) -> str:
         """The C expression of the offset that goes with the channel's `shift`."""
         return "zero" if self.kind == "general" else f"(2 * zero + 1) * (int32_t)(1UL << ({shift} - 1))"
-
-    @property
-    def passed(self) -> str:
-        """The C arguments that hand `parameters` on."""
-        return "zero, low, high" if self.clamps else "zero"
 
     def low_bytes(self) -> Array:
         """What the low byte of an initial sum holds, as `part == "scale"` of the template reads it: uint32."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeprune.graph.ir import Array, Node
+from edgeprune.kernels._scaling import OutputScaling
 from edgeprune.kernels.base import Constant, Function
 from edgeprune.ops._convolution import requantized_multipliers
 from edgeprune.templating import render
@@ -86,20 +87,8 @@ def padded(count: int) -> int:
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """How a layer turns accumulators into outputs.
-
-    `kind` is "positive" where the sign of a value does not matter, because outputs up to the zero point are clamped
-    to one value; "fast" without left shifts; else "general". `multipliers` and `shifts` are int32 per output channel;
-    shifts are positive to the left, as in TensorFlow Lite.
-    """
-
-    kind: str
-    zero: int
-    low: int
-    high: int
-    multipliers: Array
-    shifts: Array
+class Scaling(OutputScaling):
+    """As `requantize` of the template does it."""
 
     @staticmethod
     def of(node: Node) -> Scaling:
@@ -124,31 +113,6 @@ class Scaling:
     def flash_bytes(self) -> int:
         """Of `constant`."""
         return 4 * self.words * padded(len(self.shifts))
-
-    @property
-    def clamps(self) -> bool:
-        """Whether outputs are clamped to less than the int8 range, to which narrowing saturates anyway."""
-        return (self.low, self.high) != (-128, 127)
-
-    @property
-    def suffix(self) -> str:
-        """Names the form in the names of functions."""
-        return f"{self.kind}_clamped" if self.clamps else self.kind
-
-    @property
-    def arguments(self) -> str:
-        """The C arguments zero point and, where it clamps, low and high."""
-        return f"{self.zero}, {self.low}, {self.high}" if self.clamps else f"{self.zero}"
-
-    @property
-    def parameters(self) -> str:
-        """The C parameters that take `arguments`."""
-        return "int32_t zero, int32_t low, int32_t high" if self.clamps else "int32_t zero"
-
-    @property
-    def passed(self) -> str:
-        """The C arguments that hand `parameters` on."""
-        return "zero, low, high" if self.clamps else "zero"
 
     @property
     def limits(self) -> str:

@@ -41,8 +41,8 @@ def test_pairs_of_weights_fit_halfwords_and_give_the_sum():
 @pytest.mark.parametrize("kind", ["positive", "fast"])
 def test_short_requantisation_equals_the_definition(kind, zero):
     """For every shift and extreme multipliers: both ends of the range, around every tie, and at random."""
-    scaling = _dsp.Scaling(kind, kind == "positive", zero, zero, 127, np.zeros(1), np.zeros(1))
     low = zero if kind == "positive" else -128
+    scaling = _dsp.Scaling(kind, zero, low, 127, np.zeros(1), np.zeros(1))
     scale = _scale_on_host(scaling)
     rng = np.random.default_rng(0)
     ends = np.concatenate([np.arange(-300, 300), LARGEST - np.arange(200), np.arange(200) - LARGEST])

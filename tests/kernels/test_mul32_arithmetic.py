@@ -37,8 +37,8 @@ def test_chunks_of_any_weights_are_within_the_range():
 @pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m3"])
 def test_requantisation_equals_the_definition(core, kind, zero):
     """For every shift and extreme multipliers: both ends of the range, around every tie, and at random."""
-    scaling = _dsp.Scaling(kind, kind == "positive", zero, zero, 127, np.zeros(1), np.zeros(1))
     low = zero if kind == "positive" else -128
+    scaling = _dsp.Scaling(kind, zero, low, 127, np.zeros(1), np.zeros(1))
     scale = _scale_on_host(scaling, core)
     rng = np.random.default_rng(0)
     ends = np.concatenate([np.arange(-300, 300), LARGEST - np.arange(200), np.arange(200) - LARGEST])
