@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.kernels.test_linear_emulated import renamed
 from tests.support import cases
 from tests.support.dsp_kernels import scaled_by
 from tests.support.host_kernel import emit_file, reference
+from tests.support.tools import lacking
 
 SAMPLES = 3
 COMPILER = "arm-none-eabi-gcc"
@@ -89,7 +89,7 @@ def test_every_candidate_equals_its_reference(name: str, tmp_path: Path) -> None
             )
 
 
-@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"{COMPILER} is not installed")
+@pytest.mark.skipif(lacking(COMPILER), reason=f"{COMPILER} is not installed")
 @pytest.mark.parametrize("device", ["nucleo-g0b1re", "bluepill-f103c8"])
 @pytest.mark.parametrize("level", ["-O0", "-O2", "-Os", "-O3"])
 def test_compiles_without_a_warning(device: str, level: str, tmp_path: Path) -> None:
