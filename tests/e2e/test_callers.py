@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from edgeprune.codegen.semihosting import machine_flags
 from edgeprune.device import Device, load_device
 from tests.support.onnx_models import MODELS
 from tests.support.packaged import SANITIZERS, WARNINGS, board_files, call, library, program, run, write
+from tests.support.tools import lacking
 
 DEVICES = ("host", "nucleo-l4r5zi", "ensemble-e3", "esp32c3")
 
@@ -143,7 +143,7 @@ def test_two_networks_and_two_contexts_run_at_once(device: str, tmp_path: Path) 
 def test_cpp_calls_it(device: str, tmp_path: Path) -> None:
     profile = load_device(device)
     compiler = profile.compiler.removesuffix("gcc") + "g++"
-    if shutil.which(compiler) is None:
+    if lacking(compiler):
         pytest.skip(f"{compiler} is not installed")
     folder = placed("residual", device, tmp_path)
     main = write(tmp_path, {"main.cpp": FROM_CPP}) / "main.cpp"
@@ -164,7 +164,7 @@ CLANG_TARGETS = {
 @pytest.mark.parametrize("device", CLANG_TARGETS)
 @pytest.mark.parametrize("network", MODELS)
 def test_clang_compiles_it_without_a_warning(network: str, device: str, tmp_path: Path) -> None:
-    if shutil.which("clang") is None:
+    if lacking("clang"):
         pytest.skip("clang is not installed")
     target = CLANG_TARGETS[device]
     if target and not NEWLIB.is_dir():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from edgeprune.config import Settings
 from edgeprune.pipeline import deploy
 from edgeprune.progress import SilentProgress
 from edgeprune.verify import reference_outputs
+from tests.support.tools import lacking
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "firmware_example"
@@ -30,7 +30,7 @@ QEMU = ["qemu-system-arm", "-M", "mps2-an386", "-display", "none"]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("cmake") is None, reason="CMake is not installed"),
+    pytest.mark.skipif(lacking("cmake"), reason="CMake is not installed"),
 ]
 
 

@@ -7,7 +7,6 @@ PlatformIO and CMSIS-Pack the documented search paths are compiled: see support/
 from __future__ import annotations
 
 import functools
-import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -18,12 +17,13 @@ from edgeprune.codegen.packages import packages, render
 from edgeprune.codegen.semihosting import emulator_command, link_flags
 from edgeprune.device import load_device
 from tests.support.packaged import board_files, call, library, program, run, write
+from tests.support.tools import lacking
 
 DEVICE = "nucleo-l4r5zi"
 STAND_INS = Path(__file__).resolve().parents[1] / "support" / "build_systems"
 PASSES = "residual: the self test passes"
 
-needs_cmake = pytest.mark.skipif(shutil.which("cmake") is None, reason="CMake is not installed")
+needs_cmake = pytest.mark.skipif(lacking("cmake"), reason="CMake is not installed")
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from PIL import Image
 from edgeprune.report.compare import compare_reports
 from edgeprune.report.html import comparison_html, grid_html, report_html, sweep_html
 from tests.support.reports import deep_report, hostile_report, refused_report, small_report, small_sweep
+from tests.support.tools import lacking
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -44,9 +44,7 @@ frame.onload = () => {{
 frame.srcdoc = {text};
 </script></body>"""
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ, reason="no browser here: make browser"
-)
+pytestmark = pytest.mark.skipif(lacking(*BROWSERS), reason="no browser here: make browser")
 
 
 def browse(page: Path, *options: str) -> subprocess.CompletedProcess[str]:

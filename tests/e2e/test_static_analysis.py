@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from edgeprune.byte_input import ByteInput
+from edgeprune.codegen import generate
+from edgeprune.compile import lower
 from edgeprune.device import load_device
+from edgeprune.graph.onnx_import import with_byte_input
+from edgeprune.plan import Objective, plan
+from tests.support.onnx_models import flatten_net
 from tests.support.packaged import library, write
+from tests.support.tools import lacking
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "misra.md"
 
-pytestmark = pytest.mark.skipif(shutil.which("cppcheck") is None, reason="cppcheck is not installed")
+pytestmark = pytest.mark.skipif(lacking("cppcheck"), reason="cppcheck is not installed")
 
 
 def findings(*options: str, files: list[Path]) -> dict[str, str]:
@@ -40,10 +46,12 @@ def findings(*options: str, files: list[Path]) -> dict[str, str]:
 
 @pytest.fixture(scope="module", params=["bluepill-f103c8", "nucleo-l4r5zi"])
 def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The C files of two small networks, which have most kinds of kernels between them, for one device."""
+    """The C files of small networks, which have most kinds of kernels between them, one from bytes, for one device."""
     device, folder = load_device(request.param), tmp_path_factory.mktemp("libraries")
     for network in ("residual", "sequence"):
         write(folder / network, library(network, device).files)
+    image = lower(with_byte_input(flatten_net(), ByteInput((128.0,), (64.0,))), "image")
+    write(folder / "image", generate(plan(image, device, Objective()), "image").files)
     return sorted(folder.rglob("*.c"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import numpy as np
@@ -13,6 +12,7 @@ from tests.support import cases
 from tests.support.dsp_kernels import candidates_of
 from tests.support.host_kernel import emit_file
 from tests.support.sparse_nodes import columns, pruned, unclamped
+from tests.support.tools import lacking
 
 COMPILER = "arm-none-eabi-gcc"
 CORES = ["cortex-m4", "cortex-m7", "cortex-m33"]
@@ -57,7 +57,7 @@ def sparse_files(rng: np.random.Generator) -> list[str]:
     return files
 
 
-@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"{COMPILER} is not installed")
+@pytest.mark.skipif(lacking(COMPILER), reason=f"{COMPILER} is not installed")
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("level", ["-O0", "-O2", "-Os"])
 def test_compiles_without_a_warning(core, level, tmp_path):

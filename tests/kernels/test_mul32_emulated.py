@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tests.support.cases import POINTWISE, with_clamp
 from tests.support.dsp_kernels import scaled_by
 from tests.support.emulated_kernels import assert_equal_in_emulator, drawn_samples, every_candidate
 from tests.support.host_kernel import emit_file
+from tests.support.tools import lacking
 
 COMPILER = "arm-none-eabi-gcc"
 
@@ -61,7 +61,7 @@ def test_every_candidate_equals_its_reference(name: str, tmp_path: Path) -> None
     assert_equal_in_emulator(found, device, drawn_samples(rng, found), tmp_path)
 
 
-@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"{COMPILER} is not installed")
+@pytest.mark.skipif(lacking(COMPILER), reason=f"{COMPILER} is not installed")
 @pytest.mark.parametrize("device", ["nucleo-g0b1re", "bluepill-f103c8"])
 @pytest.mark.parametrize("level", ["-O0", "-O2", "-Os", "-O3"])
 def test_compiles_without_a_warning(device: str, level: str, tmp_path: Path) -> None:
