@@ -91,9 +91,8 @@ def _inputs(image: Image, samples: int) -> tuple[Array, ...]:
 def _endless_counting(image: Image) -> tuple[str, ...]:
     """The plugin's options with all of the firmware from the first inference on as one region."""
     regions = replace(find_regions(image), stop=0, run=(), layers=())
-    loops = [f"loop {low:x} {high:x}\n" for low, high in find_loops(image.elf)]
     description = image.directory / "endless.regions.txt"
-    description.write_text(describe(regions) + "".join(loops), encoding="ascii")
+    description.write_text(describe(regions, find_loops(image.elf)), encoding="ascii")
     files = f"regions={escaped(description)},counts={escaped(image.directory / 'endless.counts.txt')}"
     return "-plugin", f"file={escaped(shared_object(image.directory))},{files}"
 

@@ -32,6 +32,9 @@ def deploy(
     samples: int | None = None,
     calibration: str | Path | None = None,
     optimize: Objective = "latency",
+    input_uint8: bool = False,
+    input_mean: str | float | Sequence[float] | None = None,
+    input_std: str | float | Sequence[float] | None = None,
     effort: int | None = None,
     train: bool = True,
     importance: str | None = None,
@@ -68,6 +71,9 @@ def deploy(
         samples: How many of them to use.
         calibration: An .npz file of inputs `x`, which a float ONNX model or .pt2 needs.
         optimize: What to make least under the budget.
+        input_uint8: Whether the library takes an image of bytes, as a camera gives it.
+        input_mean: What bytes stand for, (byte - mean) / std: one number, or one for each channel; 0 by default.
+        input_std: In bytes as well; needed where the library takes bytes.
         effort: Training steps after pruning.
         train: Whether to train at all.
         importance: The criterion that ranks channels, of `edgeprune.prune.criteria()`.
@@ -116,6 +122,9 @@ def deploy(
             samples=samples,
             calibration=_path(calibration),
             optimize=optimize,
+            input_uint8=input_uint8,
+            input_mean=_list(input_mean),
+            input_std=_list(input_std),
             effort=effort,
             train=train,
             seed=seed,
@@ -138,3 +147,9 @@ def _path(value: str | Path | None) -> Path | None:
 
 def _text(value: str | int | None) -> str | None:
     return None if value is None else str(value)
+
+
+def _list(value: str | float | Sequence[float] | None) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return ",".join(map(str, value if isinstance(value, Sequence) else (value,)))

@@ -14,8 +14,8 @@ from edgeprune.emulate import Measurement
 from edgeprune.firmware import Image, build
 from edgeprune.graph.execute import execute
 from edgeprune.graph.ir import Array, Graph, Tensor
-from edgeprune.graph.onnx_import import import_onnx, import_plain
-from edgeprune.graph.passes import compact, remove_dead, simplify
+from edgeprune.graph.onnx_import import byte_input_of, import_onnx, import_plain
+from edgeprune.graph.passes import compact, remove_dead, simplify, take_bytes
 from edgeprune.graph.verify import verify
 from edgeprune.plan import Objective, Program, plan
 from edgeprune.progress import Progress
@@ -56,12 +56,13 @@ def lower(
 ) -> Graph:
     """The graph of an ONNX model: int8, simplified and, where `compacted`, without channels that are constant.
 
-    Operators without an integer form are in float32, unless the `backend` is "c". In float32, the graph of the model as
-    it is.
+    It takes bytes where the file says so. Operators without an integer form are in float32, unless the `backend` is
+    "c". In float32, the graph of the model as it is.
     """
     if dtype == "float32":
         return remove_dead.run(import_plain(onnx, name))
     whole = simplify(import_onnx(onnx, name, islands=backend != "c"))
+    whole = take_bytes.run(whole, byte_input_of(onnx))
     return compact.run(whole) if compacted else whole
 
 
@@ -123,8 +124,9 @@ def _golden(graph: Graph) -> Golden:
 
 
 def _golden_input(tensor: Tensor, generator: np.random.Generator) -> Array:
-    if tensor.dtype == "int8":
-        return generator.integers(-128, 128, tensor.shape).astype(np.int8)
+    if tensor.dtype in ("int8", "uint8"):
+        limits = np.iinfo(tensor.dtype)
+        return generator.integers(limits.min, limits.max + 1, tensor.shape).astype(tensor.dtype)
     if tensor.dtype == "float32":
         return generator.standard_normal(tensor.shape, np.float32)
     return np.zeros(tensor.shape, tensor.dtype)

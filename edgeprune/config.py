@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from edgeprune.byte_input import ByteInput, parse_byte_input
 from edgeprune.errors import UsageError
 
 __all__ = [
@@ -125,6 +126,9 @@ class Settings:
     optimize: Objective = "latency"
     tune: bool = False
     stream_input: bool = False
+    input_uint8: bool = False
+    input_mean: str | None = None
+    input_std: str | None = None
     effort: int | None = None
     train: bool = True
     seed: int = 0
@@ -180,6 +184,16 @@ class Settings:
         """The pattern of `--sparsity`, one of `SPARSITY_BLOCKS`; it needs a density."""
         assert self.density() is not None
         return self.sparsity.partition(":")[0]
+
+    def byte_input(self) -> ByteInput | None:
+        """What bytes at the network's input stand for; None where the library does not take bytes."""
+        given = {"--input-mean": self.input_mean, "--input-std": self.input_std}
+        if not self.input_uint8:
+            named = [option for option, text in given.items() if text is not None]
+            if named:
+                raise UsageError(f"{named[0]} says what bytes stand for: give --input-uint8 as well")
+            return None
+        return parse_byte_input(self.input_mean, self.input_std)
 
     def ceilings(self) -> dict[str, Ceiling]:
         """The most multiply-accumulates and parameters, by the names that `Budget` gives them."""

@@ -69,6 +69,8 @@ def refuse_unused(settings: Settings, model: Model, device: Device) -> None:
 def _refuse_float(settings: Settings, model: Model, device: Device, given: list[str]) -> None:
     if settings.backend == "c":
         raise UsageError("kernels in float32 come from TVM: leave out --backend c, or --dtype float32")
+    if settings.input_uint8:
+        raise UsageError("bytes at the input are for int8: leave out --input-uint8, or --dtype float32")
     if not device.fpu:
         raise UsageError(f"{device.name} has no FPU to compute in float32 with: leave out --dtype float32")
     if model.kind == "onnx-int8":

@@ -68,6 +68,16 @@ def deploy(
     stream_input: Annotated[
         bool, typer.Option("--stream-input", help="The caller pushes the input row by row: no frame in RAM.")
     ] = False,
+    input_uint8: Annotated[
+        bool, typer.Option("--input-uint8", help="The input is an image of bytes, as a camera gives it.")
+    ] = False,
+    input_mean: Annotated[
+        Text, typer.Option(metavar="N,...", help="What bytes stand for: (byte - mean) / std; 0 by default.")
+    ] = None,
+    input_std: Annotated[
+        Text,
+        typer.Option(metavar="N,...", help="In bytes, as the mean: one number, or one for each channel."),
+    ] = None,
     effort: Annotated[Number, typer.Option(metavar="N", help="Training steps after pruning.")] = None,
     no_train: NoTrain = False,
     ignore: Ignore = None,
@@ -125,6 +135,9 @@ def deploy(
         "optimize": optimize,
         "tune": True if tune else None,
         "stream_input": True if stream_input else None,
+        "input_uint8": True if input_uint8 else None,
+        "input_mean": input_mean,
+        "input_std": input_std,
         "effort": effort,
         "train": False if no_train else None,
         "ignore": tuple(ignore) if ignore else None,
@@ -142,6 +155,7 @@ def deploy(
     def body(terminal: Terminal) -> Outcome:
         settings = merge_settings(config, given)
         settings.requested()
+        settings.byte_input()
         with terminal.task("loading edgeprune"):
             from edgeprune.cli.verbs import deploy_verb
         return deploy_verb(settings, terminal)

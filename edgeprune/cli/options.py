@@ -14,6 +14,7 @@ __all__ = ["merge_settings"]
 _FILE = Path("edgeprune.toml")
 _PATHS = ("model", "output", "data", "calibration")
 _TEXTS = ("flash", "ram", "reserve_flash", "reserve_ram", "macs", "params")
+_LISTS = ("input_mean", "input_std")
 
 
 def merge_settings(config: Path | None, given: Mapping[str, Any], **fallback: Any) -> Settings:
@@ -45,6 +46,10 @@ def _from_file(file: Path) -> dict[str, Any]:
     for name in _TEXTS:
         if isinstance(values.get(name), int) and not isinstance(values[name], bool):
             values[name] = str(values[name])
+    for name in _LISTS:
+        value = values.get(name)
+        if isinstance(value, int | float | list) and not isinstance(value, bool):
+            values[name] = ",".join(map(str, value if isinstance(value, list) else [value]))
     if isinstance(values.get("package"), str):
         values["package"] = [values["package"]]
     if isinstance(values.get("device"), str) and values["device"].endswith(".toml"):

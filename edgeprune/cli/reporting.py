@@ -35,13 +35,21 @@ def report(
     output: Annotated[
         File, typer.Option("-o", "--output", metavar="FILE", help="Where --html writes the page.")
     ] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            "--owner",
+            metavar="[REGION:]OFFSET[@STEP]",
+            help="Say what this byte of the arena holds, at a step or at every one.",
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show what was found once more: the summary and the memory map of a bundle, or the points of a sweep."""
 
     def body(terminal: Terminal) -> Outcome:
-        return _report(directory, html, output)
+        return _report(directory, html, output) if owner is None else _owner(directory, owner, html)
 
     conclude(body, as_json, debug)
 
@@ -88,6 +96,16 @@ def _report(place: Path, html: bool, output: Path | None) -> Outcome:
         _write(page, (sweep_html if found.is_sweep else report_html)(found.values))
         parts += [Text(), Text("page: ", "bold") + Text(str(page))]
     return Outcome(found.values, Group(*parts))
+
+
+def _owner(place: Path, question: str, html: bool) -> Outcome:
+    from edgeprune.report.byte_owners import byte_owners, owners_text, owners_values
+    from edgeprune.report.load import load_report
+
+    if html:
+        raise UsageError("--owner answers in the terminal or as JSON: leave --html out")
+    owned = byte_owners(load_report(place), question)
+    return Outcome(owners_values(owned), owners_text(owned))
 
 
 def _compare(a: Path, b: Path, html: Path | None) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from edgeprune.codegen.stage import StageSource, row_names, row_pointers, stage_
 from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.graph.islands import has_islands
 from edgeprune.kernels.base import Code, Constant, LayerNames, families
+from edgeprune.ops.from_bytes import mean_and_std
 from edgeprune.plan import program as planned
 from edgeprune.plan.program import Buffer, Program
 from edgeprune.plan.stage_types import StageCandidate
@@ -179,7 +181,7 @@ def _left(part: planned.Layer) -> tuple[Tensor, ...]:
 
 
 def _first_layer(program: Program, step: int) -> int:
-    return next(index for index, part in enumerate(program.layers) if part.step == step)
+    return bisect.bisect_left(program.layers, step, key=lambda part: part.step)
 
 
 def _steps(
@@ -272,5 +274,20 @@ def _port_values(
         "offset": None if tensor.name == program.fed else program.buffer_of(tensor.name).offset,
         "scale": None if quant is None else f"{np.float32(quant.scale[0]):.9g}",
         "zero_point": None if quant is None else quant.zero_point[0],
+        "image": _image(graph, tensor),
         "layout": None if layout is None else ", ".join(map(str, layout)),
     }
+
+
+def _image(graph: Graph, tensor: Tensor) -> dict[str, list[str]] | None:
+    """Mean and std of each channel as C floats, where `tensor` holds bytes of an image."""
+    if tensor.dtype != "uint8":
+        return None
+    (reader,) = graph.consumers()[tensor.name]
+    means, stds = mean_and_std(reader)
+    return {"mean": [_c_float(value) for value in means], "std": [_c_float(value) for value in stds]}
+
+
+def _c_float(value: float) -> str:
+    text = f"{value:.9g}"
+    return f"{text if any(mark in text for mark in '.en') else f'{text}.0'}F"

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from edgeprune.byte_input import ByteInput
 from edgeprune.compile import compile_network
 from edgeprune.compress.fit import Fitted, fit_program
 from edgeprune.config import Budget, Settings
 from edgeprune.device import Device
 from edgeprune.errors import UsageError
+from edgeprune.graph.onnx_import import with_byte_input
 from edgeprune.model import Model
 from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset, random_dataset
 from edgeprune.model.model import Dataset
@@ -29,7 +31,7 @@ class Builder:
     """What the builds of one run share.
 
     `calibration` is None for a network that comes quantised; `tuned` builds choose among kernels as measured; with
-    `stream_input` the library takes the input row by row.
+    `stream_input` the library takes the input row by row, and with `byte_input` as bytes.
     """
 
     device: Device
@@ -40,11 +42,14 @@ class Builder:
     tuned: bool = False
     dtype: str = "int8"
     stream_input: bool = False
+    byte_input: ByteInput | None = None
     backend: str = "auto"
 
     def int8(self, model: Model) -> bytes:
         """The network as QDQ ONNX or, where builds are in float32, as float ONNX."""
-        return float_onnx(model) if self.dtype == "float32" else _int8(model, self.calibration, self.progress)
+        if self.dtype == "float32":
+            return float_onnx(model)
+        return _int8(model, self.calibration, self.byte_input, self.progress)
 
     def fit(self, model: Model, budget: Budget, folder: str, onnx: bytes | None = None) -> Fitted:
         """The network built for good within a budget, in a folder of this name; `onnx` is its int8 form, if made."""
@@ -55,7 +60,9 @@ class Builder:
         data = self.calibration
         if data is not None:
             data = Dataset(tuple(array[:_DRAFT_SAMPLES] for array in data.inputs))
-        return self._build(_int8(model, data, self.progress), model, budget, folder, tuned=False)
+        return self._build(
+            _int8(model, data, self.byte_input, self.progress), model, budget, folder, tuned=False
+        )
 
     def _build(self, onnx: bytes, model: Model, budget: Budget, folder: str, tuned: bool) -> Fitted:
         compiled = partial(
@@ -89,8 +96,10 @@ def float_onnx(model: Model) -> bytes:
 def int8_onnx(model: Model, settings: Settings, progress: Progress, quick: bool = False) -> bytes:
     """The model as QDQ ONNX. `quick` calibrates on random inputs: sizes and costs do not depend on it."""
     if quick and model.kind != "onnx-int8":
-        return _int8(model, random_dataset(input_specs(model), 1, settings.seed), progress)
-    return _int8(model, calibration_data(model, settings), progress)
+        data: Dataset | None = random_dataset(input_specs(model), 1, settings.seed)
+    else:
+        data = calibration_data(model, settings)
+    return _int8(model, data, settings.byte_input(), progress)
 
 
 def calibration_data(model: Model, settings: Settings) -> Dataset | None:
@@ -110,11 +119,13 @@ def calibration_data(model: Model, settings: Settings) -> Dataset | None:
     )
 
 
-def _int8(model: Model, calibration: Dataset | None, progress: Progress) -> bytes:
+def _int8(
+    model: Model, calibration: Dataset | None, byte_input: ByteInput | None, progress: Progress
+) -> bytes:
     if model.kind == "onnx-int8":
         assert model.onnx is not None
-        return model.onnx
+        return with_byte_input(model.onnx, byte_input)
     from edgeprune.quantize import quantize
 
     assert calibration is not None
-    return quantize(model, calibration, progress)
+    return with_byte_input(quantize(model, calibration, progress), byte_input)

@@ -83,6 +83,7 @@ def compress(
         settings.tune,
         settings.dtype,
         settings.stream_input,
+        settings.byte_input(),
         settings.backend,
     )
     whole = builder.fit(model, budget, "unpruned")

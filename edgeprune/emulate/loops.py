@@ -6,33 +6,65 @@ that address tell how often its branch was taken. That makes the hottest blocks 
 An address range is a loop if instructions decoded one after the other from its beginning end with a conditional
 branch to that beginning. Whatever else the bytes may be, an emulator that runs exactly this range as a block has
 decoded the same, so a range found in data does no harm: it never runs.
+
+An emulator cuts long code into several blocks. The pieces of a loop run in turn if nothing but the last instruction
+leaves it: the loop is straight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from capstone import (
+    CS_ARCH_ARM,
+    CS_ARCH_RISCV,
+    CS_GRP_BRANCH_RELATIVE,
+    CS_GRP_CALL,
+    CS_GRP_INT,
+    CS_GRP_IRET,
+    CS_GRP_JUMP,
+    CS_GRP_RET,
+    CS_MODE_MCLASS,
+    CS_MODE_RISCV32,
+    CS_MODE_RISCVC,
+    CS_MODE_THUMB,
+    CS_MODE_V8,
+    Cs,
+    CsInsn,
+)
+from capstone.arm import ARM_REG_PC
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-__all__ = ["find_loops", "loops_in", "riscv_branch", "thumb_branch", "thumb_lengths"]
+__all__ = ["Loop", "find_loops", "is_straight", "loops_in", "riscv_branch", "thumb_branch", "thumb_lengths"]
 
 _Branch = Callable[[bytes, int], tuple[int, int] | None]
 """Given code and an index: the size and the offset of the conditional branch there, if there is one."""
 
 
-def find_loops(elf: Path) -> tuple[tuple[int, int], ...]:
-    """Address ranges [low, high) of loops of a single block in the functions of an image."""
+@dataclass(frozen=True, order=True)
+class Loop:
+    """Addresses [low, high) of a loop; straight if its last instruction alone leaves it."""
+
+    low: int
+    high: int
+    straight: bool
+
+
+def find_loops(elf: Path) -> tuple[Loop, ...]:
+    """Loops of a single block in the functions of an image; none begins where another ends."""
     with elf.open("rb") as file:
         image = ELFFile(file)
-        branch, length = _DECODERS.get(image["e_machine"], (None, None))
+        machine = image["e_machine"]
+        branch, length = _DECODERS.get(machine, (None, None))
         if branch is None or length is None:
             return ()
         table = image.get_section_by_name(".symtab")
         assert isinstance(table, SymbolTableSection), "images are linked with their symbols"
         segments = [(s["p_vaddr"], s.data()) for s in image.iter_segments() if s["p_type"] == "PT_LOAD"]
-        found: set[tuple[int, int]] = set()
+        found: set[Loop] = set()
         for symbol in table.iter_symbols():
             low, size = symbol["st_value"] & ~1, symbol["st_size"]
             if symbol["st_info"]["type"] != "STT_FUNC":
@@ -40,8 +72,30 @@ def find_loops(elf: Path) -> tuple[tuple[int, int], ...]:
             for start, data in segments:
                 if start <= low and low + size <= start + len(data):
                     code = data[low - start : low - start + size]
-                    found.update((low + begin, low + end) for begin, end in loops_in(code, branch, length))
-        return tuple(sorted(found))
+                    for begin, end in loops_in(code, branch, length):
+                        straight = is_straight(code[begin:end], machine)
+                        found.add(Loop(low + begin, low + end, straight))
+        ends = {loop.high for loop in found}
+        return tuple(sorted(loop for loop in found if loop.low not in ends))
+
+
+def is_straight(code: bytes, machine: str) -> bool:
+    """Whether no instruction before the last one may go elsewhere than to the next.
+
+    Code that the disassembler does not know (Helium's, mostly) counts as not straight.
+    """
+    decoder = Cs(*_DISASSEMBLERS[machine])
+    decoder.detail = True
+    instructions = list(decoder.disasm(code, 0))
+    if sum(instruction.size for instruction in instructions) != len(code):
+        return False
+    return not any(_may_leave(instruction, machine) for instruction in instructions[:-1])
+
+
+def _may_leave(instruction: CsInsn, machine: str) -> bool:
+    if any(map(instruction.group, _LEAVING)):
+        return True
+    return machine == "EM_ARM" and ARM_REG_PC in instruction.regs_access()[1]
 
 
 def loops_in(code: bytes, branch: _Branch, length: Callable[[int], int]) -> Iterator[tuple[int, int]]:
@@ -114,3 +168,8 @@ _DECODERS: dict[str, tuple[_Branch, Callable[[int], int]]] = {
     "EM_ARM": (thumb_branch, _thumb_length),
     "EM_RISCV": (riscv_branch, _riscv_length),
 }
+_DISASSEMBLERS = {
+    "EM_ARM": (CS_ARCH_ARM, CS_MODE_THUMB | CS_MODE_MCLASS | CS_MODE_V8),
+    "EM_RISCV": (CS_ARCH_RISCV, CS_MODE_RISCV32 | CS_MODE_RISCVC),
+}
+_LEAVING = (CS_GRP_JUMP, CS_GRP_CALL, CS_GRP_RET, CS_GRP_INT, CS_GRP_IRET, CS_GRP_BRANCH_RELATIVE)

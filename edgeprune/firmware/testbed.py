@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeprune.codegen.describe import c_type
 from edgeprune.codegen.sources import Sources
 from edgeprune.device import Device, Emulator
 from edgeprune.templating import render
@@ -30,6 +31,7 @@ def render_testbed(sources: Sources, device: Device) -> dict[str, str]:
         "macro": sources.prefix.upper(),
         "inputs": len(sources.inputs),
         "fed_rows": sources.fed_rows,
+        "fed_type": c_type(sources.inputs[0].tensor),
         "outputs": len(sources.outputs),
         "layer_outputs": [len(layer.outputs) for layer in sources.layers],
         "guard_bytes": _GUARD_BYTES,

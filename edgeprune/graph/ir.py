@@ -5,6 +5,7 @@ Conventions of the IR, which every operator, pass and kernel may rely on:
 * Tensors are identified by name; names are unique in a graph.
 * Spatial operators are channel-last: images are N, H, W, C with N = 1; a 1-D signal is N, 1, L, C inside
   convolutions and pools. Weights of Conv are [out, kh, kw, in / group].
+* uint8 is the image that a library takes as bytes: a graph input without scale, which FromBytes reads.
 * int8 activations carry one scale and one zero point; int8 weights one scale per output channel and zero
   points of 0. A bias is int32 at scale input * weight[channel].
 * A node lists every input its operator defines; optional inputs that ONNX allows to be absent are made

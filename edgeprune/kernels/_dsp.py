@@ -23,12 +23,12 @@ every contribution is a multiple of 256.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgeprune.graph.ir import Array, Node
-from edgeprune.kernels.base import Function
+from edgeprune.kernels.base import Function, Weights
 from edgeprune.ops._convolution import accumulator_bounds, requantized_multipliers
 from edgeprune.templating import render
 
@@ -41,7 +41,9 @@ __all__ = [
     "helpers",
     "initial_sums",
     "is_exact",
+    "is_exact_and_short",
     "is_within_range",
+    "is_within_range_and_short",
     "pad_to_words",
     "pair_stream",
     "stream_bytes",
@@ -97,6 +99,10 @@ class Scaling:
         multipliers, shifts = np.where(vanishes, 0, multipliers), np.where(vanishes, -1, shifts)
         kind = "general" if (shifts >= 0).any() else ("positive" if zero <= low else "fast")
         return Scaling(kind, (low, high) != (-128, 127), zero, low, high, multipliers, shifts)
+
+    def part(self, channels: slice) -> Scaling:
+        """That of some of the output channels."""
+        return replace(self, multipliers=self.multipliers[channels], shifts=self.shifts[channels])
 
     @property
     def is_short(self) -> bool:
@@ -165,6 +171,18 @@ def is_within_range(node: Node, w: Array, b: Array) -> bool:
 def is_exact(node: Node, w: Array, b: Array) -> bool:
     """Whether the borrow encoding is exact for weights `w` (output channels first) and bias `b`."""
     return bool(w.min(initial=0) >= -127) and is_within_range(node, w, b)
+
+
+def is_exact_and_short(node: Node, weights: Weights) -> bool:
+    """Whether the borrow encoding is exact for a node with inputs x, w, b, and its scaling `is_short`."""
+    w, b = (weights[tensor.name] for tensor in node.inputs[1:])
+    return is_exact(node, w, b) and Scaling.of(node).is_short
+
+
+def is_within_range_and_short(node: Node, weights: Weights) -> bool:
+    """Whether a node with inputs x, w, b `is_within_range`, and its scaling `is_short`."""
+    w, b = (weights[tensor.name] for tensor in node.inputs[1:])
+    return is_within_range(node, w, b) and Scaling.of(node).is_short
 
 
 def pad_to_words(rows: Array) -> Array:

@@ -8,6 +8,7 @@ its own. All windows of a block are read before its first output is stored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -15,26 +16,18 @@ from typing import Literal
 import numpy as np
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Node
+from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _dsp
-from edgeprune.kernels._dsp_conv import inside_rows, least_distance, output_pixels, window_words
+from edgeprune.kernels._dsp_conv import Cost, inside_rows, least_distance, output_pixels, window_words
 from edgeprune.kernels._fully_connected import as_pointwise
+from edgeprune.kernels._sparsity import weight_rows
 from edgeprune.kernels.base import Code, Function, LayerNames
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
 
-__all__ = [
-    "CODE_BYTES",
-    "Frame",
-    "emit_frame",
-    "frame_geometry",
-    "overlap",
-    "scratch_bytes",
-    "sparse_geometry",
-    "window_cycles",
-]
+__all__ = ["Frame", "emit_frame", "frame_cost", "frame_geometry", "sparse_convolution"]
 
-CODE_BYTES = 300
+_CODE_BYTES = 300
 """Of the function that walks over the image, about."""
 _SPREAD_INSTRUCTIONS = MappingProxyType({"bytes": 29, "halfwords": 60, "columns": 26})
 """For a word of four inputs of each of a block's pixels."""
@@ -57,15 +50,26 @@ class Frame:
     def pixels(self) -> int:
         return 8 if self.form == "halfwords" else 4
 
+    def blocks(self, g: ConvGeometry) -> int:
+        """How many blocks all pixels of `g` take."""
+        return -(-output_pixels(g) // self.pixels)
 
-def sparse_geometry(node: Node, device: Device) -> ConvGeometry | None:
-    """`node` as a convolution of several pixels and output channels, where the frame takes it: one group, DSP."""
-    if not device.dsp or node.op not in ("Conv", "FullyConnected"):
+
+def sparse_convolution(
+    nodes: tuple[Node, ...], device: Device, most_outputs: int
+) -> tuple[ConvGeometry, Array] | None:
+    """Geometry and weights [outputs, K] of the one of `nodes`, where the frame takes it and zeros may pay.
+
+    It takes convolutions of one group, and rows times a matrix, to several pixels and up to `most_outputs` channels.
+    """
+    if not device.dsp or len(nodes) != 1 or nodes[0].op not in ("Conv", "FullyConnected"):
         return None
-    if node.op == "Conv" and node.int("group") > 1:
+    if nodes[0].op == "Conv" and nodes[0].int("group") > 1:
         return None
-    g = frame_geometry(node)
-    return g if output_pixels(g) > 1 and g.out_channels > 1 else None
+    g, rows = frame_geometry(nodes[0]), weight_rows(nodes[0])
+    if rows is None or output_pixels(g) == 1 or not 1 < g.out_channels <= most_outputs:
+        return None
+    return g, rows
 
 
 def frame_geometry(node: Node) -> ConvGeometry:
@@ -117,12 +121,36 @@ def emit_frame(
     return Code((*spread, *copies, *compute, layer), body)
 
 
-def overlap(g: ConvGeometry, frame: Frame) -> int:
-    """The least address(input) - address(output), not below 0, at which no unread input is overwritten."""
-    return least_distance(g, np.arange(frame.pixels, output_pixels(g), frame.pixels))
+def frame_cost(
+    g: ConvGeometry,
+    frame: Frame,
+    device: Device,
+    code_bytes: int,
+    constant_bytes: int,
+    instructions: Mapping[_cost.Kind, float],
+) -> Cost:
+    """What a layer costs whose function for blocks of pixels reads all its constants for each.
+
+    `code_bytes` and `instructions` are those of that function, for all blocks, counted in the code generated for
+    Cortex-M4; the frame's own are added.
+    """
+    times = frame.blocks(g)
+    cycles = (
+        _window_cycles(g, frame, device)
+        + _cost.cycles(device, instructions)
+        + _cost.code_waits(device, code_bytes)
+        + _cost.read_waits(device, constant_bytes, loads=times * constant_bytes / 4, passes=times)
+    )
+    ends = np.arange(frame.pixels, output_pixels(g), frame.pixels)
+    return Cost(
+        flash_bytes=_CODE_BYTES + code_bytes + constant_bytes,
+        cycles=round(cycles),
+        scratch_bytes=_scratch_bytes(g, frame),
+        overlap=(least_distance(g, ends),),
+    )
 
 
-def scratch_bytes(g: ConvGeometry, frame: Frame) -> int:
+def _scratch_bytes(g: ConvGeometry, frame: Frame) -> int:
     """Planes, windows where they are copied, outputs of a last block that is not whole; a multiple of 8."""
     tail = output_pixels(g) % frame.pixels
     windows = 0 if _is_flat(g) and not tail else frame.pixels * 4 * window_words(g)
@@ -130,15 +158,14 @@ def scratch_bytes(g: ConvGeometry, frame: Frame) -> int:
     return -(-(4 * frame.plane_words + windows + outputs) // 8) * 8
 
 
-def window_cycles(g: ConvGeometry, frame: Frame, device: Device) -> float:
+def _window_cycles(g: ConvGeometry, frame: Frame, device: Device) -> float:
     """Cycles of what precedes the products, for all blocks: counted in the code generated for Cortex-M4."""
-    blocks = -(-output_pixels(g) // frame.pixels)
     gather = _SPREAD_INSTRUCTIONS[frame.form] * window_words(g) + _CALL_INSTRUCTIONS
     copied = 0.0
     if not _is_flat(g):
         copied = output_pixels(g) * (4 * window_words(g) + 35 * g.kernel_height)
-    instructions = {_cost.Kind.GATHER: blocks * gather + copied}
-    return _cost.cycles(device, instructions) + _cost.code_waits(device, CODE_BYTES)
+    instructions = {_cost.Kind.GATHER: frame.blocks(g) * gather + copied}
+    return _cost.cycles(device, instructions) + _cost.code_waits(device, _CODE_BYTES)
 
 
 def _is_flat(g: ConvGeometry) -> bool:

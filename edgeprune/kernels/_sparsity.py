@@ -6,18 +6,26 @@ of what is not zero, so that every pattern that a network arrives with, or that 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
 from edgeprune.graph.ir import Array, Node
+from edgeprune.kernels.base import Candidate
 
 __all__ = [
     "FEWEST_ZEROS",
+    "LARGEST_INPUTS",
     "OutputBlock",
     "block_ranges",
+    "block_sizes",
+    "fastest_and_smallest",
+    "gathered_density",
     "gathered_words",
     "kept_words",
     "output_blocks",
+    "place_bytes",
     "place_type",
     "weight_rows",
 ]
@@ -25,6 +33,12 @@ __all__ = [
 FEWEST_ZEROS = 0.1
 """Share of zeros below which no sparse kernel is worth asking about: none breaks even there."""
 
+LARGEST_INPUTS = (1 << 16) - 4
+"""What a place reaches, and words of four besides."""
+_BLOCK_SIZES = (8, 16, 32, 64)
+"""Outputs that may share their inputs, besides all of them."""
+_LARGEST_BLOCK = (1 << 16) - 1
+"""Outputs that a block's header has 16 bits for."""
 _BYTE_PLACES = 256
 
 OutputBlock = tuple[int, int, npt.NDArray[np.int64]]
@@ -40,6 +54,20 @@ def weight_rows(node: Node) -> Array | None:
     if zeros < FEWEST_ZEROS * w.value.size:
         return None
     return w.value.reshape(w.shape[0], -1)
+
+
+def block_sizes(outputs: int, multiple: int) -> tuple[int, ...]:
+    """The sizes worth asking about of blocks that share inputs, ascending: whole multiples of `multiple`."""
+    whole = min(-(-outputs // multiple), _LARGEST_BLOCK // multiple) * multiple
+    return tuple(sorted({min(size, whole) for size in (*_BLOCK_SIZES, whole)}))
+
+
+def fastest_and_smallest(offered: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """The one of `offered` with the fewest cycles, and that of the least flash where it is another."""
+    found = tuple(offered)
+    fastest = min(found, key=lambda candidate: candidate.cycles)
+    smallest = min(found, key=lambda candidate: candidate.flash_bytes)
+    return (fastest,) if fastest is smallest else (fastest, smallest)
 
 
 def block_ranges(outputs: int, size: int, multiple: int) -> tuple[tuple[int, int], ...]:
@@ -82,6 +110,18 @@ def gathered_words(kept: Array) -> int:
     return max(1, -(-len(kept) // 4))
 
 
+def gathered_density(rows: Array, blocks: tuple[OutputBlock, ...]) -> float:
+    """Share of the weights `rows` [outputs, K] that the blocks store, at most 1."""
+    stored = sum((end - first) * 4 * gathered_words(kept) for first, end, kept in blocks)
+    return min(1.0, stored / rows.size)
+
+
 def place_type(inputs: int) -> str:
     """The unsigned type of a place among so many inputs."""
+    assert inputs <= LARGEST_INPUTS
     return "uint8" if inputs <= _BYTE_PLACES else "uint16"
+
+
+def place_bytes(inputs: int, blocks: tuple[OutputBlock, ...]) -> int:
+    """Of a place among so many inputs for each that the blocks gather."""
+    return sum(4 * gathered_words(kept) for *_, kept in blocks) * np.dtype(place_type(inputs)).itemsize

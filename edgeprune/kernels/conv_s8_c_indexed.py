@@ -25,7 +25,7 @@ from edgeprune.kernels._requantization import (
     pixelwise_distance,
     requantization_constants,
 )
-from edgeprune.kernels._sparsity import weight_rows
+from edgeprune.kernels._sparsity import fastest_and_smallest, weight_rows
 from edgeprune.kernels._sums import store_function
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
@@ -57,10 +57,8 @@ class ConvIndexedPortable(KernelFamily):
         rows = weight_rows(nodes[0])
         if rows is None or rows.shape[1] > _MOST_INPUTS:
             return ()
-        offered = [_candidate(nodes[0], rows, count, device) for count in _COUNTS if count <= len(rows)]
-        fastest = min(offered, key=lambda candidate: candidate.cycles)
-        smallest = min(offered, key=lambda candidate: candidate.flash_bytes)
-        return (fastest,) if fastest is smallest else (fastest, smallest)
+        counts = (count for count in _COUNTS if count <= len(rows))
+        return fastest_and_smallest(_candidate(nodes[0], rows, count, device) for count in counts)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]

@@ -18,25 +18,15 @@ import numpy as np
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _dsp
-from edgeprune.kernels._dsp_conv import output_pixels, window_words
-from edgeprune.kernels._dsp_sparse import (
-    CODE_BYTES,
-    Frame,
-    emit_frame,
-    frame_geometry,
-    overlap,
-    scratch_bytes,
-    sparse_geometry,
-    window_cycles,
-)
-from edgeprune.kernels._sparsity import weight_rows
+from edgeprune.kernels._dsp_conv import Cost, window_words
+from edgeprune.kernels._dsp_sparse import Frame, emit_frame, frame_cost, frame_geometry, sparse_convolution
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry
 
-__all__ = ["FAMILY", "ConvRowsDsp"]
+__all__ = ["FAMILY", "ConvSinglesDsp"]
 
-_CODE_BYTES = CODE_BYTES + 700
-"""Of the layer's own function and those that layers share."""
+_CODE_BYTES = 700
+"""Of what computes a block of pixels."""
 _LARGEST_OUTPUTS = 585
 """The eighth pixel's outputs are within the 4,095 bytes that a store's offset reaches."""
 _LONGEST = (63, 127)
@@ -45,34 +35,24 @@ _RECORD_INSTRUCTIONS = 27.5
 """Of two weights, counted as those of dense kernels are, which load more: there are 29, with the branch."""
 
 
-class ConvRowsDsp(KernelFamily):
+class ConvSinglesDsp(KernelFamily):
     """int8 Conv with one group, or FullyConnected with several rows, most of whose weights are zero."""
 
     name = "conv_s8_dsp_singles"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        g = sparse_geometry(nodes[0], device) if len(nodes) == 1 else None
-        rows = weight_rows(nodes[0]) if g is not None else None
-        if g is None or rows is None or g.out_channels > _LARGEST_OUTPUTS:
+        found = sparse_convolution(nodes, device, _LARGEST_OUTPUTS)
+        if found is None:
             return ()
+        g, rows = found
         records = sum(len(_records(row)) for row in rows)
+        density = min(1.0, 2 * records / rows.size)
         return (
-            Candidate(
-                self.name,
-                self.name,
-                nodes,
-                flash_bytes=_CODE_BYTES + _stream_bytes(g, records),
-                cycles=_cycles(g, records, nodes[0], device),
-                scratch_bytes=scratch_bytes(g, _frame(g)),
-                overlap=(overlap(g, _frame(g)),),
-                density=min(1.0, 2 * records / rows.size),
-            ),
+            Candidate(self.name, self.name, nodes, **_costs(g, records, nodes[0], device), density=density),
         )
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
-        node = candidate.nodes[0]
-        within = _dsp.is_within_range(node, weights[node.inputs[1].name], weights[node.inputs[2].name])
-        return within and _dsp.Scaling.of(node).is_short
+        return _dsp.is_within_range_and_short(candidate.nodes[0], weights)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
@@ -124,26 +104,16 @@ def _frame(g: ConvGeometry) -> Frame:
     return Frame("halfwords", 16 * window_words(g))
 
 
-def _stream_bytes(g: ConvGeometry, records: int) -> int:
-    return 12 * g.out_channels + 4 * records
-
-
-def _cycles(g: ConvGeometry, records: int, node: Node, device: Device) -> int:
-    """From instructions of the code generated for Cortex-M4, and the flash's waits for the stream and code."""
+def _costs(g: ConvGeometry, records: int, node: Node, device: Device) -> Cost:
     frame = _frame(g)
-    times = -(-output_pixels(g) // frame.pixels)
+    times = frame.blocks(g)
     each = 4 if node.output.zero_point <= node.ints("clamp")[0] else 6
     instructions = {
         _cost.Kind.MULTIPLY: times * _RECORD_INSTRUCTIONS * records,
         _cost.Kind.SCALE: times * (g.out_channels * (each * frame.pixels + 17) + 20),
     }
-    size = _stream_bytes(g, records)
-    return round(
-        window_cycles(g, frame, device)
-        + _cost.cycles(device, instructions)
-        + _cost.code_waits(device, _CODE_BYTES - CODE_BYTES)
-        + _cost.read_waits(device, size, loads=times * size / 4, passes=times)
-    )
+    stream_bytes = 12 * g.out_channels + 4 * records
+    return frame_cost(g, frame, device, _CODE_BYTES, stream_bytes, instructions)
 
 
-FAMILY = ConvRowsDsp()
+FAMILY = ConvSinglesDsp()

@@ -31,7 +31,7 @@ from edgeprune.kernels._dsp_conv import run_sizes
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
-__all__ = ["FAMILY", "ConvRowsDsp"]
+__all__ = ["FAMILY", "ConvWidenedDsp"]
 
 _CODE_BYTES = 1000
 _ROWS = 4
@@ -91,7 +91,7 @@ class Strips:
         return -(-4 * self.copies * self.copy_words // 8) * 8
 
 
-class ConvRowsDsp(KernelFamily):
+class ConvWidenedDsp(KernelFamily):
     """int8 Conv of one image with one group, of up to three channels, without dilation."""
 
     name = "conv_s8_dsp_widened"
@@ -115,9 +115,7 @@ class ConvRowsDsp(KernelFamily):
         )
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
-        node = candidate.nodes[0]
-        within = _dsp.is_within_range(node, weights[node.inputs[1].name], weights[node.inputs[2].name])
-        return within and _dsp.Scaling.of(node).is_short
+        return _dsp.is_within_range_and_short(candidate.nodes[0], weights)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
@@ -255,4 +253,4 @@ def _pair_waits(g: ConvGeometry, s: Strips, device: Device, strips: int) -> floa
     return strips * columns - once
 
 
-FAMILY = ConvRowsDsp()
+FAMILY = ConvWidenedDsp()

@@ -9,36 +9,32 @@ input 0 and weights of zero, and at least one. Encoding, range and scaling are t
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
+from collections.abc import Iterator
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
-from edgeprune.kernels import _cost, _dsp
-from edgeprune.kernels._fully_connected import is_fully_connected, matrix_shape, row_count
+from edgeprune.kernels import _dsp
+from edgeprune.kernels._dsp_sparse_streams import gathered_bytes, gathered_constants
+from edgeprune.kernels._fully_connected import matrix_shape
 from edgeprune.kernels._sparsity import (
+    LARGEST_INPUTS,
     OutputBlock,
     block_ranges,
+    block_sizes,
+    fastest_and_smallest,
+    gathered_density,
     gathered_words,
     output_blocks,
+    place_bytes,
     place_type,
     weight_rows,
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights, weights_of
-from edgeprune.kernels.fully_connected_s8_dsp_pairs import (
-    CHANNELS,
-    group_bytes,
-    pairs_stream,
-)
+from edgeprune.kernels.fully_connected_s8_dsp_pairs import CHANNELS, is_row, pairs_stream, row_cycles
 from edgeprune.kernels.fully_connected_s8_dsp_pairs import FAMILY as PAIRS
 
 __all__ = ["FAMILY", "FullyConnectedGatheredDsp"]
 
-_BLOCKS = (8, 16, 32, 64)
-"""Output channels that may share their inputs, besides all of them."""
-_LARGEST_INPUTS = 1 << 16
-"""What a place and the number of a block's quads reach."""
 _UNROLLED = 2
 """Quads of a turn of the loop: with more, the loop over blocks would not be left in a cache of 1 KB."""
 _CODE_BYTES = 900
@@ -51,48 +47,18 @@ class FullyConnectedGatheredDsp(KernelFamily):
     name = "fully_connected_s8_dsp_gathered"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        if not device.dsp or len(nodes) != 1 or not is_fully_connected(nodes[0]):
+        rows = weight_rows(nodes[0]) if is_row(nodes, device) else None
+        if rows is None or rows.shape[1] > LARGEST_INPUTS:
             return ()
-        rows = weight_rows(nodes[0])
-        if (
-            rows is None
-            or len(rows) < CHANNELS
-            or row_count(nodes[0]) > 1
-            or rows.shape[1] >= _LARGEST_INPUTS
-        ):
-            return ()
-        whole = -(-len(rows) // CHANNELS) * CHANNELS
-        sizes = {min(size, whole) for size in (*_BLOCKS, whole)}
-        offered = [self._candidate(nodes[0], rows, size, device) for size in sorted(sizes)]
-        fastest = min(offered, key=lambda candidate: candidate.cycles)
-        smallest = min(offered, key=lambda candidate: candidate.flash_bytes)
-        return (fastest,) if fastest is smallest else (fastest, smallest)
+        return fastest_and_smallest(self._candidates(nodes[0], rows, device))
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         return PAIRS.admits(candidate, weights)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
-        node = candidate.nodes[0]
-        rows = weights[node.inputs[1].name].reshape(matrix_shape(node))
-        b, scaling = weights[node.inputs[2].name], _dsp.Scaling.of(node)
-        parts, places = [], []
-        for first, end, kept in output_blocks(rows, _size(candidate), CHANNELS):
-            quads = gathered_words(kept)
-            inputs = np.pad(kept, (0, 4 * quads - len(kept)))
-            own = rows[first:end][:, inputs]
-            own[:, len(kept) :] = 0
-            part = replace(
-                scaling, multipliers=scaling.multipliers[first:end], shifts=scaling.shifts[first:end]
-            )
-            parts.append(np.array([quads | (end - first) << 16, first], np.uint32))
-            parts.append(pairs_stream(own, b[first:end], node.inputs[0].zero_point, part))
-            places.append(inputs)
-        dtype = place_type(rows.shape[1])
-        return (
-            Constant(
-                "stream", "uint32_t", np.concatenate(parts), "blocks of outputs: size, then their weights"
-            ),
-            Constant("places", f"{dtype}_t", np.concatenate(places).astype(dtype), "inputs of each block"),
+        comment = "blocks of outputs: size, then their weights"
+        return gathered_constants(
+            candidate.nodes[0], weights, _size(candidate), CHANNELS, pairs_stream, comment
         )
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
@@ -122,21 +88,21 @@ class FullyConnectedGatheredDsp(KernelFamily):
         body = f"{stem}({x}, {constants}, {y}, {pairs}, {gathered}, {scaling.zero});"
         return Code((*functions, gather, layer), body)
 
-    def _candidate(self, node: Node, rows: Array, size: int, device: Device) -> Candidate:
-        blocks = output_blocks(rows, size, CHANNELS)
-        weights = sum((end - first) * 4 * gathered_words(kept) for first, end, kept in blocks)
-        inputs = rows.shape[1]
-        return Candidate(
-            self.name,
-            f"{self.name}_{size}",
-            (node,),
-            flash_bytes=_CODE_BYTES + _stream_bytes(blocks) + _place_bytes(inputs, blocks),
-            cycles=_cycles(inputs, blocks, device),
-            scratch_bytes=8 * _quads(blocks),
-            overlap=(None,),
-            parameters={"block": size},
-            density=min(1.0, weights / rows.size),
-        )
+    def _candidates(self, node: Node, rows: Array, device: Device) -> Iterator[Candidate]:
+        for size in block_sizes(len(rows), CHANNELS):
+            blocks = output_blocks(rows, size, CHANNELS)
+            constant_bytes = gathered_bytes(blocks) + place_bytes(rows.shape[1], blocks)
+            yield Candidate(
+                self.name,
+                f"{self.name}_{size}",
+                (node,),
+                flash_bytes=_CODE_BYTES + constant_bytes,
+                cycles=_cycles(blocks, constant_bytes, device),
+                scratch_bytes=8 * _quads(blocks),
+                overlap=(None,),
+                parameters={"block": size},
+                density=gathered_density(rows, blocks),
+            )
 
 
 def _size(candidate: Candidate) -> int:
@@ -148,34 +114,15 @@ def _quads(blocks: tuple[OutputBlock, ...]) -> int:
     return sum(gathered_words(kept) for *_, kept in blocks)
 
 
-def _stream_bytes(blocks: tuple[OutputBlock, ...]) -> int:
-    """A header for each block, and its groups of eight channels."""
-    return sum(
-        8 + (end - first) // CHANNELS * group_bytes(gathered_words(kept)) for first, end, kept in blocks
-    )
-
-
-def _place_bytes(inputs: int, blocks: tuple[OutputBlock, ...]) -> int:
-    return 4 * _quads(blocks) * np.dtype(place_type(inputs)).itemsize
-
-
-def _cycles(inputs: int, blocks: tuple[OutputBlock, ...], device: Device) -> int:
-    """From instructions counted in the generated code for Cortex-M4, and the flash's waits for constants and code.
-
-    A quad of inputs costs 18 to gather and, for each eight channels, 34.25; eight channels cost 90, a block 50.
-    """
+def _cycles(blocks: tuple[OutputBlock, ...], constant_bytes: int, device: Device) -> int:
+    """A quad of inputs costs 18 to gather and, for each eight channels, 34.25; eight channels cost 90, a block 50."""
     groups = [((end - first) // CHANNELS, gathered_words(kept)) for first, end, kept in blocks]
-    instructions = sum(count * (34.25 * quads + 90) for count, quads in groups) + 40
-    kinds = {
-        _cost.Kind.SCALE: instructions / 2,
-        _cost.Kind.STREAM: instructions / 2,
-        _cost.Kind.GATHER: sum(18 * quads + 50 for _, quads in groups),
-    }
-    size = _stream_bytes(blocks) + _place_bytes(inputs, blocks)
-    return round(
-        _cost.cycles(device, kinds)
-        + _cost.code_waits(device, _CODE_BYTES)
-        + _cost.read_waits(device, size, loads=size / 4)
+    return row_cycles(
+        device,
+        products=sum(count * (34.25 * quads + 90) for count, quads in groups) + 40,
+        gathering=sum(18 * quads + 50 for _, quads in groups),
+        code_bytes=_CODE_BYTES,
+        constant_bytes=constant_bytes,
     )
 
 

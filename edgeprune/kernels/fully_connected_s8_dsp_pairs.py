@@ -28,16 +28,28 @@ from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels._fully_connected import is_fully_connected, matrix_shape, row_count
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 
-__all__ = ["CHANNELS", "FAMILY", "FullyConnectedPairsDsp", "group_bytes", "pairs_stream"]
+__all__ = [
+    "CHANNELS",
+    "FAMILY",
+    "QUAD_BYTES",
+    "STREAM_ALIGN",
+    "FullyConnectedPairsDsp",
+    "emit_row",
+    "is_row",
+    "pairs_stream",
+    "row_cycles",
+]
 
 CHANNELS = 8
 """Of a group."""
+QUAD_BYTES = 8
+"""Of four widened inputs."""
+STREAM_ALIGN = 8
+"""So that no 64-bit word of flash is read twice."""
 _UNROLLED = 4
 """Quads of a turn of the loop."""
 _CODE_BYTES = 1000
 """Of the function that layers share, and of a layer's own, about."""
-_WORD_ALIGN = 8
-"""Of the stream, so that no 64-bit word of flash is read twice."""
 
 
 class FullyConnectedPairsDsp(KernelFamily):
@@ -46,28 +58,24 @@ class FullyConnectedPairsDsp(KernelFamily):
     name = "fully_connected_s8_dsp_pairs"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        if not device.dsp or len(nodes) != 1 or not is_fully_connected(nodes[0]):
+        if not is_row(nodes, device):
             return ()
         outputs, inputs = matrix_shape(nodes[0])
-        if outputs < CHANNELS or row_count(nodes[0]) > 1:
-            return ()
         quads, groups = -(-inputs // 4), -(-outputs // CHANNELS)
         return (
             Candidate(
                 self.name,
                 self.name,
                 nodes,
-                flash_bytes=_CODE_BYTES + groups * group_bytes(quads),
+                flash_bytes=_CODE_BYTES + groups * _group_bytes(quads),
                 cycles=_cycles(groups, quads, device),
-                scratch_bytes=8 * quads,
+                scratch_bytes=QUAD_BYTES * quads,
                 overlap=(None,),
             ),
         )
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
-        node = candidate.nodes[0]
-        exact = _dsp.is_exact(node, weights[node.inputs[1].name], weights[node.inputs[2].name])
-        return exact and _dsp.Scaling.of(node).is_short
+        return _dsp.is_exact_and_short(candidate.nodes[0], weights)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
@@ -75,33 +83,11 @@ class FullyConnectedPairsDsp(KernelFamily):
         matrix = weights[w.name].reshape(matrix_shape(node))
         stream = pairs_stream(matrix, weights[b.name], x.zero_point, _dsp.Scaling.of(node))
         comment = "initial sums, weights, multipliers of eight channels"
-        return (Constant("stream", "uint32_t", stream, comment, align=_WORD_ALIGN),)
+        return (Constant("stream", "uint32_t", stream, comment, align=STREAM_ALIGN),)
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
-        outputs, inputs = matrix_shape(node)
-        scaling = _dsp.Scaling.of(node)
-        group, functions = self.group(names.prefix, scaling)
-        stem = f"{names.prefix}_fully_connected_{inputs}_{outputs}_pairs"
-        values = {
-            "part": "layer",
-            "prefix": names.prefix,
-            "scaling": scaling,
-            "inputs": inputs,
-            "outputs": outputs,
-            "group": group,
-        }
-        x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
-        wide = f"({names.prefix}_u32_t *)(void *){names.scratch}"
-        body = f"{stem}({x}, {names.constants['stream']}, {y}, {wide}, {scaling.zero});"
-        return Code(
-            (
-                *functions,
-                *_dsp.helpers(names.prefix, ("portable_sxtb16", "widen")),
-                self.render(stem, values),
-            ),
-            body,
-        )
+        return emit_row(self, "pairs", node, names, *self.group(names.prefix, _dsp.Scaling.of(node)))
 
     def group(
         self, prefix: str, scaling: _dsp.Scaling, unrolled: int = _UNROLLED
@@ -118,7 +104,60 @@ class FullyConnectedPairsDsp(KernelFamily):
         return name, (*functions, *helpers, self.render(name, values))
 
 
-def group_bytes(quads: int) -> int:
+def is_row(nodes: tuple[Node, ...], device: Device) -> bool:
+    """Whether `nodes` are one row times a matrix of eight outputs or more, and the device has the extension."""
+    if not device.dsp or len(nodes) != 1 or not is_fully_connected(nodes[0]):
+        return False
+    outputs, _ = matrix_shape(nodes[0])
+    return outputs >= CHANNELS and row_count(nodes[0]) == 1
+
+
+def emit_row(
+    family: KernelFamily,
+    variant: str,
+    node: Node,
+    names: LayerNames,
+    group: str,
+    functions: tuple[Function, ...],
+) -> Code:
+    """The C of `node` by the part "layer" of the template of `family`, which widens the row and calls `group`."""
+    (outputs, inputs), scaling, prefix = matrix_shape(node), _dsp.Scaling.of(node), names.prefix
+    stem = f"{prefix}_fully_connected_{inputs}_{outputs}_{variant}"
+    values = {
+        "part": "layer",
+        "prefix": prefix,
+        "scaling": scaling,
+        "inputs": inputs,
+        "outputs": outputs,
+        "group": group,
+    }
+    x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
+    wide = f"({prefix}_u32_t *)(void *){names.scratch}"
+    body = f"{stem}({x}, {names.constants['stream']}, {y}, {wide}, {scaling.zero});"
+    helpers = _dsp.helpers(prefix, ("portable_sxtb16", "widen"))
+    return Code((*functions, *helpers, family.render(stem, values)), body)
+
+
+def row_cycles(
+    device: Device, *, products: float, gathering: float, code_bytes: int, constant_bytes: int
+) -> int:
+    """From instructions counted in the generated code for Cortex-M4, and the flash's waits for constants and code.
+
+    Code of `products` is half in registers, half loads that follow one another; `gathering` is what the inputs take.
+    """
+    kinds = {
+        _cost.Kind.SCALE: products / 2,
+        _cost.Kind.STREAM: products / 2,
+        _cost.Kind.GATHER: gathering,
+    }
+    return round(
+        _cost.cycles(device, kinds)
+        + _cost.code_waits(device, code_bytes)
+        + _cost.read_waits(device, constant_bytes, loads=constant_bytes / 4)
+    )
+
+
+def _group_bytes(quads: int) -> int:
     """Constants of eight channels: sums, weights and multipliers."""
     return 4 * CHANNELS * (quads + 2)
 
@@ -148,22 +187,13 @@ def pairs_stream(w: Array, b: Array, zero_x: int, scaling: _dsp.Scaling) -> Arra
 
 
 def _cycles(groups: int, quads: int, device: Device) -> int:
-    """From instructions counted in the generated code for Cortex-M4, and the flash's waits for the stream and code.
-
-    A quad costs a group 32.75, and the group itself 90. Such code is half in registers, half loads that follow one
-    another.
-    """
-    instructions = groups * (32.75 * quads + 90) + 40
-    kinds = {
-        _cost.Kind.SCALE: instructions / 2,
-        _cost.Kind.STREAM: instructions / 2,
-        _cost.Kind.GATHER: 7 * quads,
-    }
-    stream = groups * group_bytes(quads)
-    return round(
-        _cost.cycles(device, kinds)
-        + _cost.code_waits(device, _CODE_BYTES)
-        + _cost.read_waits(device, stream, loads=stream / 4)
+    """A quad costs a group 32.75, and 7 to widen; a group costs 90."""
+    return row_cycles(
+        device,
+        products=groups * (32.75 * quads + 90) + 40,
+        gathering=7 * quads,
+        code_bytes=_CODE_BYTES,
+        constant_bytes=groups * _group_bytes(quads),
     )
 
 

@@ -3,9 +3,9 @@
 Two storages in use at the same step must keep a distance: one lies above the other by at least the lower one's
 size, or by less where a kernel may overwrite its input (see `plan.overlap`). The arena is the highest end.
 
-Several greedy orders give a first packing, a few rounds move the storages that stick out to the front, and a
-branch-and-bound search (`plan.search`) improves on it until it meets the largest single step's need, proves
-that nothing lower exists, or spends its nodes. Packings without overlap take part, so that overlap never costs.
+Several greedy orders and climbs from them give a first packing (`plan.greedy`), sweeps over the steps (`plan.sweep`)
+and a branch-and-bound search (`plan.search`) improve on it until it meets the largest single step's need, is proven
+to be the lowest, or all have spent their nodes. Packings without overlap take part, so that overlap never costs.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from edgeprune.plan.greedy import Greedy
 from edgeprune.plan.lifetimes import Storage
-from edgeprune.plan.search import Layout, improve
+from edgeprune.plan.search import Layout, improve, least_height
 from edgeprune.plan.sweep import lower_by_sweeps
 
 __all__ = ["Effort", "Packing", "pack"]
 
-_BUMPS = 60
-_FEW = 60
-"""Up to so many storages, all the variations are tried; of more storages, fewer."""
 Integers = npt.NDArray[np.int64]
 Distances = Mapping[tuple[str, str], int]
 """(upper, lower) storage names -> least offset(upper) - offset(lower), where less than the lower one's size."""
@@ -36,6 +34,11 @@ class Effort(Enum):
 
     QUICK = 1
     FULL = 5
+
+    @property
+    def placements(self) -> int:
+        """Storages that climbs may place."""
+        return 4_000 if self is Effort.QUICK else 40_000
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,10 @@ def pack(
     if not storages:
         return Packing({}, 0, True)
     layout = _layout(storages, distances, align)
-    best = _Greedy(storages, layout).best(bound_bytes)
+    bound_bytes = max(bound_bytes, least_height(layout))
+    best = Greedy(storages, layout).best(bound_bytes, effort.placements)
     if distances and _height(layout, best) > bound_bytes:
-        apart = _Greedy(storages, _layout(storages, {}, align)).best(bound_bytes)
+        apart = Greedy(storages, _layout(storages, {}, align)).best(bound_bytes, effort.placements)
         best = min(best, apart, key=lambda offsets: _height(layout, offsets))
     first = np.array([storage.first for storage in storages], np.int64)
     last = np.array([storage.last for storage in storages], np.int64)
@@ -96,69 +100,3 @@ def _cliques(first: npt.NDArray[np.int64], last: Integers) -> npt.NDArray[np.boo
 
 def _height(layout: Layout, offsets: Integers) -> int:
     return int((offsets + layout.sizes).max())
-
-
-class _Greedy:
-    """Places storages one after another, each as low as it fits beside those placed before."""
-
-    def __init__(self, storages: Sequence[Storage], layout: Layout) -> None:
-        self._storages = storages
-        crowds = (layout.cliques @ layout.sizes)[:, None] * layout.cliques
-        self._busiest: list[int] = crowds.max(axis=0).tolist()
-        self._sizes: list[int] = layout.sizes.tolist()
-        self._aligns = layout.aligns.tolist()
-        self._above = layout.above.tolist()
-        self._near = [np.flatnonzero(row).tolist() for row in layout.meets]
-
-    def best(self, bound: int) -> Integers:
-        """The lowest packing of several orders, the best one varied a few times."""
-        trials = [(self.height(offsets := self._place(order)), offsets, order) for order in self._orders()]
-        height, offsets, order = min(trials, key=lambda trial: trial[0])
-        best, current = offsets, offsets
-        for _ in range(min(_BUMPS, _BUMPS * _FEW // len(order))):
-            if height <= bound:
-                break
-            order = self._bumped(order, current)
-            current = self._place(order)
-            if self.height(current) < height:
-                best, height = current, self.height(current)
-        return np.array(best, np.int64)
-
-    def height(self, offsets: Sequence[int]) -> int:
-        return max(offset + size for offset, size in zip(offsets, self._sizes, strict=True))
-
-    def _orders(self) -> list[list[int]]:
-        keys: tuple[Callable[[int, Storage], tuple[int, ...]], ...] = (
-            lambda i, s: (-s.size_bytes, s.first, i),
-            lambda i, s: (-s.size_bytes * (s.last - s.first + 1), i),
-            lambda i, s: (-self._busiest[i], -s.size_bytes, i),
-            lambda i, s: (s.first, -s.size_bytes, i),
-            lambda i, s: (-s.last, -s.size_bytes, i),
-            lambda i, s: (s.first - s.last, -s.size_bytes, i),
-        )
-        numbers = range(len(self._storages))
-        return [sorted(numbers, key=lambda i, key=key: key(i, self._storages[i])) for key in keys]  # type: ignore[misc]
-
-    def _bumped(self, order: list[int], offsets: Sequence[int]) -> list[int]:
-        """`order` with the storages that end highest moved to its front."""
-        top = self.height(offsets)
-        high = [index for index in order if offsets[index] + self._sizes[index] == top]
-        return [*high, *(index for index in order if index not in high)]
-
-    def _place(self, order: Sequence[int]) -> list[int]:
-        offsets = [0] * len(order)
-        placed = [False] * len(order)
-        for index in order:
-            mine, step = self._above[index], self._aligns[index]
-            taken = sorted(
-                (offsets[other] - self._above[other][index], offsets[other] + mine[other])
-                for other in self._near[index]
-                if placed[other]
-            )
-            offset = 0
-            for low, high in taken:
-                if low < offset < high:
-                    offset = -(-high // step) * step
-            offsets[index] = offset
-            placed[index] = True
-        return offsets

@@ -128,7 +128,7 @@ def fed_input(graph: Graph) -> str:
     if (
         len(graph.inputs) != 1
         or len(read) != 1
-        or any(image_rows(tensor) < 2 or tensor.dtype != "int8" for tensor in read.values())
+        or any(image_rows(tensor) < 2 or tensor.dtype not in ("int8", "uint8") for tensor in read.values())
     ):
         raise UsageError(
             f"the network {graph.name!r} has not one image as its only input, which could come row by row: "

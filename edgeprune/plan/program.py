@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -96,7 +97,7 @@ class Program:
         ends = [buffer.offset + buffer.size_bytes for buffer in lasting]
         return -(-max(ends, default=0) // self.arena_align) * self.arena_align
 
-    @property
+    @functools.cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The layers of all steps in their order: a step each, or those of a stage."""
         return tuple(layer for index, step in enumerate(self.steps) for layer in _layers(index, step))

@@ -178,6 +178,7 @@ def _is_elementwise(node: Node) -> bool:
         "Clip",
         "Relu",
         "Requantize",
+        "FromBytes",
     ):
         return False
     shape = node.output.shape

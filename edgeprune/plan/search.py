@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Layout", "improve"]
+__all__ = ["Layout", "improve", "least_height"]
 
 _NODES = 6_000
 _WORK = 100_000
@@ -36,6 +36,11 @@ class Layout:
     meets: npt.NDArray[np.bool_]
     above: Integers
     cliques: npt.NDArray[np.bool_]
+
+
+def least_height(layout: Layout) -> int:
+    """A height that no packing undercuts: the largest step's need, its overlaps granted."""
+    return int(_clique_weights(layout).sum(axis=1).max(initial=0))
 
 
 def improve(layout: Layout, start: Integers, bound: int) -> tuple[Integers, bool]:

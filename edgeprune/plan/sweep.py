@@ -21,6 +21,8 @@ __all__ = ["lower_by_sweeps"]
 Integers = npt.NDArray[np.int64]
 _NODES = 1_500
 _NODES_PER_STORAGE = 10
+_WORK = 200_000
+"""Nodes times storages, at most: where there are many, climbs (`plan.greedy`) find more in the time."""
 
 
 def lower_by_sweeps(
@@ -64,7 +66,7 @@ class _Sweep:
         offsets = [0] * count
         trials = [iter(self._corners(0, offsets, height))]
         failed: set[tuple[int, ...]] = set()
-        left = _NODES + _NODES_PER_STORAGE * count
+        left = min(_NODES + _NODES_PER_STORAGE * count, _WORK // count)
         while trials and left:
             depth = len(trials) - 1
             offset = next(trials[-1], None)

@@ -9,7 +9,12 @@ from edgeprune.config import Settings
 
 __all__ = ["deploy_command"]
 
-_SWITCHES = {"tune": "--tune", "stream_input": "--stream-input", "board_firmware": "--board-firmware"}
+_SWITCHES = {
+    "tune": "--tune",
+    "stream_input": "--stream-input",
+    "input_uint8": "--input-uint8",
+    "board_firmware": "--board-firmware",
+}
 _NOT_OF_THE_RESULT = {"model", "device", "output", "resume", "train", "minimum", "runner", "port"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -20,19 +21,23 @@ from edgeprune.graph.ir import Graph
 from edgeprune.plan import Program
 from edgeprune.plan.measured import MeasuredCycles, candidate_key
 from edgeprune.progress import Progress
+from edgeprune.resources import resource_dir
 from edgeprune.tune.trials import rivals, trial_programs
 from edgeprune.version import __version__
 
 __all__ = ["tune"]
 
 _NAME = "tuning"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_MEASURING = (_PACKAGE / "cycles", _PACKAGE / "emulate", _PACKAGE / "firmware")
+"""The code that builds a trial, runs it and models its cycles; with the templates of firmware."""
 
 
 def tune(graph: Graph, device: Device, directory: Path, progress: Progress) -> MeasuredCycles:
     """Cycles of every candidate of the steps that have a choice, by the cycle model, as run in the emulator.
 
     What was measured before is taken from the user's cache: it is filed under the generated C, the device, the
-    compiler and this version. Nothing is measured on a device that has no emulator.
+    compiler, this version and the code that measures. Nothing is measured on a device that has no emulator.
 
     Args:
         graph: The network.
@@ -75,10 +80,22 @@ def _cycles(program: Program, directory: Path, progress: Progress) -> tuple[int,
 
 
 def _cache_file(sources: Sources, device: Device) -> Path:
-    digest = hashlib.sha256(f"{__version__}\n{device!r}\n{tool_version(device.compiler)}\n".encode())
+    measuring = code_digest((*_MEASURING, resource_dir("templates") / "firmware"))
+    conditions = (__version__, repr(device), tool_version(device.compiler), measuring)
+    digest = hashlib.sha256("\n".join(conditions).encode())
     for name, text in sorted(sources.files.items()):
-        digest.update(f"{name}\n{text}\n".encode())
+        digest.update(f"\n{name}\n{text}".encode())
     return cache_dir() / "tuning" / f"{digest.hexdigest()[:32]}.json"
+
+
+@functools.cache
+def code_digest(folders: tuple[Path, ...]) -> str:
+    """What tells these folders' source files from other versions of them."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for file in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".c", ".h", ".j2")):
+            digest.update(f"{file.relative_to(folder)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _keep(place: Path, cycles: tuple[int, ...]) -> None:

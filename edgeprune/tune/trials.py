@@ -6,7 +6,8 @@ a step of its own on tensors that no step has filled, and one image measures as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Graph, Tensor
@@ -47,16 +48,16 @@ def rivals(graph: Graph, device: Device) -> tuple[Candidate, ...]:
 
 def trial_programs(candidates: Sequence[Candidate], device: Device) -> Iterator[Program]:
     """Programs of one step per candidate; candidates too large for the emulated board are left out."""
-    batch: list[Candidate] = []
+    batch = _Batch(device)
     for candidate in candidates:
-        if not _holds([candidate], device):
+        if not _Batch(device).has_room(candidate):
             continue
-        if not _holds([*batch, candidate], device):
-            yield _program(batch, device)
-            batch = []
-        batch.append(candidate)
-    if batch:
-        yield _program(batch, device)
+        if not batch.has_room(candidate):
+            yield _program(batch)
+            batch = _Batch(device)
+        batch.add(candidate)
+    if batch.candidates:
+        yield _program(batch)
 
 
 def _reads_indices(candidate: Candidate) -> bool:
@@ -64,64 +65,79 @@ def _reads_indices(candidate: Candidate) -> bool:
     return any(tensor.dtype in ("int32", "int64") for tensor in tensors)
 
 
-def _holds(batch: Sequence[Candidate], device: Device) -> bool:
-    """Whether one image of the emulated board holds the batch."""
-    assert device.emulator is not None
-    flash = sum(candidate.flash_bytes for candidate in batch)
-    return (
-        flash <= _SHARE * device.emulator.flash_bytes
-        and _Arena(batch).size_bytes <= _SHARE * device.emulator.ram_bytes
-    )
+class _Batch:
+    """The candidates of one image, and what they take of its arena but for the scratch that they share.
+
+    What persists comes first, then the tensors, one beside the other; behind them lies the scratch.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.candidates: list[Candidate] = []
+        self.tensors: dict[str, Tensor] = {}
+        self.flash_bytes = self.persistent_bytes = self.tensor_bytes = self.scratch_bytes = 0
+
+    def has_room(self, candidate: Candidate) -> bool:
+        """Whether one image of the emulated board holds the candidate too."""
+        board = self.device.emulator
+        assert board is not None
+        own = sum(_aligned(tensor.bytes) for tensor in self._new(candidate).values())
+        kept = self.persistent_bytes + _aligned(candidate.persistent_bytes) + self.tensor_bytes + own
+        ram = kept + max(self.scratch_bytes, _aligned(candidate.scratch_bytes))
+        flash = self.flash_bytes + candidate.flash_bytes
+        return flash <= _SHARE * board.flash_bytes and ram <= _SHARE * board.ram_bytes
+
+    def add(self, candidate: Candidate) -> None:
+        """Take the candidate in."""
+        new = self._new(candidate)
+        self.candidates.append(candidate)
+        self.tensors |= new
+        self.flash_bytes += candidate.flash_bytes
+        self.persistent_bytes += _aligned(candidate.persistent_bytes)
+        self.tensor_bytes += sum(_aligned(tensor.bytes) for tensor in new.values())
+        self.scratch_bytes = max(self.scratch_bytes, _aligned(candidate.scratch_bytes))
+
+    def _new(self, candidate: Candidate) -> dict[str, Tensor]:
+        return {t.name: t for t in _activations(candidate) if t.name not in self.tensors}
 
 
-class _Arena:
-    """What persists, then the batch's tensors, one beside the other, and behind them one scratch for all."""
-
-    def __init__(self, batch: Sequence[Candidate]) -> None:
-        self.offsets: dict[str, int] = {}
-        self.persistent = []
-        end = 0
-        for candidate in batch:
-            self.persistent.append(end)
-            end += _aligned(candidate.persistent_bytes)
-        self.tensors = {tensor.name: tensor for candidate in batch for tensor in _activations(candidate)}
-        for name, tensor in self.tensors.items():
-            self.offsets[name] = end
-            end += _aligned(tensor.bytes)
-        self.scratch = end
-        end += _aligned(max((candidate.scratch_bytes for candidate in batch), default=0))
-        self.size_bytes = end
-
-
-def _program(batch: Sequence[Candidate], device: Device) -> Program:
-    arena, last = _Arena(batch), len(batch) - 1
+def _program(batch: _Batch) -> Program:
+    device, last = batch.device, len(batch.candidates) - 1
     region = next(memory.name for memory in device.memories if memory.kind == "ram")
+    persistent = _offsets(0, [candidate.persistent_bytes for candidate in batch.candidates])
+    places = _offsets(batch.persistent_bytes, [tensor.bytes for tensor in batch.tensors.values()])
+    scratch = batch.persistent_bytes + batch.tensor_bytes
     steps = tuple(
         Step(
             candidate.nodes[-1].name,
             candidate.nodes,
             candidate,
-            _own("scratch", region, arena.scratch, candidate.scratch_bytes, last),
-            _own("persistent", region, arena.persistent[index], candidate.persistent_bytes, last),
+            _own("scratch", region, scratch, candidate.scratch_bytes, last),
+            _own("persistent", region, offset, candidate.persistent_bytes, last),
         )
-        for index, candidate in enumerate(batch)
+        for candidate, offset in zip(batch.candidates, persistent, strict=True)
     )
     buffers = tuple(
-        Buffer(name, (name,), region, offset, arena.tensors[name].bytes, 0, last)
-        for name, offset in arena.offsets.items()
+        Buffer(tensor.name, (tensor.name,), region, offset, tensor.bytes, 0, last)
+        for tensor, offset in zip(batch.tensors.values(), places, strict=True)
     )
     nodes = tuple(node for step in steps for node in step.nodes)
-    first = arena.tensors[batch[0].activation_inputs[0]]
+    first = batch.tensors[batch.candidates[0].activation_inputs[0]]
     return Program(
         graph=Graph("tuning", nodes, (first,), (steps[-1].nodes[-1].output,)),
         device=device,
         steps=steps,
         buffers=buffers,
-        arena_bytes=arena.size_bytes,
+        arena_bytes=scratch + batch.scratch_bytes,
         arena_align=_ALIGN,
-        persistent_bytes=sum(candidate.persistent_bytes for candidate in batch),
-        lower_bound_bytes=arena.size_bytes,
+        persistent_bytes=sum(candidate.persistent_bytes for candidate in batch.candidates),
+        lower_bound_bytes=scratch + batch.scratch_bytes,
     )
+
+
+def _offsets(start: int, sizes: Iterable[int]) -> list[int]:
+    """Where things of these sizes begin, one beside the other from `start` on."""
+    return list(itertools.accumulate(map(_aligned, sizes), initial=start))[:-1]
 
 
 def _own(name: str, region: str, offset: int, size_bytes: int, last: int) -> Buffer | None:

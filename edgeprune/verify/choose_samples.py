@@ -12,6 +12,7 @@ from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset
 from edgeprune.model.model import Model
 from edgeprune.ops import operator_for
+from edgeprune.ops.from_bytes import reals_of
 from edgeprune.verify.samples import Samples
 
 __all__ = ["choose_samples", "given_samples"]
@@ -63,7 +64,12 @@ def _random_samples(graph: Graph, count: int, seed: int) -> Samples:
 
 
 def _random_input(graph: Graph, tensor: Tensor, count: int, generator: np.random.Generator) -> Array:
-    """Uniform over the stored range: int8 for activations, the rows of the table that ids select; floats are normal."""
+    """Uniform over the stored range: int8 for activations, bytes of images, the rows of the table that ids select.
+
+    Floats are normal.
+    """
+    if tensor.dtype == "uint8":
+        return _random_image(graph, tensor, count, generator)
     perm = graph.layouts.get(tensor.name)
     shape = tensor.shape if perm is None else tuple(tensor.shape[axis] for axis in np.argsort(perm))
     inner = shape[1:] if shape and shape[0] == 1 else shape
@@ -75,6 +81,16 @@ def _random_input(graph: Graph, tensor: Tensor, count: int, generator: np.random
         stored = generator.integers(-128, 128, (count, *inner), dtype=np.int8)
         return dequantize(stored, tensor)
     return generator.integers(0, _table_rows(graph, tensor), (count, *inner), dtype=np.int32)
+
+
+def _random_image(graph: Graph, tensor: Tensor, count: int, generator: np.random.Generator) -> Array:
+    """The real numbers of random bytes, in the model's layout."""
+    (reader,) = graph.consumers()[tensor.name]
+    reals = reals_of(reader, generator.integers(0, 256, (count, *tensor.shape), dtype=np.uint8))
+    perm = graph.layouts.get(tensor.name)
+    if perm is not None:
+        reals = reals.transpose(0, *(int(axis) + 1 for axis in np.argsort(perm)))
+    return np.ascontiguousarray(reals[:, 0] if reals.ndim > 1 and reals.shape[1] == 1 else reals)
 
 
 def _table_rows(graph: Graph, tensor: Tensor) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgeprune.graph.execute import dequantize, quantize
 from edgeprune.graph.ir import Array, Graph, Tensor
+from edgeprune.ops.from_bytes import bytes_of
 
 __all__ = ["Samples", "real_outputs", "stored_inputs"]
 
@@ -32,18 +33,25 @@ class Samples:
 def stored_inputs(graph: Graph, samples: Samples) -> tuple[Array, ...]:
     """Each graph input's stored values [N, *shape] in library layout, batch axis of the model dropped."""
     return tuple(
-        np.ascontiguousarray(_to_library(quantize(real, tensor), graph, tensor))
+        np.ascontiguousarray(_stored(_to_library(real, graph, tensor), graph, tensor))
         for tensor, real in zip(graph.inputs, samples.inputs, strict=True)
     )
 
 
-def _to_library(stored: Array, graph: Graph, tensor: Tensor) -> Array:
+def _stored(real: Array, graph: Graph, tensor: Tensor) -> Array:
+    if tensor.dtype != "uint8":
+        return quantize(real, tensor)
+    (reader,) = graph.consumers()[tensor.name]
+    return bytes_of(reader, real)
+
+
+def _to_library(values: Array, graph: Graph, tensor: Tensor) -> Array:
     perm = graph.layouts.get(tensor.name)
-    count = len(stored)
+    count = len(values)
     if perm is not None:
         model_shape = tuple(tensor.shape[axis] for axis in np.argsort(perm))
-        stored = stored.reshape(count, *model_shape).transpose(0, *(axis + 1 for axis in perm))
-    return stored.reshape(count, *tensor.shape)
+        values = values.reshape(count, *model_shape).transpose(0, *(axis + 1 for axis in perm))
+    return values.reshape(count, *tensor.shape)
 
 
 def real_outputs(graph: Graph, stored: tuple[Array, ...]) -> tuple[Array, ...]:

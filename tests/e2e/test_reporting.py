@@ -52,6 +52,31 @@ def test_report_draws_the_memory_map(bundle: Path) -> None:
     assert not (bundle / "report.html").exists()
 
 
+def test_report_names_the_owner_of_a_byte(bundle: Path) -> None:
+    result = run("report", bundle, "--owner", "0x140@1", "--json")
+    assert result.exit_code == 0, result.stderr
+    (answer,) = json.loads(result.stdout)
+    assert (answer["region"], answer["offset"], answer["layer"]) == ("sram", 320, "block.add")
+    assert [(owner["name"], owner["kind"]) for owner in answer["owners"]] == [
+        ("sum", "activation"), ("conv_out", "activation"),
+    ]  # fmt: skip
+    everywhere = run("report", bundle, "--owner", "sram:136").stderr
+    assert all(text in everywhere for text in ("byte 136 of sram", "0 stem.conv", "nobody", "2 head"))
+
+
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        ("-1", "is no OFFSET[@STEP]"),
+        ("576", "whose arena has 576: ask for 0 to 575"),
+        ("tcm:0", "the library uses sram"),
+        ("0@9", "use a number from 0 to 2"),
+    ],
+)
+def test_questions_without_an_answer(bundle: Path, question: str, says: str) -> None:
+    refused(run("report", bundle, f"--owner={question}"), says)
+
+
 def test_report_makes_the_page_again(bundle: Path, tmp_path: Path) -> None:
     assert run("report", bundle, "--html").exit_code == 0
     assert (bundle / "report.html").read_text() == report_html(small_report())

@@ -14,6 +14,7 @@ from edgeprune.device import load_device
 from edgeprune.pipeline import deploy
 from edgeprune.progress import SilentProgress
 from edgeprune.tune import tune
+from edgeprune.tune.measure import code_digest
 from edgeprune.tune.trials import rivals, trial_programs
 from tests.support.onnx_models import residual_net, sequence_net
 
@@ -48,6 +49,18 @@ def test_what_was_measured_is_remembered(tmp_path: Path) -> None:
     assert tune(graph, device, tmp_path / "second", SilentProgress()) == first
     assert not (tmp_path / "second").exists()
     assert set(first) == {(one.nodes[-1].name, one.name) for one in rivals(graph, device)}
+
+
+def test_other_measuring_code_is_told_from_this(tmp_path: Path) -> None:
+    def digest(**files: str) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, text in files.items():
+            (folder / name).mkdir(parents=True)
+            (folder / name / "model.py").write_text(text)
+        return code_digest((folder,))
+
+    assert digest(cores="WAIT = 1") == digest(cores="WAIT = 1")
+    assert len({digest(cores="WAIT = 1"), digest(cores="WAIT = 2"), digest(core="WAIT = 1")}) == 3
 
 
 def test_trials_hold_every_candidate_once_within_the_board() -> None:

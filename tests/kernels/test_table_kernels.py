@@ -88,3 +88,17 @@ def test_softmax_offers_speed_or_flash():
     fast, small = families()["softmax_s8_c"].candidates((Node("Softmax", "n", (x,), (x,)),), HOST)
     assert fast.cycles < small.cycles
     assert fast.flash_bytes > small.flash_bytes + 800
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("means", "stds", "scale", "zero"), [((28.0,), (4.0,), 0.25, -100), ((28.5,), (4.0,), 0.3, 7)]
+)
+def test_bytes(channels, means, stds, scale, zero):
+    """All bytes, and numbers of them of every residue of a word."""
+    for count in (1, 2, 3, 4, 5, 86):
+        image = np.resize(np.arange(256, dtype=np.uint8), (count, channels))
+        y = activation("y", image.shape, scale, zero)
+        attrs = {"means": means * channels, "stds": stds * channels}
+        node = Node("FromBytes", "n", (Tensor("x", image.shape, "uint8"),), (y,), attrs)
+        assert_exact(node, "from_bytes_u8_c", {"x": image})

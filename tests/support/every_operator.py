@@ -176,6 +176,14 @@ def _tables(rng: np.random.Generator) -> Iterator[tuple[Node, ...]]:
             attrs |= {"exponent": 2.0} if name == "Pow" else {}
             attrs |= {"table": tuple(rng.integers(-128, 128, 256).tolist())} if name == "Lookup" else {}
             yield (Node(name, "n", (x,), (y,), {**attrs, "approximate": "none"}),)
+    image, bytes_like = Tensor("x", (5, 3), "uint8"), Quant.per_tensor(0.5, -28)
+    for means, stds, quant in (
+        ((100.0,), (2.0,), bytes_like),
+        ((99.5,), (3.0,), QUANT),
+        ((0.0, 99.5, 255.0), (2.0, 60.0, 900.0), QUANT),
+    ):
+        y_of_bytes = _activation("y", (5, 3), quant=quant)
+        yield (Node("FromBytes", "n", (image,), (y_of_bytes,), {"means": means, "stds": stds}),)
     slope = constant("slope", np.array([0.25, -1.5, 100.0, 0.0, 0.999], np.float32))
     yield (Node("PRelu", "n", (_activation("x", (6, 5)), slope), (_activation("y", (6, 5)),)),)
 

@@ -30,7 +30,7 @@ FLAGS = [
     "-fsanitize=undefined",
     "-fno-sanitize-recover=undefined",
 ]
-C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "float32": "float"}
+C_TYPES = {name: f"{name}_t" for name in ("int8", "uint8", "int16", "int32", "int64")} | {"float32": "float"}
 
 
 def random_stored(rng: np.random.Generator, shape: tuple[int, ...], dtype: str = "int8") -> Array:

@@ -3,7 +3,9 @@
  *   plugin_host PLUGIN REGIONS COUNTS API     API is the version it says it has: 2, or 3 and later
  *
  * The program it pretends to run, in Thumb: `run` at 0x100 calls a layer at 0x200, which goes through a loop of one
- * block at 0x204 ROUNDS times and returns; `run` returns to 0x300. It runs twice, and once before it is counted.
+ * block at 0x204 ROUNDS times, then through a loop in two pieces, 0x20A and 0x20C: twice from its beginning, and
+ * when the block behind it goes back to the second piece, twice from there; `run` returns to 0x300. It runs twice,
+ * and once before it is counted.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -153,7 +155,10 @@ int main(int argc, char **argv)
         { .address = 0x100, .n = 2, .insns = { { 0x100, { 0x00, 0xB5 } }, { 0x102, { 0x00, 0xF0, 0x7D, 0xF8 } } } },
         { .address = 0x200, .n = 2, .insns = { { 0x200, { 0x05, 0x21 } }, { 0x202, { 0x00, 0xBF } } } },
         { .address = 0x204, .n = 2, .insns = { { 0x204, { 0x01, 0x39 } }, { 0x206, { 0xFD, 0xD1 } } } },
-        { .address = 0x208, .n = 1, .insns = { { 0x208, { 0x70, 0x47 } } } },
+        { .address = 0x208, .n = 1, .insns = { { 0x208, { 0x00, 0xBF } } } },
+        { .address = 0x20A, .n = 1, .insns = { { 0x20A, { 0x01, 0x39 } } } },
+        { .address = 0x20C, .n = 1, .insns = { { 0x20C, { 0xFD, 0xD1 } } } },
+        { .address = 0x20E, .n = 1, .insns = { { 0x20E, { 0x70, 0x47 } } } },
         { .address = 0x106, .n = 1, .insns = { { 0x106, { 0x00, 0xBD } } } },
         { .address = 0x300, .n = 1, .insns = { { 0x300, { 0x00, 0xBF } } } },
     };
@@ -184,22 +189,27 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
         translate(7, &blocks[i]);
     }
+    /* Indices of blocks as they run in one pass, the repeated ones of the first loop apart. */
+    static const size_t before_loop[] = { 0, 1 };
+    static const size_t behind_loop[] = { 3, 4, 5, 4, 5, 6, 5, 4, 5, 6, 7, 8 };
     for (int pass = 0; pass < 3; pass++) {
-        if (pass > 0) {
-            run_block(&blocks[0]);
+        for (size_t i = pass == 0; i < sizeof before_loop / sizeof before_loop[0]; i++) {
+            run_block(&blocks[before_loop[i]]);
         }
-        run_block(&blocks[1]);
         for (int round = 0; round < ROUNDS; round++) {
             run_block(&blocks[2]);
         }
-        run_block(&blocks[3]);
-        if (pass > 0) {
-            run_block(&blocks[4]);
+        for (size_t i = 0; i < sizeof behind_loop / sizeof behind_loop[0]; i++) {
+            if (pass > 0 || behind_loop[i] != 7) {
+                run_block(&blocks[behind_loop[i]]);
+            }
         }
-        run_block(&blocks[5]);
     }
-    if (!blocks[2].adds || blocks[0].adds) {
-        fail("the loop alone is to be counted by an addition");
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
+        const bool in_loop = i == 2 || i == 4 || i == 5;
+        if (blocks[i].adds != in_loop) {
+            fail("the loops alone are to be counted by additions");
+        }
     }
     at_exit(7, NULL);
     return 0;

@@ -26,6 +26,7 @@ from edgeprune.plan.schedule import schedule, with_placements
 from edgeprune.plan.settle import settle, settle_placements
 from edgeprune.progress import SilentProgress
 from edgeprune.verify import reference_outputs
+from tests.support.arena_simulator import simulate
 from tests.support.onnx_models import MODELS, QdqBuilder, conv_block
 
 SLOW = load_device("nucleo-l4r5zi")
@@ -126,6 +127,7 @@ def test_a_ram_budget_is_filled_with_what_saves_most() -> None:
     for room in (least, least + 1000, least + 4000, ROOM):
         program = plan(network("wide"), SLOW, Objective(ram_bytes=room))
         assert program.arena_bytes <= room
+        simulate(program)
         persistent = [step.persistent for step in program.steps if step.persistent is not None]
         assert program.persistent_bytes == sum(buffer.size_bytes for buffer in persistent)
         cycles.append(sum(step.candidate.cycles for step in program.steps))

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from edgeprune.emulate.blocks import BlockCount
-from edgeprune.emulate.loops import loops_in, riscv_branch, thumb_branch, thumb_lengths
+from edgeprune.emulate.loops import is_straight, loops_in, riscv_branch, thumb_branch, thumb_lengths
 from edgeprune.emulate.plugin import PluginUnavailable, parse_dump, shared_object
 from edgeprune.emulate.plugin.build import cache_dir
 from edgeprune.errors import EnvironmentFailure
 
 HOST = Path(__file__).parents[1] / "support" / "plugin_host.c"
 PLUGIN = Path(shared_object.__code__.co_filename).with_name("plugin.c")
-REGIONS = "start 100\nstop 300\nrun 100 110\nlayer 200\nloop 204 208\n"
+REGIONS = "start 100\nstop 300\nrun 100 110\nlayer 200\nloop 204 208\nstraight 20a 20e\n"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,10 @@ def test_the_interface_of_qemu_9_and_later(api: int, host: Path, tmp_path: Path)
     assert layer == (
         BlockCount(0x200, 4, 2, 1, 0),
         BlockCount(0x204, 4, 2, 5, 4),
-        BlockCount(0x208, 2, 1, 1, 1),
+        BlockCount(0x208, 2, 1, 1, 0),
+        BlockCount(0x20A, 2, 1, 3, 0),
+        BlockCount(0x20C, 2, 1, 4, 2),
+        BlockCount(0x20E, 2, 1, 2, 2),
     )
 
 
@@ -126,3 +129,19 @@ def test_tight_thumb_loops_are_found(code: str, loops: list[tuple[int, int]]) ->
 def test_tight_riscv_loops_are_found(code: str, loops: list[tuple[int, int]]) -> None:
     data = bytes.fromhex(code.replace(" ", ""))
     assert list(loops_in(data, riscv_branch, lambda halfword: 4 if halfword & 3 == 3 else 2)) == loops
+
+
+@pytest.mark.parametrize(
+    ("machine", "code", "straight"),
+    [
+        ("EM_ARM", "0139 00bf fcd1", True),  # subs, nop, bne
+        ("EM_ARM", "00b1 0139 fcd1", False),  # cbz
+        ("EM_ARM", "8746 0139 fcd1", False),  # mov pc, r0
+        ("EM_ARM", "00f07df8 fcd1", False),  # bl
+        ("EM_ARM", "fff7fffd fcd1", False),  # unknown
+        ("EM_RISCV", "0100 7dfd", True),  # c.nop, c.bnez
+        ("EM_RISCV", "8280 7dfd", False),  # c.jr ra
+    ],
+)
+def test_a_loop_is_straight_if_only_its_end_leaves_it(machine: str, code: str, straight: bool) -> None:
+    assert is_straight(bytes.fromhex(code.replace(" ", "")), machine) is straight

@@ -31,8 +31,8 @@ from edgeprune.plan.stage_types import StageCandidate
 from edgeprune.progress import SilentProgress
 from edgeprune.runners import QemuRunner
 from tests.support import cases
+from tests.support.arena_simulator import simulate
 from tests.support.onnx_models import QdqBuilder, conv_block
-from tests.support.row_simulator import simulate
 
 DEVICE = load_device("nucleo-l4r5zi")
 

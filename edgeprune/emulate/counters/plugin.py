@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgeprune.emulate.blocks import BlockCounts, RegionCounts
 from edgeprune.emulate.counters.base import CounterUnavailable, Counts
-from edgeprune.emulate.loops import find_loops
+from edgeprune.emulate.loops import Loop, find_loops
 from edgeprune.emulate.machine import COUNT, execute
 from edgeprune.emulate.plugin import PluginUnavailable, parse_dump, shared_object
 from edgeprune.emulate.regions import Regions, find_regions
@@ -36,8 +37,7 @@ def _run(image: Image, sample: tuple[Array, ...], timeout_s: float) -> BlockCoun
     plugin = shared_object(image.directory)
     description, counts = image.directory / "plugin.regions.txt", image.directory / "plugin.counts.txt"
     try:
-        loops = [f"loop {low:x} {high:x}\n" for low, high in find_loops(image.elf)]
-        description.write_text(describe(regions) + "".join(loops), encoding="ascii")
+        description.write_text(describe(regions, find_loops(image.elf)), encoding="ascii")
         counts.unlink(missing_ok=True)
         option = f"file={escaped(plugin)},regions={escaped(description)},counts={escaped(counts)}"
         execute(image, COUNT, sample, counting=False, timeout_s=timeout_s, options=("-plugin", option))
@@ -48,11 +48,12 @@ def _run(image: Image, sample: tuple[Array, ...], timeout_s: float) -> BlockCoun
     return BlockCounts(run, tuple(layers))
 
 
-def describe(regions: Regions) -> str:
-    """The lines that plugin.c reads, loops excepted."""
+def describe(regions: Regions, loops: Sequence[Loop] = ()) -> str:
+    """The lines that plugin.c reads."""
     lines = [f"start {regions.start:x}", f"stop {regions.stop:x}"]
     lines += [f"run {low:x} {high:x}" for low, high in regions.run]
     lines += [f"layer {entry:x}" for entry in regions.layers]
+    lines += [f"{'straight' if loop.straight else 'loop'} {loop.low:x} {loop.high:x}" for loop in loops]
     return "\n".join(lines) + "\n"
 
 

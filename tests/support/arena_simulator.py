@@ -1,8 +1,9 @@
 """Executes a program's memory plan in one array of owner tags: every read must find what was written for it.
 
 What a kernel does within its own step is tested by the kernels' own tests, overlap included; here a step that is no
-stage reads its inputs whole, then fills its scratch and its outputs. A stage is executed turn by turn, from its layers'
-windows alone: each turn finds its rows, fills its scratch, and writes its row.
+stage fills its scratch, reads its inputs whole and its copies of constants, and then writes its outputs. A stage is
+executed turn by turn, from its layers' windows alone: each turn finds its rows, fills its scratch, and writes its row.
+What `init` leaves in the persistent part must be there in every run, so there are two.
 """
 
 from __future__ import annotations
@@ -53,8 +54,16 @@ class _Arena:
 
 
 def simulate(program: Program) -> int:
-    """Run `program` on tags; the number of turns that stages took."""
-    arena, turns = _Arena(program), 0
+    """Run `program` twice on tags; the number of turns that stages took in a run."""
+    arena = _Arena(program)
+    for step in program.steps:
+        if step.persistent is not None:
+            arena.write(step.persistent.offset, step.persistent.size_bytes, step.persistent.name)
+    return [_run(program, arena) for _ in range(2)][-1]
+
+
+def _run(program: Program, arena: _Arena) -> int:
+    turns = 0
     for tensor in program.graph.inputs:
         if tensor.name != program.fed:
             arena.write_tensor(tensor)
@@ -62,19 +71,25 @@ def simulate(program: Program) -> int:
         if isinstance(step.candidate, StageCandidate):
             turns += _run_stage(arena, step, step.candidate)
         else:
-            for name in step.candidate.activation_inputs:
-                arena.read_tensor(name)
-            _poison_scratch(arena, step)
-            for tensor in step.nodes[-1].outputs:
-                arena.write_tensor(tensor)
+            _run_step(arena, step)
     for tensor in program.graph.outputs:
         arena.read_tensor(tensor.name)
     return turns
 
 
-def _poison_scratch(arena: _Arena, step: Step) -> None:
+def _run_step(arena: _Arena, step: Step) -> None:
+    for name in step.candidate.activation_inputs:
+        arena.read_tensor(name)
     if step.scratch is not None:
-        arena.poison(step.scratch.offset, step.scratch.size_bytes)
+        arena.write(step.scratch.offset, step.scratch.size_bytes, "scratch")
+    for name in step.candidate.activation_inputs:
+        arena.read_tensor(name)
+    if step.persistent is not None:
+        arena.read(step.persistent.offset, step.persistent.size_bytes, step.persistent.name)
+    for tensor in step.nodes[-1].outputs:
+        arena.write_tensor(tensor)
+    if step.scratch is not None:
+        arena.read(step.scratch.offset, step.scratch.size_bytes, "scratch")
 
 
 class _Stage:
@@ -93,12 +108,22 @@ class _Stage:
             return self.base + offset, size, (tensor.name, row)
         return self.arena.offset(tensor.name) + row * size, size, self.arena.holder(tensor.name)
 
+    def copy(self, index: int) -> tuple[int, int, object]:
+        """Address, size and owner of a layer's copy of its constants."""
+        layer = self.stage.layers[index]
+        size = layer.form.candidate.copied_bytes
+        assert layer.copy_offset is not None
+        assert layer.copy_offset + size <= self.size, "a copy leaves the stage's scratch"
+        return self.base + layer.copy_offset, size, (index, "constants")
+
     def turn(self, index: int, number: int) -> None:
         """Layer `index` runs for the `number`-th time."""
         layer = self.stage.layers[index]
         form = layer.form
         for tensor, row in _rows_read(form, number):
             self.arena.read(*self.place(tensor, row))
+        if layer.copy_offset is not None:
+            self.arena.read(*self.copy(index))
         scratch = form.candidate.scratch_bytes
         assert scratch <= self.size
         self.arena.poison(self.base, scratch)
@@ -134,6 +159,9 @@ def _rows_read(form: RowForm, number: int):
 def _run_stage(arena: _Arena, step: Step, stage: StageCandidate) -> int:
     found, done = _Stage(arena, step, stage), [0] * len(stage.layers)
     arrived = 0
+    for index, layer in enumerate(stage.layers):
+        if layer.copy_offset is not None:
+            arena.write(*found.copy(index))
     for index in stage.order:
         if index == len(stage.layers):
             tensor = next(tensor for tensor in arena.program.graph.tensors() if tensor.name == stage.fed)
