@@ -14,7 +14,8 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,11 @@ from edgeprune.emulate import run
 from edgeprune.errors import EdgepruneError
 from edgeprune.firmware import WARNINGS, build
 from edgeprune.firmware.toolchain import run_tool
-from edgeprune.graph.ir import DTYPES, Array
+from edgeprune.graph.build import replace_tensors
+from edgeprune.graph.ir import DTYPES, Array, Graph
 from edgeprune.plan import Objective, plan
 
-__all__ = ["CASES", "EXCLUDED", "node_cases", "run_case"]
+__all__ = ["CASES", "EXCLUDED", "batches", "node_cases", "run_cases", "run_in_process"]
 
 _FOLDER = Path(__file__).resolve().parents[1] / "tests" / "conformance"
 CASES: Mapping[str, list[str]] = json.loads((_FOLDER / "cases.json").read_text(encoding="utf-8"))
@@ -41,6 +43,14 @@ CASES: Mapping[str, list[str]] = json.loads((_FOLDER / "cases.json").read_text(e
 _FLAGS = ("-std=c99", "-shared", "-fPIC", "-O0", *WARNINGS)
 EXCLUDED: Mapping[str, str] = json.loads((_FOLDER / "excluded.json").read_text(encoding="utf-8"))
 """Cases that no library for a microcontroller has to pass, with the reason."""
+
+
+_BATCH = 8
+
+
+def batches(names: Sequence[str]) -> list[list[str]]:
+    """`names` in parts of a library's size."""
+    return [list(names[first : first + _BATCH]) for first in range(0, len(names), _BATCH)]
 
 
 @lru_cache(maxsize=1)
@@ -53,28 +63,85 @@ def node_cases() -> Mapping[str, Any]:
         return {case.name: case for case in load_model_tests(kind="node")}
 
 
-def run_case(name: str, device: str, directory: Path) -> str | None:
-    """Why a case fails on `device`, as one sentence; None where it passes."""
-    case = node_cases()[name]
-    arrays, expected = ([_array(value) for value in part] for part in case.data_sets[0])
-    model, fed = _with_constants(case.model, arrays)
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A case as a graph whose names no other case has, with its stored inputs."""
+
+    name: str
+    graph: Graph
+    stored: tuple[Array, ...]
+
+
+def run_cases(names: Sequence[str], device: str, directory: Path) -> dict[str, str | None]:
+    """Why each case fails on `device`, as one sentence; None where it passes.
+
+    The cases are one library, and run in one go; where that fails, each by itself.
+    """
+    found: dict[str, str | None] = {}
+    prepared = []
+    for name in names:
+        try:
+            prepared.append(_prepared(name, device))
+        except EdgepruneError as error:
+            found[name] = str(error)
+        except Exception as error:  # noqa: BLE001  a defect: it is one case's result, and the others still run
+            found[name] = f"DEFECT {type(error).__name__}: {error}"
+    if not prepared:
+        return found
     try:
-        profile = load_device(device)
-        graph = lower(model, "case", dtype="float32")
-        sources = generate(plan(graph, profile, Objective()), "case")
-        stored = tuple(
-            np.ascontiguousarray(fed[port.tensor.name].astype(port.tensor.dtype)[None])
-            for port in sources.inputs
-        )
-        if profile.emulator is None:
-            outputs = run_in_process(sources, stored, directory)
-        else:
-            outputs = run(build(sources, profile, directory), stored).outputs
+        outputs = _outputs(prepared, device, directory)
     except EdgepruneError as error:
-        return str(error)
-    except Exception as error:  # noqa: BLE001  a defect: it is one case's result, and the others still run
-        return f"DEFECT {type(error).__name__}: {error}"
-    for want, got in zip(expected, outputs, strict=True):
+        if len(prepared) == 1:
+            return found | {prepared[0].name: str(error)}
+        for one in prepared:
+            found |= run_cases([one.name], device, directory)
+        return found
+    for one in prepared:
+        own, outputs = outputs[: len(one.graph.outputs)], outputs[len(one.graph.outputs) :]
+        found[one.name] = _difference(one.name, own)
+    return found
+
+
+def _prepared(name: str, device: str) -> _Prepared:
+    case = node_cases()[name]
+    arrays = [_array(value) for value in case.data_sets[0][0]]
+    model, fed = _with_constants(case.model, arrays)
+    graph = lower(model, "case", dtype="float32")
+    stored = tuple(
+        np.ascontiguousarray(fed[tensor.name].astype(tensor.dtype)[None]) for tensor in graph.inputs
+    )
+    renamed = _renamed(graph, name)
+    plan(renamed, load_device(device), Objective())
+    return _Prepared(name, renamed, stored)
+
+
+def _renamed(graph: Graph, stem: str) -> Graph:
+    swap = {tensor.name: replace(tensor, name=f"{stem}_{tensor.name}") for tensor in graph.tensors()}
+    inputs, outputs = (tuple(swap[tensor.name] for tensor in ends) for ends in (graph.inputs, graph.outputs))
+    return Graph(graph.name, replace_tensors(graph.nodes, swap), inputs, outputs)
+
+
+def _outputs(cases: Sequence[_Prepared], device: str, directory: Path) -> list[Array]:
+    """The outputs of all cases, one behind another, from one library."""
+    whole = Graph(
+        "cases",
+        tuple(node for case in cases for node in case.graph.nodes),
+        tuple(tensor for case in cases for tensor in case.graph.inputs),
+        tuple(tensor for case in cases for tensor in case.graph.outputs),
+    )
+    profile = load_device(device)
+    sources = generate(plan(whole, profile, Objective()), "cases")
+    stored = tuple(array for case in cases for array in case.stored)
+    if profile.emulator is None:
+        return run_in_process(sources, stored, directory)
+    return list(run(build(sources, profile, directory), stored).outputs)
+
+
+def _difference(name: str, outputs: Sequence[Array]) -> str | None:
+    """How the outputs differ from what the case expects; None where they are within its tolerances."""
+    case = node_cases()[name]
+    for value, got in zip(case.data_sets[0][1], outputs, strict=True):
+        want = _array(value)
         found = got.reshape(want.shape)
         if want.dtype.kind in "biu":
             if not np.array_equal(found, want):
@@ -163,21 +230,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="host")
     parser.add_argument("--tier", choices=list(CASES))
+    parser.add_argument("--excluded", action="store_true", help="run the excluded cases, too")
     parser.add_argument("--json", type=Path)
     parser.add_argument("names", nargs="*")
     given = parser.parse_args()
     results: dict[str, dict[str, str | None]] = {}
     for tier, names in CASES.items():
         if given.tier in (None, tier):
-            for name in given.names or names:
+            results[tier] = {name: EXCLUDED.get(name) for name in given.names or names}
+            running = [name for name, reason in results[tier].items() if reason is None or given.excluded]
+            for batch in batches(running):
                 with tempfile.TemporaryDirectory() as directory:
-                    reason = EXCLUDED.get(name) or run_case(name, given.device, Path(directory))
-                results.setdefault(tier, {})[name] = reason
-                if reason is not None:
-                    print(f"{tier} {name}: {reason}", file=sys.stderr, flush=True)
+                    found = run_cases(batch, given.device, Path(directory))
+                results[tier] |= found
+                failed = {name: reason for name, reason in found.items() if reason is not None}
+                print(f"{tier} {batch[0]} ...: {failed or 'pass'}", file=sys.stderr, flush=True)
     for tier, found in results.items():
         counts = Counter(
-            "excluded" if name in EXCLUDED else "passed" if reason is None else "failed"
+            "passed" if reason is None else "excluded" if name in EXCLUDED else "failed"
             for name, reason in found.items()
         )
         print(f"{tier}: {counts['passed']} of {len(found)} pass, {counts['excluded']} excluded", flush=True)

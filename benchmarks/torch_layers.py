@@ -30,7 +30,7 @@ from edgeprune.errors import EdgepruneError
 from edgeprune.plan import Objective
 from edgeprune.progress import SilentProgress
 
-__all__ = ["LAYERS", "Layer", "exported", "outcome"]
+__all__ = ["LAYERS", "Layer", "export", "exported", "outcome"]
 
 Inputs = tuple[torch.Tensor, ...]
 
@@ -157,15 +157,22 @@ LAYERS = layers()
 def exported(name: str) -> tuple[bytes, tuple[np.ndarray[Any, Any], ...], np.ndarray[Any, Any]]:
     """A layer as ONNX by torch's own exporter, its example inputs and what torch makes of them."""
     module, inputs = LAYERS[name]
+    data = export(module, inputs)
+    with torch.no_grad():
+        expected = module(*inputs)
+    return data, tuple(tensor.numpy() for tensor in inputs), expected.numpy()
+
+
+def export(module: nn.Module, inputs: Inputs) -> bytes:
+    """A module as ONNX by torch's own exporter, which says nothing."""
     with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         program = torch.onnx.export(module, inputs, dynamo=True, verbose=False)
         logging.disable(logging.NOTSET)
-        expected = module(*inputs)
     assert program is not None
     data: bytes = program.model_proto.SerializeToString()
-    return data, tuple(tensor.numpy() for tensor in inputs), expected.numpy()
+    return data
 
 
 def outcome(name: str, device: str, directory: Path) -> dict[str, Any]:
