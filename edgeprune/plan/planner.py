@@ -8,30 +8,20 @@ from dataclasses import dataclass, replace
 from edgeprune.device import Device
 from edgeprune.errors import OverBudget, UsageError
 from edgeprune.graph.ir import Graph, Node
-from edgeprune.ops import operator_for
+from edgeprune.plan.assemble import program_of
 from edgeprune.plan.check import check_program
-from edgeprune.plan.choose import Option, runner_up
 from edgeprune.plan.fusion import binding, fusible_pairs, memory_binds, saving
 from edgeprune.plan.grouping import standing_groups
-from edgeprune.plan.lifetimes import Group, Storage, storage_names, work_nodes
+from edgeprune.plan.lifetimes import Group, storage_names, work_nodes
 from edgeprune.plan.measured import MeasuredCycles, with_measured
 from edgeprune.plan.objective import Objective
-from edgeprune.plan.program import Buffer, Program, Step
+from edgeprune.plan.program import Program
 from edgeprune.plan.rows import image_rows
 from edgeprune.plan.schedule import Schedule, schedule, with_placements
-from edgeprune.plan.settle import (
-    ALIGN,
-    Settled,
-    merit,
-    own_storages,
-    persistent_name,
-    scratch_name,
-    settle,
-    settle_placements,
-)
+from edgeprune.plan.settle import Settled, merit, settle, settle_placements
 from edgeprune.plan.streaming import Cut, cuts
 
-__all__ = ["plan", "program_of"]
+__all__ = ["plan"]
 
 _CUTS = 2
 """Ways to stream layers that are packed and compared, of those that promise most."""
@@ -249,60 +239,3 @@ def _worth_fusing(
     together = with_measured(schedule(graph, device, objective, groups), measured)
     worthwhile = saving(together, apart.table, apart.settled, objective, memory=needy)
     return worthwhile, binding(worthwhile, apart.table, apart.settled)
-
-
-def program_of(table: Schedule, device: Device, objective: Objective, settled: Settled) -> Program:
-    """The program of `settled`, whose options are among those of `table`."""
-    chosen, packing = settled.chosen, settled.packing
-    region = max((m for m in device.memories if m.kind == "ram"), key=lambda memory: memory.size_bytes).name
-    candidates = [option.candidate for option in chosen]
-
-    def buffer(storage: Storage, name: str) -> Buffer:
-        offset = packing.offsets[storage.name]
-        return Buffer(name, storage.tensors, region, offset, storage.size_bytes, storage.first, storage.last)
-
-    def fits(option: Option) -> bool:
-        return option.need_bytes + option.candidate.persistent_bytes <= room
-
-    room = max(packing.arena_bytes, objective.ram_bytes or 0 if objective.copies_flash else 0)
-    titles = {scratch_name(i): f"{nodes[-1].name} scratch" for i, nodes in enumerate(table.steps)}
-    titles |= {persistent_name(i): f"{nodes[-1].name} persistent" for i, nodes in enumerate(table.steps)}
-    own = {s.name: buffer(s, titles[s.name]) for s in own_storages(table.steps, candidates)}
-    steps = tuple(
-        Step(
-            _title(nodes),
-            nodes,
-            option.candidate,
-            own.get(scratch_name(index)),
-            own.get(persistent_name(index)),
-            runner_up([o for o in table.options[index] if fits(o)], option, objective),
-        )
-        for index, (nodes, option) in enumerate(zip(table.steps, chosen, strict=True))
-    )
-    buffers = (*(buffer(storage, storage.name) for storage in table.storages), *own.values())
-    return Program(
-        graph=table.graph,
-        device=device,
-        steps=steps,
-        buffers=buffers,
-        arena_bytes=packing.arena_bytes,
-        arena_align=ALIGN,
-        persistent_bytes=sum(candidate.persistent_bytes for candidate in candidates),
-        lower_bound_bytes=_lower_bound_bytes(buffers),
-        fed=None if table.fed is None else table.owner[table.fed],
-        views={name: holder for name, holder in table.owner.items() if name != holder},
-    )
-
-
-def _title(nodes: Group) -> str:
-    """A step's name: its last node's or, where the nodes are ONNX's own, the heaviest one's, which made the rest."""
-    plain = all(node.op == "Onnx" for node in nodes)
-    return max(nodes, key=lambda node: operator_for(node).macs(node)).name if plain else nodes[-1].name
-
-
-def _lower_bound_bytes(buffers: Sequence[Buffer]) -> int:
-    """The largest sum of bytes alive at one step."""
-    moments = {buffer.first_step for buffer in buffers}
-    return max(
-        (sum(b.size_bytes for b in buffers if b.first_step <= m <= b.last_step) for m in moments), default=0
-    )

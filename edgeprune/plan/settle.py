@@ -12,30 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgeprune.errors import OverBudget
-from edgeprune.graph.ir import DTYPES, Graph, Node
-from edgeprune.kernels.base import Candidate
 from edgeprune.plan.choose import Option, choose, sensible
-from edgeprune.plan.lifetimes import Storage
 from edgeprune.plan.objective import Objective
-from edgeprune.plan.overlap import input_distances
-from edgeprune.plan.pack import Effort, Packing, pack
+from edgeprune.plan.pack import Packing
+from edgeprune.plan.place import place
 from edgeprune.plan.schedule import Schedule
 
-__all__ = [
-    "ALIGN",
-    "Settled",
-    "merit",
-    "own_storages",
-    "persistent_name",
-    "scratch_name",
-    "settle",
-    "settle_placements",
-]
+__all__ = ["Settled", "merit", "settle", "settle_placements"]
 
-ALIGN = 8
-"""The alignment of the arena and of scratch."""
-_WORD = 4
-_PERSISTENT = "\0persistent "
 _TIGHTENINGS = 8
 _IMPROVEMENTS = 6
 _EXCHANGED_PARTS = (100, 50, 25)
@@ -140,7 +124,7 @@ def _sparing(table: Schedule, options: Sequence[Sequence[Option]]) -> Settled:
     chosen = tuple(
         min(step, key=lambda option: (option.need_bytes, option.candidate.cycles)) for step in options
     )
-    return Settled(chosen, _pack(table, chosen))
+    return Settled(chosen, place(table, chosen))
 
 
 def _sped_up(
@@ -160,7 +144,7 @@ def _sped_up(
         if step in done:
             continue
         tried = [*chosen[:step], option, *chosen[step + 1 :]]
-        found = _pack(table, tried, limit)
+        found = place(table, tried, limit)
         if found.arena_bytes <= limit:
             chosen, packing = tried, found
             done.add(step)
@@ -176,9 +160,9 @@ def _within(
         chosen = _chosen(options, replace(objective, ram_bytes=limit), limits)
         if chosen is None:
             return None
-        packings = [] if limit is None else [_pack(table, chosen, limit)]
+        packings = [] if limit is None else [place(table, chosen, limit)]
         if limit is None or packings[0].arena_bytes <= limit:
-            packings.append(_pack(table, chosen))
+            packings.append(place(table, chosen))
             return Settled(chosen, min(packings, key=lambda packing: packing.arena_bytes))
         beyond = packings[0].arena_bytes - limit
         if _persistent_bytes(chosen) >= beyond:
@@ -213,77 +197,6 @@ def _worst(options: Sequence[Sequence[Option]], chosen: Sequence[Option]) -> int
         if min(other.need_bytes for other in step) < option.need_bytes
     ]
     return max(able, key=lambda index: chosen[index].need_bytes, default=None)
-
-
-def _pack(table: Schedule, chosen: Sequence[Option], limit: int | None = None) -> Packing:
-    """Offsets for activations and scratch; on words where that saves memory over doublewords.
-
-    What lasts lies below, where it is in nobody's way. With a `limit` the search ends as soon as it is met, and earlier
-    where it is not.
-    """
-    own = own_storages(table.steps, [option.candidate for option in chosen])
-    lasting, top = _stacked([storage for storage in own if storage.name.startswith(_PERSISTENT)])
-    everything = [*table.storages, *(storage for storage in own if storage.name not in lasting)]
-    by_name = {storage.name: storage for storage in everything}
-    distances = {
-        (upper, lower): distance
-        for step, option in enumerate(chosen)
-        for lower in [table.owner[option.candidate.nodes[-1].output.name]]
-        for upper, distance in input_distances(option.candidate, table.owner).items()
-        if by_name[upper].dies_at(step)
-    }
-    bound = max((option.need_bytes for option in chosen), default=0)
-    effort = Effort.FULL if limit is None else Effort.QUICK
-    bound = bound if limit is None else max(bound, limit - top)
-    packing = pack(everything, distances, lambda storage: ALIGN, bound, effort)
-    numbers = (*(storage.size_bytes for storage in everything), *distances.values())
-    if packing.arena_bytes > bound and any(0 < number % ALIGN <= _WORD for number in numbers):
-        wide = _wide_tensors(table.graph)
-        narrow = pack(
-            everything,
-            distances,
-            lambda storage: _WORD if storage.tensors and storage.name not in wide else ALIGN,
-            bound,
-            effort,
-        )
-        packing = min(packing, narrow, key=lambda one: one.arena_bytes)
-    above = {name: top + offset for name, offset in packing.offsets.items()}
-    return Packing({**lasting, **above}, top + packing.arena_bytes, packing.proven)
-
-
-def _stacked(storages: Sequence[Storage]) -> tuple[dict[str, int], int]:
-    """Offsets of `storages` one upon the other, and where they end."""
-    offsets, top = {}, 0
-    for storage in storages:
-        offsets[storage.name] = top
-        top += -(-storage.size_bytes // ALIGN) * ALIGN
-    return offsets, top
-
-
-def own_storages(steps: Sequence[tuple[Node, ...]], candidates: Sequence[Candidate]) -> list[Storage]:
-    """Scratch and persistent parts of the steps, as storages without tensors."""
-    last = len(steps) - 1
-    found = []
-    for index, candidate in enumerate(candidates):
-        if candidate.scratch_bytes:
-            found.append(Storage(scratch_name(index), (), candidate.scratch_bytes, index, index))
-        if candidate.persistent_bytes:
-            found.append(Storage(persistent_name(index), (), candidate.persistent_bytes, 0, last))
-    return found
-
-
-def scratch_name(step: int) -> str:
-    """The name of a step's scratch among storages; no tensor's name contains a zero byte."""
-    return f"\0scratch {step}"
-
-
-def persistent_name(step: int) -> str:
-    """The name of a step's persistent part among storages."""
-    return f"{_PERSISTENT}{step}"
-
-
-def _wide_tensors(graph: Graph) -> set[str]:
-    return {tensor.name for tensor in graph.tensors() if DTYPES[tensor.dtype].itemsize > _WORD}
 
 
 def _binding(table: Schedule, settled: Settled, budget: int) -> str:

@@ -19,15 +19,15 @@ from edgeprune.graph.onnx_import import import_onnx
 from edgeprune.graph.passes import simplify
 from edgeprune.kernels import Placement
 from edgeprune.plan import Objective, Program, plan
+from edgeprune.plan.assemble import program_of
 from edgeprune.plan.check import check_program
 from edgeprune.plan.choose import Option
-from edgeprune.plan.planner import program_of
 from edgeprune.plan.schedule import schedule, with_placements
 from edgeprune.plan.settle import settle, settle_placements
 from edgeprune.progress import SilentProgress
 from edgeprune.verify import reference_outputs
-from tests.support.arena_simulator import simulate
 from tests.support.onnx_models import MODELS, QdqBuilder, conv_block
+from tests.support.row_simulator import simulate
 
 SLOW = load_device("nucleo-l4r5zi")
 ROOM = 1 << 17

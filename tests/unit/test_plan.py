@@ -13,7 +13,7 @@ from edgeprune.errors import OverBudget, UsageError
 from edgeprune.graph.ir import Graph, Node
 from edgeprune.plan import Objective, plan
 from edgeprune.plan.check import check_program
-from tests.support.arena_simulator import simulate
+from tests.support.row_simulator import simulate
 from tests.unit.plan_fakes import DEVICE, FakeFamily, faked, graphs, tensor, view, work
 
 LATENCY = Objective("latency")

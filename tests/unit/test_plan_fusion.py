@@ -17,8 +17,8 @@ from edgeprune.graph.ir import Graph
 from edgeprune.graph.onnx_import import import_onnx
 from edgeprune.graph.passes import simplify
 from edgeprune.plan import Objective, Program, plan
+from edgeprune.plan.assemble import program_of
 from edgeprune.plan.fusion import fusible_pairs
-from edgeprune.plan.planner import program_of
 from edgeprune.plan.schedule import schedule
 from edgeprune.plan.settle import settle
 from edgeprune.progress import SilentProgress

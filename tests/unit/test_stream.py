@@ -20,8 +20,8 @@ from edgeprune.graph.onnx_import import import_onnx
 from edgeprune.graph.passes import simplify
 from edgeprune.kernels.base import RowWindow
 from edgeprune.plan import Objective, Program, plan
+from edgeprune.plan.assemble import program_of
 from edgeprune.plan.lifetimes import work_nodes
-from edgeprune.plan.planner import program_of
 from edgeprune.plan.row_slots import Slot, place_slots, slots_floor
 from edgeprune.plan.rows import RowForms
 from edgeprune.plan.schedule import schedule
@@ -31,8 +31,8 @@ from edgeprune.plan.stage_types import StageCandidate
 from edgeprune.progress import SilentProgress
 from edgeprune.runners import QemuRunner
 from tests.support import cases
-from tests.support.arena_simulator import simulate
 from tests.support.onnx_models import QdqBuilder, conv_block
+from tests.support.row_simulator import simulate
 
 DEVICE = load_device("nucleo-l4r5zi")
 
