@@ -120,7 +120,7 @@ def _alternative(program: Program, device: Device, optimize: str) -> Alternative
     flash = sum(step.candidate.flash_bytes for step in program.steps)
     cycles = sum(step.candidate.cycles for step in program.steps)
     ms = None if device.emulator is None else 1000 * cycles / device.clock_hz
-    fits = flash <= device.flash_bytes and program.arena_bytes <= device.ram_bytes
+    fits = flash <= device.flash_bytes and program.fits_memories
     return Alternative(device.name, optimize, flash, program.arena_bytes, ms, fits)
 
 

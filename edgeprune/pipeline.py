@@ -70,7 +70,7 @@ def deploy(settings: Settings, progress: Progress | None = None) -> Deployment:
 def _deploy(settings: Settings, progress: Progress) -> Deployment:
     device = load_device(settings.device)
     check_packages(settings.package)
-    budget = settings.budget(device.flash_bytes, device.ram_bytes)
+    budget = settings.budget(device.flash_bytes, device.all_ram_bytes)
     if budget.latency_ms is not None and device.emulator is None:
         raise UsageError(f"{device.name} has no latency to keep: leave out --latency")
     runner = choose_runner(settings.runner, settings.port)

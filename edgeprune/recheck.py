@@ -118,7 +118,9 @@ def bundle_sources(contents: Contents, graph: Graph) -> Sources:
             for row in report["layers"]
         )
         about: Mapping[str, Any] = report["library"]
-        arena_bytes, arena_align = int(report["ram"]["arena"]), int(about["arena_align"])
+        more = tuple((str(one["name"]), int(one["bytes"])) for one in about.get("more_arenas") or ())
+        arena_bytes = int(report["ram"]["arena"]) - sum(size for _, size in more)
+        arena_align = int(about["arena_align"])
         prefix, files = str(about["prefix"]), {name: contents.library[name] for name in about["files"]}
     except (KeyError, TypeError) as error:
         raise UsageError(f"the bundle's report does not describe its library: {error} is missing") from error
@@ -132,4 +134,5 @@ def bundle_sources(contents: Contents, graph: Graph) -> Sources:
         arena_align=arena_align,
         stages=tuple(map(str, about.get("stages", ()))),
         fed_rows=int(about.get("fed_rows", 0)),
+        more_arenas=more,
     )

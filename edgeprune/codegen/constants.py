@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgeprune.codegen.arenas import in_arena
 from edgeprune.kernels.base import Constant, Placement, families, weights_of
 from edgeprune.plan.placement import COPY_BYTES, element_bytes, padded_bytes
-from edgeprune.plan.program import Layer, Step
+from edgeprune.plan.program import Program
 
 __all__ = ["StepConstants", "step_constants"]
 
@@ -31,9 +32,10 @@ class StepConstants:
     persistent: bool
 
 
-def step_constants(step: Step, layer: Layer, index: int, prefix: str) -> StepConstants:
-    """The constants of layer number `index`, which is `step` or one of its layers; symbols start with `prefix`."""
-    candidate = layer.candidate
+def step_constants(program: Program, index: int, prefix: str) -> StepConstants:
+    """The constants of layer number `index`; symbols start with `prefix`."""
+    layer = program.layers[index]
+    step, candidate = program.steps[layer.step], layer.candidate
     packed = families()[candidate.family].pack(candidate, weights_of(layer.nodes))
     symbols = [f"{prefix}_{index}_{constant.name}" for constant in packed]
     if candidate.placement is Placement.FLASH:
@@ -43,14 +45,14 @@ def step_constants(step: Step, layer: Layer, index: int, prefix: str) -> StepCon
     persistent = candidate.placement is Placement.PERSISTENT
     home = step.persistent if persistent else step.scratch
     assert home is not None, step.name
-    base = "persistent" if persistent else "arena"
     offset = layer.copy_offset
     if offset is None:
         offset = home.offset + home.size_bytes - candidate.copied_bytes
     end = offset + candidate.copied_bytes
     expressions, copies = {}, []
     for symbol, constant in zip(symbols, packed, strict=True):
-        expressions[constant.name] = f"(const {constant.ctype} *)(const void *)({base} + {offset})"
+        place = f"persistent + {offset}" if persistent else in_arena(program, offset)
+        expressions[constant.name] = f"(const {constant.ctype} *)(const void *)({place})"
         copies.append((offset, symbol))
         offset += padded_bytes(constant)
     assert offset == end, f"{step.name}: the plan counted other constants than were packed"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgeprune.codegen.arenas import arena_values, arenas, in_arena, layer_output
 from edgeprune.codegen.constants import StepConstants, step_constants
 from edgeprune.codegen.describe import c_type, describe_layer, shape_text
 from edgeprune.codegen.functions import share_functions
@@ -80,10 +81,9 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
     scratch_offset = program.scratch_offset
     program = _two_parts(program)
     graph = program.graph
+    parts_of_arena = arenas(program)
     parts = program.layers
-    packed = [
-        step_constants(program.steps[part.step], part, index, prefix) for index, part in enumerate(parts)
-    ]
+    packed = [step_constants(program, index, prefix) for index in range(len(parts))]
     codes = [_emit(program, index, own, prefix) for index, own in enumerate(packed)]
     functions, bodies = share_functions(codes)
     layers = tuple(
@@ -100,6 +100,7 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         "device": program.device,
         "program": program,
         "scratch_offset": scratch_offset,
+        **arena_values(parts_of_arena),
         "inputs": [
             _port_values(program, graph, tensor, prefix, "INPUT", i) for i, tensor in enumerate(graph.inputs)
         ],
@@ -115,7 +116,7 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         "copies": any(own.copies for own in packed),
         "persistent_copies": [copy for own in packed if own.persistent for copy in own.copies],
         "layer_outputs": [
-            [{"offset": program.buffer_of(t.name).offset, "bytes": t.bytes} for t in _left(part)]
+            [layer_output(parts_of_arena, program.buffer_of(t.name).offset, t) for t in _left(part)]
             for part in parts
         ],
         "golden": golden,
@@ -144,8 +145,9 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
             *([] if fed is None else [f"{prefix}_push_row"]),
         ),
         fed_rows=0 if fed is None else fed.rows,
-        arena_bytes=program.arena_bytes,
+        arena_bytes=scratch_offset + parts_of_arena[0].size_bytes,
         arena_align=program.arena_align,
+        more_arenas=tuple((one.macro, one.size_bytes) for one in parts_of_arena[1:]),
     )
 
 
@@ -165,8 +167,10 @@ def _two_parts(program: Program) -> Program:
         return replace(buffer, offset=buffer.offset - base)
 
     lasting = [step.persistent for step in program.steps if step.persistent is not None]
+    (region, size_bytes), *others = program.parts or (("ram", program.arena_bytes),)
     return replace(
         program,
+        parts=((region, size_bytes - base), *others),
         steps=tuple(
             step if step.scratch is None else replace(step, scratch=moved(step.scratch))
             for step in program.steps
@@ -194,7 +198,9 @@ def _steps(
         if isinstance(step.candidate, StageCandidate):
             own = layers[first : first + len(step.candidate.layers)]
             functions = [layer.function for layer in own]
-            copies = [line for one in packed[first : first + len(own)] for line in _staging(one, prefix)]
+            copies = [
+                line for one in packed[first : first + len(own)] for line in _staging(program, one, prefix)
+            ]
             source = stage_source(program, step, functions, copies, prefix, stages, first)
             found.append(_StepSource(own, source))
             stages += 1
@@ -222,14 +228,16 @@ def _emit(program: Program, index: int, constants: StepConstants, prefix: str) -
         if name in inputs or tensor in step.nodes[-1].outputs
     }
     own = step.scratch if step.candidate.kernel_scratch_bytes else None
-    scratch = "NULL" if own is None else f"(arena + {own.offset})"
+    scratch = "NULL" if own is None else f"({in_arena(program, own.offset)})"
     names = LayerNames(prefix, pointers, constants.expressions, scratch)
     return family.emit(step.candidate, names)
 
 
 def _pointer(program: Program, tensor: Tensor, const: bool) -> str:
     qualifier = "const " if const else ""
-    return f"({qualifier}{c_type(tensor)} *)(void *)(arena + {program.buffer_of(tensor.name).offset})"
+    return (
+        f"({qualifier}{c_type(tensor)} *)(void *)({in_arena(program, program.buffer_of(tensor.name).offset)})"
+    )
 
 
 def _layer(program: Program, index: int, prefix: str, constants: StepConstants, body: str) -> _LayerSource:
@@ -239,6 +247,8 @@ def _layer(program: Program, index: int, prefix: str, constants: StepConstants, 
         layer = stage.layers[index - _first_layer(program, part.step)]
         turn = "row" if layer.form.rows == 1 else "turn"
     unused = [f"(void){turn};"] if turn and not re.search(rf"\b{turn}\b", body) else []
+    everything = "\n".join([*_staging(program, constants, prefix), body])
+    unused += _unused_arenas(program, everything)
     return _LayerSource(
         index=index,
         title=c_comment(part.name, 80),
@@ -247,16 +257,26 @@ def _layer(program: Program, index: int, prefix: str, constants: StepConstants, 
         macs=part.macs,
         function=f"{prefix}_layer_{index}_{c_identifier(part.name, 40)}",
         constants=constants.arrays,
-        body="\n".join([*unused, *([] if turn else _staging(constants, prefix)), body]),
+        body="\n".join([*unused, *([] if turn else _staging(program, constants, prefix)), body]),
         persistent=constants.persistent,
         turn=turn,
     )
 
 
-def _staging(constants: StepConstants, prefix: str) -> list[str]:
+def _unused_arenas(program: Program, body: str) -> list[str]:
+    """What tells the compiler of pointers that a function of a split arena does not need."""
+    parts = arenas(program)
+    if len(parts) == 1:
+        return []
+    return [f"(void){one.pointer};" for one in parts if not re.search(rf"\b{one.pointer}\b", body)]
+
+
+def _staging(program: Program, constants: StepConstants, prefix: str) -> list[str]:
     """The C statements that copy the constants of a step, or of a layer of a stage, into its scratch."""
     copies = () if constants.persistent else constants.copies
-    return [f"{prefix}_copy(arena + {offset}, {symbol}, sizeof {symbol});" for offset, symbol in copies]
+    return [
+        f"{prefix}_copy({in_arena(program, offset)}, {symbol}, sizeof {symbol});" for offset, symbol in copies
+    ]
 
 
 def _port_values(
@@ -274,7 +294,9 @@ def _port_values(
         "dims": tensor.shape,
         "elements": tensor.elements,
         "bytes": tensor.bytes,
-        "offset": None if tensor.name == program.fed else program.buffer_of(tensor.name).offset,
+        "place": None
+        if tensor.name == program.fed
+        else in_arena(program, program.buffer_of(tensor.name).offset),
         "scale": None if quant is None else f"{np.float32(quant.scale[0]):.9g}",
         "zero_point": None if quant is None else quant.zero_point[0],
         "image": _image(graph, tensor),

@@ -144,6 +144,7 @@ def _values(chosen: _Format, sources: Sources, device: Device) -> Mapping[str, o
         "c_files": sources.c_files,
         "body": lambda name: _without_includes(sources.files[name], own_headers).strip(),
         "arena_bytes": sources.arena_bytes,
+        "more_arenas": sources.more_arenas,
         "tool_prefix": device.compiler.removesuffix("gcc"),
         "machine_flags": machine_flags(device),
         "link_flags": link_flags(device),

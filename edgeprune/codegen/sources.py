@@ -40,6 +40,8 @@ class Sources:
     arena_align: int
     stages: tuple[str, ...] = ()
     """The C functions that run several layers in turns, row by row."""
+    more_arenas: tuple[tuple[str, int], ...] = ()
+    """Of an arena split over memories the parts behind the first, which `arena_bytes` is: name in macros, and bytes."""
     fed_rows: int = 0
     """Rows of the input, which the caller pushes one by one; 0 where inputs are written into the arena."""
 

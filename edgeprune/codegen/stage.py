@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgeprune.codegen.arenas import arena_of, arenas, in_arena
 from edgeprune.codegen.describe import c_type
 from edgeprune.graph.ir import Array, Tensor
 from edgeprune.kernels.base import LayerNames, RowWindow
@@ -66,6 +67,7 @@ class _Rows:
     def __init__(self, program: Program, step: Step, stage: StageCandidate, prefix: str, first: int) -> None:
         self._program, self._lines = program, stage.lines or {}
         self._base = 0 if step.scratch is None else step.scratch.offset
+        self._arena = arena_of(arenas(program), self._base)
         outputs = [layer.form.nodes[-1].output.name for layer in stage.layers]
         self._symbols = {name: f"{prefix}_rows_{first + index}" for index, name in enumerate(outputs)}
         if stage.fed is not None:
@@ -75,15 +77,22 @@ class _Rows:
         """The address of row number `row` of `tensor`."""
         line = self._lines.get(tensor.name)
         if line is None:
-            offset, rows = self._program.buffer_of(tensor.name).offset, image_rows(tensor)
-            return f"arena + {offset}" + (f" + {_factor(row)} * {row_bytes(tensor)}" if rows > 1 else "")
+            start, rows = self._in_arena(self._program.buffer_of(tensor.name).offset), image_rows(tensor)
+            return start + (f" + {_factor(row)} * {row_bytes(tensor)}" if rows > 1 else "")
         if len(set(line.offsets)) == 1:
-            return f"arena + {self._base + line.offsets[0]}"
-        return f"arena + {self._unit(line)} * {self._symbols[tensor.name]}[{row}]"
+            return self._in_arena(self._base + line.offsets[0])
+        return f"{self._arena.pointer} + {self._unit(line)} * {self._symbols[tensor.name]}[{row}]"
+
+    def _in_arena(self, offset: int) -> str:
+        return in_arena(self._program, offset)
 
     def _unit(self, line: Line) -> int:
         """Bytes by which the table of the line's rows counts: rows behind others may lie anywhere."""
-        return _UNIT if all((self._base + offset) % _UNIT == 0 for offset in line.offsets) else 1
+        return _UNIT if all(offset % _UNIT == 0 for offset in self._places(line)) else 1
+
+    def _places(self, line: Line) -> list[int]:
+        """Of the line's rows in their arena."""
+        return [self._base - self._arena.start + offset for offset in line.offsets]
 
     def tables(self) -> tuple[RowTable, ...]:
         """The tables of all rows that change their place."""
@@ -93,7 +102,7 @@ class _Rows:
 
     def _table(self, name: str, line: Line) -> RowTable:
         unit = self._unit(line)
-        units = (self._base + np.array(line.offsets)) // unit
+        units = np.array(self._places(line)) // unit
         ctype = "uint16_t" if units.max() <= np.iinfo(np.uint16).max else "uint32_t"
         comment = f"rows of {c_comment(name, 60)}, in units of {unit} {'bytes' if unit > 1 else 'byte'}"
         return RowTable(self._symbols[name], ctype, units, comment)
@@ -116,8 +125,8 @@ def row_names(
     row = "0" if layer.form.state_bytes else "row"
     pointers[output.name] = f"({c_type(output)} *)(void *)({rows.at(output, row)})"
     base = 0 if step.scratch is None else step.scratch.offset
-    scratch = f"(arena + {base})" if layer.form.candidate.scratch_bytes else "NULL"
-    state = "NULL" if layer.state_offset is None else f"(arena + {base + layer.state_offset})"
+    scratch = f"({in_arena(program, base)})" if layer.form.candidate.scratch_bytes else "NULL"
+    state = "NULL" if layer.state_offset is None else f"({in_arena(program, base + layer.state_offset)})"
     assert stage.scratch_bytes == 0 or step.scratch is not None
     return LayerNames(prefix, pointers, constants, scratch, "row", state, "rows")
 

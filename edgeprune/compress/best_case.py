@@ -1,9 +1,9 @@
 """The cost table the budget loop decides by: every resource at its best, corrected by what was measured.
 
 A plan spends RAM to save time where the budget lets it, so no single choice of kernels tells what widths can fit.
-The table therefore takes cycles from the fastest kernels, memory from the leanest and flash from the smallest: widths
-it refuses do not fit whatever the plan does. Widths it accepts are built and measured, and what they miss tightens
-the limits.
+The table therefore takes cycles from the fastest kernels, memory from the leanest plan, layers that run row by row
+included, and flash from the smallest: widths it refuses do not fit whatever the plan does. Widths it accepts are built
+and measured, and what they miss tightens the limits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from edgeprune.compress.fit import Fitted
 from edgeprune.costs import CostTable, LayerCost
 from edgeprune.device import Device
 from edgeprune.graph.skeleton import Skeleton
-from edgeprune.plan import KernelCosts, Objective, costs
+from edgeprune.plan import KernelCosts, Objective, costs, leanest_rows
 
 __all__ = ["best_case_costs"]
 
@@ -39,9 +39,13 @@ def best_case_costs(skeleton: Skeleton, device: Device, unpruned: Fitted) -> Cos
     layers = tuple(
         _best(layer, by_goal[0][_key(layer)], by_goal[1][_key(layer)], ratio) for layer in lean.layers
     )
+    streamed = leanest_rows(skeleton, device)
+    whole = {group: options[-1] for group, options in skeleton.widths.items()}
+    rows = min(lean, replace(lean, rows=streamed), key=lambda table: table.ram_bytes(whole)).rows
     return replace(
         lean,
         layers=layers,
+        rows=rows,
         fixed_flash_bytes=small.fixed_flash_bytes + cost.flash_bytes - estimated_flash,
         fixed_ram_bytes=lean.fixed_ram_bytes + cost.ram_bytes - program.arena_bytes,
         fixed_cycles=round(fast.fixed_cycles * ratio),

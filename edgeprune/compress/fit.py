@@ -105,7 +105,7 @@ def _search(
             built = compiled(smallest, place / "least")
             least = built.program.arena_bytes
         cost = _measure(built, progress)
-        fits = cost.fits(budget)
+        fits = cost.fits(budget) and built.program.fits_memories
         return _Attempt(limits, Fitted(built, cost, fits, None if fits else binds), least)
 
     limits: Objective | None = replace(goal, flash_bytes=budget.flash_bytes, ram_bytes=budget.ram_bytes)

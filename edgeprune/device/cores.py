@@ -34,10 +34,22 @@ def _arm(cpu: str, board: Emulator, fpu: str | None = None, *, dsp: bool = False
 # Memory maps: Arm application notes AN385, AN386, AN500, AN505 and AN547, as QEMU's hw/arm/mps2.c and mps2-tz.c
 # implement them. The last two start in the secure state, so they get the secure aliases of memories and timer.
 def _mps2(machine: str) -> Emulator:
-    return Emulator(machine, 0x0, 4 * _MIB, 0x20000000, 4 * _MIB, 25_000_000)
+    psram = 0x60000000 if machine == "mps2-an500" else 0x21000000
+    board = Emulator(machine, 0x0, 4 * _MIB, 0x20000000, 4 * _MIB, 25_000_000)
+    return replace(board, more_ram_origin=psram, more_ram_bytes=16 * _MIB)
 
 
-_AN505 = Emulator("mps2-an505", 0x10000000, 4 * _MIB, 0x38000000, 4 * _MIB, 20_000_000, 0x50000000)
+_AN505 = Emulator(
+    "mps2-an505",
+    flash_origin=0x10000000,
+    flash_bytes=4 * _MIB,
+    ram_origin=0x38000000,
+    ram_bytes=4 * _MIB,
+    timer_hz=20_000_000,
+    timer_origin=0x50000000,
+    more_ram_origin=0x80000000,
+    more_ram_bytes=16 * _MIB,
+)
 _AN547 = Emulator(
     "mps3-an547",
     flash_origin=0x38000000,  # the QSPI flash
@@ -48,6 +60,8 @@ _AN547 = Emulator(
     timer_origin=0x58000000,
     timer="sse",
     entry_origin=0x0,  # the instruction TCM
+    more_ram_origin=0x70000000,  # the DDR4 memory
+    more_ram_bytes=16 * _MIB,
 )
 
 

@@ -83,6 +83,8 @@ class Emulator:
         entry_origin: where the board takes its vectors (Cortex-M) or its first instruction (RISC-V) from.
         traps_unaligned: whether the firmware makes accesses to unaligned addresses fault, because the device
             does and the emulated core does not by itself.
+        more_ram_origin: another memory, for the parts of an arena in a device's further memories; None where the
+            board has none, so that these parts lie in the first.
     """
 
     machine: str
@@ -97,6 +99,8 @@ class Emulator:
     cpu: str | None = None
     entry_origin: int | None = None
     traps_unaligned: bool = False
+    more_ram_origin: int | None = None
+    more_ram_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,21 @@ class Device:
         return sum(memory.size_bytes for memory in self.memories if memory.kind == "flash")
 
     @property
+    def data_memories(self) -> tuple[Memory, ...]:
+        """The RAM that an arena may lie in, fastest first and then largest.
+
+        Not one at address 0, which in C is no object's: an instruction TCM usually.
+        """
+        found = [memory for memory in self.memories if memory.kind == "ram"]
+        usable = [memory for memory in found if memory.origin] or found
+        return tuple(sorted(usable, key=lambda memory: (memory.wait_states, -memory.size_bytes)))
+
+    @property
+    def all_ram_bytes(self) -> int:
+        """The RAM of all `data_memories`."""
+        return sum(memory.size_bytes for memory in self.data_memories)
+
+    @property
     def ram_bytes(self) -> int:
-        """The largest single RAM region, which is where the arena goes."""
+        """The largest single RAM region, which is where an arena of one part goes if all are equally fast."""
         return max(memory.size_bytes for memory in self.memories if memory.kind == "ram")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
-from edgeprune.device import Device
+from edgeprune.device import Device, Memory
 from edgeprune.ops import operator_for
 from edgeprune.plan.choose import Option, runner_up
 from edgeprune.plan.lifetimes import Group, Storage
@@ -20,11 +21,12 @@ __all__ = ["program_of"]
 def program_of(table: Schedule, device: Device, objective: Objective, settled: Settled) -> Program:
     """The program of `settled`, whose options are among those of `table`."""
     chosen, packing = settled.chosen, settled.packing
-    region = max((m for m in device.memories if m.kind == "ram"), key=lambda memory: memory.size_bytes).name
+    parts = packing.parts or ((_main_memory(device, packing.arena_bytes).name, packing.arena_bytes),)
     candidates = [option.candidate for option in chosen]
 
     def buffer(storage: Storage, name: str) -> Buffer:
         offset = packing.offsets[storage.name]
+        region = _region(parts, offset)
         return Buffer(name, storage.tensors, region, offset, storage.size_bytes, storage.first, storage.last)
 
     def fits(option: Option) -> bool:
@@ -57,7 +59,22 @@ def program_of(table: Schedule, device: Device, objective: Objective, settled: S
         lower_bound_bytes=_lower_bound_bytes(buffers),
         fed=None if table.fed is None else table.owner[table.fed],
         views={name: holder for name, holder in table.owner.items() if name != holder},
+        parts=parts,
     )
+
+
+def _main_memory(device: Device, arena_bytes: int) -> Memory:
+    """The memory for an arena in one part: the fastest that holds it, or the largest."""
+    memories = device.data_memories
+    return next(
+        (m for m in memories if m.size_bytes >= arena_bytes), max(memories, key=lambda m: m.size_bytes)
+    )
+
+
+def _region(parts: Sequence[tuple[str, int]], offset: int) -> str:
+    """The memory in whose part a buffer at `offset` lies."""
+    ends = itertools.accumulate(size for _, size in parts)
+    return next((name for (name, _), end in zip(parts, ends, strict=True) if offset < end), parts[-1][0])
 
 
 def _title(nodes: Group) -> str:

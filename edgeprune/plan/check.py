@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import accumulate, combinations
 
 from edgeprune.plan.program import Buffer, Program, Step
 
@@ -22,6 +22,9 @@ def check_program(program: Program) -> None:
         _require(
             buffer.offset + buffer.size_bytes <= program.arena_bytes, f"{buffer.name!r} leaves the arena"
         )
+        ends = set(accumulate(size for _, size in program.parts[:-1]))
+        inside = not any(buffer.offset < end < buffer.offset + buffer.size_bytes for end in ends)
+        _require(inside, f"{buffer.name!r} lies in two memories")
     for one, other in combinations(program.buffers, 2):
         meet = one.first_step <= other.last_step and other.first_step <= one.last_step
         touch = one.offset < other.offset + other.size_bytes and other.offset < one.offset + one.size_bytes

@@ -23,7 +23,7 @@ from edgeprune.graph.ir import DTYPES, Node
 from edgeprune.graph.skeleton import Skeleton
 from edgeprune.ops import operator_for
 from edgeprune.plan.choose import Option
-from edgeprune.plan.labels import FROZEN, WEIGHTED, Labels, group_numbers, label_activations
+from edgeprune.plan.labels import WEIGHTED, Labels, group_sizes, label_activations
 from edgeprune.plan.lifetimes import Storage
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.sampling import Cost, KernelCosts, ResizableLayer, Table, parameters_of
@@ -111,7 +111,7 @@ def _layer_costs(
 ) -> list[LayerCost]:
     if step.node.op in WEIGHTED and step.node.name in skeleton.layers:
         return _weighted(name, step, skeleton, kernels, objective)
-    counts = _group_sizes(labels[step.node.output.name], skeleton)
+    counts = group_sizes(labels[step.node.output.name], skeleton)
     return _linear(name, step.cost, counts, step.node.output.elements, skeleton.widths)
 
 
@@ -221,7 +221,7 @@ def _row(
     itemsizes = {tensor.name: DTYPES[tensor.dtype].itemsize for tensor in table.graph.tensors()}
     fixed, per_channel, phrases = 0, Counter[str](), list[str]()
     for storage in alive:
-        counts = _group_sizes(labels[storage.name], skeleton)
+        counts = group_sizes(labels[storage.name], skeleton)
         phrases.append(storage.name if counts else f"{storage.name} {storage.size_bytes:,} B")
         for group, count in counts.items():
             per_channel[group] += count * itemsizes[storage.name]
@@ -233,17 +233,6 @@ def _row(
         layer=name,
         alive=tuple(phrases),
     )
-
-
-def _group_sizes(labels: Labels, skeleton: Skeleton) -> dict[str, int]:
-    """Elements of each group among `labels`, for the groups that occur."""
-    names = {number: group for group, number in group_numbers(skeleton).items()}
-    numbers, counts = np.unique(labels, return_counts=True)
-    return {
-        names[int(number)]: int(count)
-        for number, count in zip(numbers, counts, strict=True)
-        if number != FROZEN
-    }
 
 
 def _unique_names(names: Sequence[str]) -> list[str]:

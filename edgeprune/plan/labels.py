@@ -19,7 +19,7 @@ from edgeprune.ops import operator_for
 from edgeprune.ops._movement import DataMovement
 from edgeprune.ops._table import UnaryTable
 
-__all__ = ["FROZEN", "WEIGHTED", "group_numbers", "label_activations"]
+__all__ = ["FROZEN", "WEIGHTED", "Labels", "group_numbers", "group_sizes", "label_activations"]
 
 FROZEN = 0
 """The number of elements that belong to no group."""
@@ -46,6 +46,17 @@ Labels = npt.NDArray[np.int32]
 def group_numbers(skeleton: Skeleton) -> dict[str, int]:
     """A number for each group that has widths."""
     return {group: index for index, group in enumerate(skeleton.widths, start=1)}
+
+
+def group_sizes(labels: Labels, skeleton: Skeleton) -> dict[str, int]:
+    """Elements of each group among `labels`, for the groups that occur."""
+    names = {number: group for group, number in group_numbers(skeleton).items()}
+    numbers, counts = np.unique(labels, return_counts=True)
+    return {
+        names[int(number)]: int(count)
+        for number, count in zip(numbers, counts, strict=True)
+        if number != FROZEN
+    }
 
 
 def label_activations(skeleton: Skeleton) -> dict[str, Labels]:

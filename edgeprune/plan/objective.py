@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeprune.device import Memory
 from edgeprune.errors import UsageError
 
 __all__ = ["GOALS", "Objective"]
@@ -23,6 +24,8 @@ class Objective:
     Where "ram" is optimized, a percent more of it is spent on each `ram_exchange` percent less time, so that no network
     takes twice the time for its last bytes; 0 spends none.
 
+    The arena may be split over the memories `rooms`, fastest first; without any it is whole.
+
     Raises:
         UsageError: `optimize` is not one of `GOALS`.
     """
@@ -33,6 +36,7 @@ class Objective:
     spends_flash: bool = True
     spends_ram: bool = True
     ram_exchange: int = 8
+    rooms: tuple[Memory, ...] = ()
 
     def __post_init__(self) -> None:
         if self.optimize not in GOALS:

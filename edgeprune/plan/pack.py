@@ -43,11 +43,15 @@ class Effort(Enum):
 
 @dataclass(frozen=True)
 class Packing:
-    """An offset per storage, by name; `proven` when no packing is lower."""
+    """An offset per storage, by name; `proven` when no packing is lower.
+
+    `parts` are the memories that a split arena lies in, with their bytes, one behind the other; none where it is whole.
+    """
 
     offsets: Mapping[str, int]
     arena_bytes: int
     proven: bool
+    parts: tuple[tuple[str, int], ...] = ()
 
 
 def pack(

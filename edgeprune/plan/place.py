@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from edgeprune.graph.ir import DTYPES, Graph, Node
 from edgeprune.kernels.base import Candidate
@@ -10,6 +11,7 @@ from edgeprune.plan.choose import Option
 from edgeprune.plan.lifetimes import Storage
 from edgeprune.plan.overlap import input_distances
 from edgeprune.plan.pack import Effort, Packing, pack
+from edgeprune.plan.regions import Problem, pack_regions
 from edgeprune.plan.schedule import Schedule
 
 __all__ = ["ALIGN", "own_storages", "persistent_name", "place", "scratch_name"]
@@ -23,8 +25,8 @@ _PERSISTENT = "\0persistent "
 def place(table: Schedule, chosen: Sequence[Option], limit: int | None = None) -> Packing:
     """Offsets for activations and scratch; on words where that saves memory over doublewords.
 
-    What lasts lies below, where it is in nobody's way. With a `limit` the search ends as soon as it is met, and earlier
-    where it is not.
+    What lasts lies below, where it is in nobody's way. Memories of `table.rooms` share the arena (`plan.regions`).
+    Without such, and with a `limit`, the search ends as soon as it is met, and earlier where it is not.
     """
     own = own_storages(table.steps, [option.candidate for option in chosen])
     lasting, top = _stacked([storage for storage in own if storage.name.startswith(_PERSISTENT)])
@@ -37,6 +39,10 @@ def place(table: Schedule, chosen: Sequence[Option], limit: int | None = None) -
         for upper, distance in input_distances(option.candidate, table.owner).items()
         if by_name[upper].dies_at(step)
     }
+    if table.rooms:
+        cycles = tuple(option.candidate.cycles for option in chosen)
+        split = pack_regions(Problem(tuple(everything), distances, top, cycles, ALIGN), table.rooms)
+        return replace(split, offsets={**lasting, **split.offsets})
     bound = max((option.need_bytes for option in chosen), default=0)
     effort = Effort.FULL if limit is None else Effort.QUICK
     bound = bound if limit is None else max(bound, limit - top)

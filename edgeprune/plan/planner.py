@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edgeprune.device import Device
@@ -10,18 +10,20 @@ from edgeprune.errors import OverBudget, UsageError
 from edgeprune.graph.ir import Graph, Node
 from edgeprune.plan.assemble import program_of
 from edgeprune.plan.check import check_program
+from edgeprune.plan.choose import Option
 from edgeprune.plan.fusion import binding, fusible_pairs, memory_binds, saving
 from edgeprune.plan.grouping import standing_groups
 from edgeprune.plan.lifetimes import Group, storage_names, work_nodes
 from edgeprune.plan.measured import MeasuredCycles, with_measured
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.program import Program
+from edgeprune.plan.regions import split_arena, whole_arena
 from edgeprune.plan.rows import image_rows
 from edgeprune.plan.schedule import Schedule, schedule, with_placements
 from edgeprune.plan.settle import Settled, merit, settle, settle_placements
 from edgeprune.plan.streaming import Cut, cuts
 
-__all__ = ["plan"]
+__all__ = ["leanest", "plan"]
 
 _CUTS = 2
 """Ways to stream layers that are packed and compared, of those that promise most."""
@@ -48,6 +50,9 @@ def plan(
 
     A node and the only reader of its output become one step where a kernel runs both and the program gains by it.
 
+    Where the device has several memories, the arena lies in the fastest; where it does not fit there, or constants in
+    the others save cycles, it is split.
+
     A RAM budget is kept by the packed arena. A flash budget is kept by the candidates' estimates where some
     choice does; where none does, the choice with the smallest estimate is returned, because only the linked
     image can tell.
@@ -63,13 +68,43 @@ def plan(
         UsageError: no kernel runs a node, or an output of the graph is a constant; or the input cannot be streamed.
         OverBudget: the arena cannot be as small as the RAM budget; the sentence names the step that binds.
     """
-    if stream_input:
-        best = _fed_plan(graph, device, objective, measured or {}, fed_input(graph))
-    else:
-        best = _best_plan(graph, device, objective, measured or {})
-    program = program_of(best.table, device, objective, best.settled)
+
+    def best(goal: Objective) -> Program:
+        if stream_input:
+            found = _fed_plan(graph, device, goal, measured or {}, fed_input(graph))
+        else:
+            found = _best_plan(graph, device, goal, measured or {})
+        return program_of(found.table, device, goal, found.settled)
+
+    program = _in_memories(best, device, objective)
     check_program(program)
     return program
+
+
+def _in_memories(best: Callable[[Objective], Program], device: Device, objective: Objective) -> Program:
+    """The program whose arena lies in one memory or, where there is none or it is faster so, in several."""
+    shared = split_arena(device, objective)
+    if shared is None:
+        return best(objective)
+    try:
+        whole = best(whole_arena(device, objective))
+    except OverBudget:
+        return best(shared)
+    if whole.fits_memories and not objective.copies_flash:
+        return whole
+    try:
+        split = best(shared)
+    except OverBudget:
+        return whole
+    if not whole.fits_memories:
+        return split
+    return min(whole, split, key=lambda one: sum(step.candidate.cycles for step in one.steps))
+
+
+def leanest(graph: Graph, device: Device) -> tuple[Schedule, tuple[Option, ...]]:
+    """The schedule with the smallest arena that was found, stages in it, and the choice of kernels for its steps."""
+    found = _best_plan(graph, device, Objective("ram", ram_exchange=0), {})
+    return found.table, found.settled.chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +234,10 @@ def _with_pairs(graph: Graph, device: Device, objective: Objective, measured: Me
     fused = standing
     for more in [urgent, *((pair,) for pair in worthwhile if pair not in urgent)][: 1 + _MORE_PAIRS]:
         if more:
-            found = _planned(graph, device, objective, measured, (*fused, *more))
+            try:
+                found = _planned(graph, device, objective, measured, (*fused, *more))
+            except OverBudget:
+                continue
             if cost(found) < cost(best):
                 best, fused = found, (*fused, *more)
     return best

@@ -90,6 +90,21 @@ class Program:
     views: Mapping[str, str] = field(default_factory=dict)
     """Tensors that are views: name -> name of the tensor whose storage they share."""
 
+    parts: tuple[tuple[str, int], ...] = ()
+    """The memories that the arena lies in and the bytes in each; offsets go on from one to the next."""
+
+    @property
+    def fits_memories(self) -> bool:
+        """Whether each part of the arena is no larger than its memory."""
+        sizes = {memory.name: memory.size_bytes for memory in self.device.memories}
+        return all(size <= sizes[name] for name, size in self.parts)
+
+    def part_start(self, buffer: Buffer) -> int:
+        """The offset at which the part of the arena begins that `buffer` lies in."""
+        names = [name for name, _ in self.parts]
+        before = names.index(buffer.region) if buffer.region in names else 0
+        return sum(size for _, size in self.parts[:before])
+
     @property
     def scratch_offset(self) -> int:
         """Where what lasts ends: the arena below survives between runs, the rest is free between them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from edgeprune.device import Device
+from edgeprune.device import Device, Memory
 from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Graph, Node
 from edgeprune.kernels.base import Candidate
@@ -36,6 +36,8 @@ class Schedule:
     options: tuple[tuple[Option, ...], ...]
     fed: str | None = None
     """The tensor whose rows the caller hands over: the graph's input, or the view of it that layers read."""
+    rooms: tuple[Memory, ...] = ()
+    """The memories that share the arena, fastest first; none where it is to be whole."""
 
     def alive(self, step: int) -> tuple[Storage, ...]:
         """Storages of activations in use at `step`."""
@@ -68,7 +70,7 @@ def schedule(
         steps = tuple(sorted(likely, key=lambda nodes: places[nodes[-1]]))
     owner = storage_names(graph)
     held = tuple(storage for storage in storages(graph, steps) if fed is None or storage.name != owner[fed])
-    bare = Schedule(graph, owner, steps, held, (), fed)
+    bare = Schedule(graph, owner, steps, held, (), fed, objective.rooms)
     options = tuple(_options(bare, index, offered[nodes]) for index, nodes in enumerate(steps))
     return replace(bare, options=options)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,13 +124,14 @@ def make_report(findings: Findings) -> dict[str, Any]:
             "static": static,
             "stack": measurement.stack_bytes,
         }
-        report["latency"] = _latency(measurement)
+        report["latency"] = _latency(measurement, _slow_memories(program))
         report["library"] = {
             "prefix": image.sources.prefix,
             "files": list(image.sources.files),
             "arena_align": image.sources.arena_align,
             "stages": list(image.sources.stages),
             "fed_rows": image.sources.fed_rows,
+            "more_arenas": [{"name": name, "bytes": size} for name, size in image.sources.more_arenas],
             "compacted": findings.compacted,
         }
         report["tuning"] = {"measured_candidates": findings.measured_candidates}
@@ -147,7 +148,13 @@ def make_report(findings: Findings) -> dict[str, Any]:
     return report
 
 
-def _latency(measurement: Measurement) -> dict[str, Any] | None:
+def _slow_memories(program: Program) -> list[str]:
+    """Memories that hold a part of the arena and are waited for, which no cycle model knows."""
+    slow = {memory.name for memory in program.device.memories if memory.wait_states}
+    return [name for name, _ in program.parts if name in slow]
+
+
+def _latency(measurement: Measurement, slow: Sequence[str]) -> dict[str, Any] | None:
     latency = measurement.latency
     if latency is None:
         return None
@@ -155,7 +162,9 @@ def _latency(measurement: Measurement) -> dict[str, Any] | None:
         "instructions": latency.instructions,
         "cycles": latency.cycles,
         "cycles_model": latency.cycles_model,
-        "cycles_error": latency.cycles_error,
+        "cycles_error": "; ".join(
+            (latency.cycles_error, *(f"waits for {name} not counted" for name in slow))
+        ),
         "ms": latency.ms,
         **measured_values(measurement),
     }
@@ -183,7 +192,7 @@ def _buffer(program: Program, buffer: Buffer) -> dict[str, Any]:
         "name": buffer.name,
         "tensors": list(buffer.tensors),
         "region": buffer.region,
-        "offset": buffer.offset,
+        "offset": buffer.offset - program.part_start(buffer),
         "size": buffer.size_bytes,
         "first_step": layers[0] if layers else 0,
         "last_step": layers[-1] if layers else 0,

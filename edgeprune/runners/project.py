@@ -98,6 +98,12 @@ def board_project(image: Image, stack_bytes: int, line: Line = "uart") -> dict[s
         UsageError: the device is not a Cortex-M.
     """
     device, sources = image.device, image.sources
+    if sources.more_arenas:
+        names = ", ".join(name.lower() for name, _ in sources.more_arenas)
+        raise UsageError(
+            f"the firmware for boards has one memory, and part of the arena lies in {names}: "
+            "leave --board-firmware and --runner out, or give --ram what one memory has"
+        )
     check_core(device)
     flash, ram = _memory(device, "flash"), _memory(device, "ram")
     values: dict[str, object] = {

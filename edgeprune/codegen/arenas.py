@@ -1,0 +1,68 @@
+"""The memories that a library's arena lies in, and addresses in them as C expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgeprune.graph.ir import Tensor
+from edgeprune.plan.program import Program
+from edgeprune.templating import c_identifier
+
+__all__ = ["Arena", "arena_of", "arena_values", "arenas", "in_arena", "layer_output"]
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A part of the arena: the memory it lies in, the C name of its pointer, its first offset and its bytes."""
+
+    region: str
+    pointer: str
+    start: int
+    size_bytes: int
+
+    @property
+    def macro(self) -> str:
+        """What stands for the memory in the names of macros."""
+        return c_identifier(self.region, limit=24).upper()
+
+
+def arenas(program: Program) -> tuple[Arena, ...]:
+    """The parts of the arena in order of their offsets; one named "arena" where it is whole."""
+    found: list[Arena] = []
+    start = 0
+    for region, size_bytes in program.parts or (("ram", program.arena_bytes),):
+        pointer = f"arena_{c_identifier(region, limit=24)}" if found else "arena"
+        found.append(Arena(region, pointer, start, size_bytes))
+        start += size_bytes
+    return tuple(found)
+
+
+def arena_of(parts: Sequence[Arena], offset: int) -> Arena:
+    """The part that `offset` lies in; the last one for an offset behind all."""
+    return next((part for part in reversed(parts) if part.start <= offset and part.size_bytes), parts[0])
+
+
+def in_arena(program: Program, offset: int) -> str:
+    """The address of what lies at `offset`, in C."""
+    part = arena_of(arenas(program), offset)
+    return f"{part.pointer} + {offset - part.start}"
+
+
+def arena_values(parts: Sequence[Arena]) -> dict[str, object]:
+    """What the library's templates write for the parts behind the first: nothing where there is but one."""
+    more = [part.pointer for part in parts[1:]]
+    return {
+        "arenas": parts,
+        "more_parameters": "".join(f", unsigned char *{one}" for one in more),
+        "more_arguments": "".join(f", {one}" for one in more),
+        "more_in_context": "".join(f", context->{one}" for one in more),
+        "more_of_init": "".join(f", void *{one}, size_t {one}_bytes" for one in more),
+        "more_to_init": "".join(f", {one}, {one}_bytes" for one in more),
+    }
+
+
+def layer_output(parts: Sequence[Arena], offset: int, tensor: Tensor) -> dict[str, int]:
+    """Where the callback finds an output: number of the part of the arena, offset in it, and bytes."""
+    part = arena_of(parts, offset)
+    return {"part": parts.index(part), "offset": offset - part.start, "bytes": tensor.bytes}
