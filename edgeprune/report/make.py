@@ -20,6 +20,7 @@ from edgeprune.plan import Buffer, Program
 from edgeprune.plan.program import Layer
 from edgeprune.plan.stage_types import StageCandidate
 from edgeprune.report.pruning import PruningSummary, pruning_values
+from edgeprune.report.zeros import zeros_saved
 from edgeprune.verify.compare import Verification
 from edgeprune.version import __version__
 
@@ -202,6 +203,7 @@ def _layers(program: Program, image: Image | None, measurement: Measurement | No
                 "sparsity": _sparsity(layer),
                 "density": None if _sparsity(layer) is None else round(layer.candidate.density, 4),
                 "next_best": _next_best(layer),
+                "zeros_saved": zeros_saved(layer, program.device),
             }
         )
     return rows

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from edgeprune.report.pruning_text import pruning_facts
 from edgeprune.report.text import clean, printable
+from edgeprune.report.zeros import zeros_facts
 
 __all__ = ["new_table", "printable", "summary"]
 
@@ -175,7 +176,7 @@ def _facts(report: Mapping[str, Any]) -> list[Text]:
         apart = "" if difference is None else f"; at most {difference} step(s) from ONNX Runtime"
         exact = f"{exactness(verify)} on {verify['samples']:,} inputs"
         facts.append(("verified", f"{exact}: {where}{apart}"))
-    facts += pruning_facts(report)
+    facts += pruning_facts(report) + zeros_facts(report["layers"] or [])
     if tools:
         facts.append(("tools", ", ".join(f"{name} {value}" for name, value in tools.items())))
     return [Text(f"{clean(name)}: ", "bold") + Text(clean(value)) for name, value in facts]
