@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -31,18 +32,30 @@ from edgeprune.compress.job import Job
 from edgeprune.compress.recover import recover
 from edgeprune.compress.settle import settle
 from edgeprune.compress.shrink import subject_of
-from edgeprune.compress.subject import Subject, carve_well, patterns_of
+from edgeprune.compress.subject import Subject, patterns_of
 from edgeprune.config import Budget, Settings
 from edgeprune.device import load_device
-from edgeprune.model import load_model
+from edgeprune.model import Model, load_model
+from edgeprune.patterns import LayerPattern
 from edgeprune.plan import Objective
-from edgeprune.prune import Choice, Limits, analyse, choice_at, choose_jointly, criterion_named
+from edgeprune.prune import (
+    Coupling,
+    Limits,
+    Scores,
+    analyse,
+    best,
+    choose_jointly,
+    criterion_named,
+    cut_corrected,
+    gather,
+)
 from edgeprune.quantize import int8_score
 from edgeprune.report.terminal import new_table
 from edgeprune.train import evaluate
 
 __all__ = ["Run", "main"]
 
+_CRITERION = "obs"
 _CHANNELS, _BOTH = "channels", "channels and patterns"
 _CASES = ((_CHANNELS, 0.5), (_BOTH, 0.375), (_CHANNELS, 0.25), (_BOTH, 0.25))
 """Methods and shares of the dense cycles: 0.375 is three quarters of 0.5."""
@@ -60,6 +73,25 @@ class Run:
     flash: float
     in_float: float
     int8: float
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a limit was met with: widths by group, patterns by layer, and the unpruned build it is a share of."""
+
+    method: str
+    share: float
+    jointly: bool
+    widths: Mapping[str, int]
+    patterns: Mapping[str, str]
+    predicted_loss: float
+    whole_ms: float
+    whole_flash: int
+
+    def layer_patterns(self) -> dict[str, LayerPattern]:
+        """The patterns as `recover` takes them."""
+        pairs = {layer: text.split(":") for layer, text in self.patterns.items()}
+        return {layer: LayerPattern(name, float(density)) for layer, (name, density) in pairs.items()}
 
 
 class Log:
@@ -84,23 +116,46 @@ class Log:
         """The finished ones."""
         return [Run(**line) for line in self.lines() if "seed" in line]  # type: ignore[arg-type]
 
-    def widths(self, method: str, share: float, jointly: bool) -> Mapping[str, int] | None:
+    def chosen(self, method: str, share: float, jointly: bool) -> Chosen | None:
         """What was settled on, if anything was."""
-        key = {"chosen_by": method, "share": share, "jointly": jointly}
+        key = {"method": method, "share": share, "jointly": jointly}
         for line in self.lines():
-            if key.items() <= line.items():
-                return line["widths"]  # type: ignore[return-value]
+            if "widths" in line and key.items() <= line.items():
+                return Chosen(**line)  # type: ignore[arg-type]
         return None
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """The network, what it takes whole, and what its channels and patterns cost and are worth."""
+    """The network and how it is built; what it takes whole, and what its channels and patterns cost and are worth."""
 
-    whole: Fitted
-    subject: Subject
+    model: Model
+    coupling: Coupling
     job: Job
-    device_ram_bytes: int | None
+
+    @cached_property
+    def whole(self) -> Fitted:
+        """The unpruned build."""
+        device, settings = self.job.builder.device, self.job.settings
+        budget = settings.budget(device.flash_bytes, device.ram_bytes)
+        return self.job.builder.fit(self.model, budget, "unpruned")
+
+    @cached_property
+    def subject(self) -> Subject:
+        """What `shrink` would cut."""
+        return subject_of(self.model, self.coupling, self.whole, criterion_named(_CRITERION), self.job)
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Which channels stay at a width."""
+        data = gather(self.model, seed=self.job.settings.seed)
+        return criterion_named(_CRITERION).score(self.module, self.coupling, data)
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The trained, unpruned network."""
+        assert self.model.module is not None
+        return self.model.module
 
     def of(self, method: str) -> Subject:
         """The subject for a method; for channels alone there are no patterns to choose."""
@@ -108,12 +163,6 @@ class Bench:
             return self.subject
         curves = {name: c for name, c in self.subject.curves.items() if name not in self.subject.menus}
         return replace(self.subject, menus={}, curves=curves, table=self.subject.table.without_options())
-
-    def budget(self, share: float) -> Budget:
-        """That share of the whole build's time, in the device's memory."""
-        latency_ms = self.whole.cost.latency_ms
-        assert latency_ms is not None
-        return Budget(None, self.device_ram_bytes, latency_ms * share)
 
 
 def main() -> int:
@@ -123,6 +172,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=200, help="of training, 128 images each")
     parser.add_argument("--only", choices=(_CHANNELS, _BOTH), help="one of the two methods")
+    parser.add_argument("--limits", default="50,37.5,25", help="cycles that may be taken, in per cent")
     parser.add_argument("--jointly", action="store_true", help="judge cuts together before choosing one")
     parser.add_argument("--log", type=Path, default=Path("build/sparse_network.jsonl"), help="finished runs")
     parser.add_argument("--finished", action="store_true", help="start no run, report those in the log")
@@ -135,15 +185,19 @@ def main() -> int:
         return 2
     torch.set_num_threads(1)
     done = {(run.method, run.share, run.seed) for run in log.runs() if run.steps == arguments.steps}
-    cases = [case for case in _CASES if arguments.only in (None, case[0])]
+    limits = [float(text) / 100 for text in arguments.limits.split(",")]
+    cases = [case for case in _CASES if arguments.only in (None, case[0]) and case[1] in limits]
     wanted = [(*case, seed) for seed in range(arguments.seeds) for case in cases]
     missing = [] if arguments.finished else [key for key in wanted if key not in done]
     if missing:
         sparsity = "auto" if any(method == _BOTH for method, *_ in missing) else "none"
         with _bench(recipe, arguments.device, sparsity, terminal) as bench:
             for method, share, seed in missing:
-                choice = _settled(bench, method, share, arguments.jointly, log, terminal)
-                log.add(asdict(_run(bench, choice, method, share, seed, arguments.steps)))
+                chosen = log.chosen(method, share, arguments.jointly)
+                if chosen is None:
+                    chosen = _settled(bench, method, share, arguments.jointly, terminal)
+                    log.add(asdict(chosen))
+                log.add(asdict(_run(bench, chosen, seed, arguments.steps)))
     runs = [run for run in log.runs() if run.steps == arguments.steps and run.seed < arguments.seeds]
     _show(runs, terminal)
     if arguments.json:
@@ -156,77 +210,67 @@ def main() -> int:
 def _bench(recipe: Path, device_name: str, sparsity: str, terminal: Terminal) -> Iterator[Bench]:
     device, model = load_device(device_name), load_model(recipe)
     settings = Settings(recipe, device_name, sparsity=sparsity)
+    assert model.module is not None
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         goal = Objective(spends_flash=False, spends_ram=False)
         builder = Builder(device, goal, calibration_data(model, settings), scratch, terminal)
         job = Job(settings, builder, Checkpoints(scratch / "checkpoints", ""), terminal)
-        whole = builder.fit(model, settings.budget(device.flash_bytes, device.ram_bytes), "unpruned")
-        assert model.module is not None
-        coupling = analyse(model.module, model.example_inputs)
-        subject = subject_of(model, coupling, whole, criterion_named("obs"), job)
-        yield Bench(whole, subject, job, device.ram_bytes)
+        yield Bench(model, analyse(model.module, model.example_inputs), job)
 
 
-def _settled(bench: Bench, method: str, share: float, jointly: bool, log: Log, terminal: Terminal) -> Choice:
+def _settled(bench: Bench, method: str, share: float, jointly: bool, terminal: Terminal) -> Chosen:
     """The widths and patterns for a share of the cycles, whose untrained build keeps it."""
-    subject, budget = bench.of(method), bench.budget(share)
-    widths = log.widths(method, share, jointly)
-    if widths is None:
-        found = settle(subject, Forecast(budget, subject.table.cycles_per_ms), terminal)
-        choice = found.choice
-        if jointly:
-            assert subject.model.module is not None
-            better = choose_jointly(
-                subject.model.module,
-                subject.coupling,
-                subject.scores,
-                subject.curves,
-                subject.table,
-                Limits(cycles=choice.resources.cycles),
-                subject.data,
-                progress=terminal,
-                menus=subject.menus,
-            )
-            choice = better
-        widths = dict(choice.widths)
-        patterns = {name: f"{one.name}:{one.density:g}" for name, one in patterns_of(subject, choice).items()}
-        log.add(
-            {
-                "chosen_by": method,
-                "share": share,
-                "jointly": jointly,
-                "widths": widths,
-                "patterns": patterns,
-                "predicted_loss": choice.predicted_loss,
-            }
+    subject, whole = bench.of(method), bench.whole.cost
+    assert whole.latency_ms is not None
+    budget = Budget(None, bench.job.builder.device.ram_bytes, whole.latency_ms * share)
+    choice = settle(subject, Forecast(budget, subject.table.cycles_per_ms), terminal).choice
+    if jointly:
+        choice = choose_jointly(
+            bench.module,
+            subject.coupling,
+            subject.scores,
+            subject.curves,
+            subject.table,
+            Limits(cycles=choice.resources.cycles),
+            subject.data,
+            progress=terminal,
+            menus=subject.menus,
         )
-    return choice_at(subject.curves, subject.table, widths)
+    patterns = {name: f"{one.name}:{one.density:g}" for name, one in patterns_of(subject, choice).items()}
+    return Chosen(
+        method,
+        share,
+        jointly,
+        {name: width for name, width in choice.widths.items() if name not in subject.menus},
+        patterns,
+        choice.predicted_loss,
+        whole.latency_ms,
+        whole.flash_bytes,
+    )
 
 
-def _run(bench: Bench, choice: Choice, method: str, share: float, seed: int, steps: int) -> Run:
+def _run(bench: Bench, chosen: Chosen, seed: int, steps: int) -> Run:
     job = replace(bench.job, settings=replace(bench.job.settings, seed=seed))
-    subject = bench.of(method)
-    cut, teacher = carve_well(subject, choice, job.progress), subject.model.module
-    assert teacher is not None
-    name = f"{method} {share} {seed}".replace(" ", "_")
-    trained = recover(cut, teacher, steps, job, name, patterns_of(subject, choice))
+    plan = best(bench.scores, {name: chosen.widths[name] for name in bench.scores})
+    cut = cut_corrected(bench.module, bench.coupling, plan, gather(bench.model), job.progress)
+    name = f"{chosen.method} {chosen.share} {seed}".replace(" ", "_")
+    smaller = replace(bench.model, module=cut)
+    trained = recover(smaller, bench.module, steps, job, name, chosen.layer_patterns())
     model = trained.model
     assert model.module is not None
     onnx = trained.onnx or job.builder.int8(model)
-    fitted = job.builder.fit(model, bench.budget(share), name, onnx)
-    before, after = bench.whole.cost, fitted.cost
-    assert before.latency_ms is not None
-    assert after.latency_ms is not None
+    cost = job.builder.fit(model, Budget(), name, onnx).cost
+    assert cost.latency_ms is not None
     return Run(
-        method,
-        share,
+        chosen.method,
+        chosen.share,
         seed,
         steps,
-        round(after.latency_ms / before.latency_ms, 4),
-        round(after.flash_bytes / before.flash_bytes, 4),
-        round(evaluate(model, model.module), 2),
-        round(int8_score(model, onnx), 2),
+        round(cost.latency_ms / chosen.whole_ms, 4),
+        round(cost.flash_bytes / chosen.whole_flash, 4),
+        round(100 * evaluate(model, model.module), 2),
+        round(100 * int8_score(model, onnx), 2),
     )
 
 

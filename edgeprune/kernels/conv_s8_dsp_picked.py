@@ -16,7 +16,8 @@ either, whichever form it has.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -25,20 +26,28 @@ from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels._dsp_block import LARGEST_OUTPUTS, Block, block_instructions, block_stream
 from edgeprune.kernels._dsp_conv import least_distance, output_pixels
-from edgeprune.kernels._dsp_sparse import sparse_geometry
-from edgeprune.kernels._sparsity import OutputBlock, block_ranges, gathered_words, output_blocks, weight_rows
+from edgeprune.kernels._dsp_sparse import sparse_convolution
+from edgeprune.kernels._dsp_sparse_streams import gathered_bytes, gathered_constants
+from edgeprune.kernels._sparsity import (
+    LARGEST_INPUTS,
+    OutputBlock,
+    block_ranges,
+    block_sizes,
+    fastest_and_smallest,
+    gathered_density,
+    gathered_words,
+    output_blocks,
+    place_bytes,
+)
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
 
 __all__ = ["FAMILY", "ConvPickedDsp"]
 
-_BLOCKS = (8, 16, 32, 64)
-"""Output channels that may share their inputs, besides all of them."""
 _PIXELS, _CHANNELS = 4, 2
 _LARGEST_OFFSET = 4095
 """What a load reaches from where the first pixel's input is."""
-_LARGEST_PLACE = (1 << 16) - 1
 _CODE_BYTES = 1200
 """Of the layer's own function and those that layers share."""
 _UNROLLED, _WORD_CODE_BYTES = 4, 92
@@ -57,47 +66,21 @@ class ConvPickedDsp(KernelFamily):
     name = "conv_s8_dsp_picked"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        g = sparse_geometry(nodes[0], device) if len(nodes) == 1 and nodes[0].op == "Conv" else None
-        rows = weight_rows(nodes[0]) if g is not None else None
-        if g is None or rows is None or not _is_reached(g):
+        found = sparse_convolution(nodes, device, LARGEST_OUTPUTS)
+        if found is None or nodes[0].op != "Conv" or not _is_reached(found[0]):
             return ()
-        whole = g.out_channels + g.out_channels % _CHANNELS
-        sizes = {min(size, whole) for size in (*_BLOCKS, whole)}
-        offered = [self._candidate(nodes[0], g, rows, size, device) for size in sorted(sizes)]
-        fastest = min(offered, key=lambda candidate: candidate.cycles)
-        smallest = min(offered, key=lambda candidate: candidate.flash_bytes)
-        return (fastest,) if fastest is smallest else (fastest, smallest)
+        return fastest_and_smallest(self._candidates(nodes[0], *found, device))
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
-        node = candidate.nodes[0]
-        exact = _dsp.is_exact(node, weights[node.inputs[1].name], weights[node.inputs[2].name])
-        return exact and _dsp.Scaling.of(node).is_short
+        return _dsp.is_exact_and_short(candidate.nodes[0], weights)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
-        rows = weights[node.inputs[1].name].reshape(node.inputs[1].shape[0], -1)
-        b, scaling, offsets = (
-            weights[node.inputs[2].name],
-            _dsp.Scaling.of(node),
-            _offsets(conv_geometry(node)),
-        )
-        parts, places = [], []
-        for first, end, kept in output_blocks(rows, _size(candidate), _CHANNELS):
-            inputs = np.pad(kept, (0, 4 * gathered_words(kept) - len(kept)))
-            own = rows[first:end][:, inputs]
-            own[:, len(kept) :] = 0
-            part = replace(
-                scaling, multipliers=scaling.multipliers[first:end], shifts=scaling.shifts[first:end]
-            )
-            header = np.array([gathered_words(kept) | (end - first) << 16, first], np.uint32)
-            parts += [header, block_stream(own, b[first:end], node.inputs[0].zero_point, part, wide=False)]
-            places.append(offsets[inputs])
-        return (
-            Constant(
-                "stream", "uint32_t", np.concatenate(parts), "blocks of outputs: size, then their pairs"
-            ),
-            Constant("places", "uint16_t", np.concatenate(places), "inputs of each block, in bytes"),
-        )
+        dense = functools.partial(block_stream, wide=False)
+        comment = "blocks of outputs: size, then their pairs"
+        stream, inputs = gathered_constants(node, weights, _size(candidate), _CHANNELS, dense, comment)
+        places = _offsets(conv_geometry(node))[inputs.values]
+        return stream, Constant("places", "uint16_t", places, "inputs of each block, in bytes")
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node, prefix = candidate.nodes[0], names.prefix
@@ -123,21 +106,21 @@ class ConvPickedDsp(KernelFamily):
         zeros = f"{node.inputs[0].zero_point}, {node.output.zero_point}"
         return Code((copy, *functions, layer), f"{layer.name}({x}, {constants}, {y}, {columns}, {zeros});")
 
-    def _candidate(self, node: Node, g: ConvGeometry, rows: Array, size: int, device: Device) -> Candidate:
-        blocks = output_blocks(rows, size, _CHANNELS)
-        weights = sum((end - first) * 4 * gathered_words(kept) for first, end, kept in blocks)
+    def _candidates(self, node: Node, g: ConvGeometry, rows: Array, device: Device) -> Iterator[Candidate]:
         ends = np.arange(g.out_width, output_pixels(g), g.out_width)
-        return Candidate(
-            self.name,
-            f"{self.name}_{size}",
-            (node,),
-            flash_bytes=_CODE_BYTES + _constant_bytes(blocks),
-            cycles=_cycles(g, blocks, node, device),
-            scratch_bytes=-(-(4 * _column_words(g) + g.kernel_height * _row_bytes(g)) // 8) * 8,
-            overlap=(least_distance(g, ends),),
-            parameters={"block": size},
-            density=min(1.0, weights / rows.size),
-        )
+        for size in block_sizes(g.out_channels, _CHANNELS):
+            blocks = output_blocks(rows, size, _CHANNELS)
+            yield Candidate(
+                self.name,
+                f"{self.name}_{size}",
+                (node,),
+                flash_bytes=_CODE_BYTES + _constant_bytes(blocks),
+                cycles=_cycles(g, blocks, node, device),
+                scratch_bytes=-(-(4 * _column_words(g) + g.kernel_height * _row_bytes(g)) // 8) * 8,
+                overlap=(least_distance(g, ends),),
+                parameters={"block": size},
+                density=gathered_density(rows, blocks),
+            )
 
     def _blocks(self, g: ConvGeometry, prefix: str, scaling: _dsp.Scaling, size: int) -> tuple[Function, ...]:
         """The function that computes all channels of 4 pixels, last, and those it needs."""
@@ -181,8 +164,7 @@ def _is_reached(g: ConvGeometry) -> bool:
     return (
         g.out_width >= _PIXELS
         and offset <= _LARGEST_OFFSET
-        and g.kernel_height * _row_bytes(g) <= _LARGEST_PLACE
-        and g.out_channels <= LARGEST_OUTPUTS
+        and g.kernel_height * _row_bytes(g) <= LARGEST_INPUTS
     )
 
 
@@ -210,11 +192,7 @@ def _column_words(g: ConvGeometry) -> int:
 
 
 def _constant_bytes(blocks: tuple[OutputBlock, ...]) -> int:
-    """A header for each block, for each channel sum, weights and multiplier; a place for each input."""
-    return sum(
-        8 + (end - first) * (4 * gathered_words(kept) + 8) + 8 * gathered_words(kept)
-        for first, end, kept in blocks
-    )
+    return gathered_bytes(blocks) + place_bytes(LARGEST_INPUTS, blocks)
 
 
 def _cycles(g: ConvGeometry, blocks: tuple[OutputBlock, ...], node: Node, device: Device) -> int:
