@@ -101,7 +101,12 @@ class Pattern:
 
 _MOST = (0.85, 0.75, 0.5, 0.25, 0.1)
 CONV_PATTERNS = (
-    Pattern("shared by 16", shared, ("conv_s8_dsp_gathered",), (0.75, 0.5, 0.25, 0.125, 0.0625)),
+    Pattern(
+        "shared by 16",
+        shared,
+        ("conv_s8_dsp_gathered", "conv_s8_dsp_picked"),
+        (0.75, 0.5, 0.25, 0.125, 0.0625),
+    ),
     Pattern("block 2x4", blocks(2, 4), ("conv_s8_dsp_blocks",), _MOST),
     Pattern("unstructured", singles, ("conv_s8_dsp_singles",), (0.5, 0.3, 0.2, 0.1, 0.05)),
 )

@@ -78,8 +78,8 @@ def deploy(
         train: Whether to train at all.
         importance: The criterion that ranks channels, of `edgeprune.prune.criteria()`.
         rounds: How many rounds of cutting and training lead to the budget.
-        sparsity: "none", or a pattern and the share to keep of the weights that pruned channels leave:
-            "unstructured:0.1", "shared16:0.5", "block2x4:0.25", "block8x4:0.25".
+        sparsity: "none", "auto" to choose patterns layer by layer, or one for all and the share to keep of the weights
+            that pruned channels leave: "unstructured:0.1", "shared16:0.5", "block2x4:0.25", "block8x4:0.25".
         sparsify: Whether those weights go before, during or after training.
         resume: Go on where an interrupted run of the same settings stopped.
         seed: Of everything random.

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from edgeprune.byte_input import ByteInput, parse_byte_input
 from edgeprune.errors import UsageError
+from edgeprune.patterns import SPARSITY_BLOCKS
 
 __all__ = [
-    "SPARSITY_BLOCKS",
     "Budget",
     "Ceiling",
     "Objective",
@@ -31,11 +29,6 @@ Objective = Literal["latency", "ram", "flash"]
 RunnerName = Literal["qemu", "serial", "pyocd"]
 SparsifyWhen = Literal["before", "during", "after"]
 """When single weights are set to zero: before the pruned network is trained, gradually while it is, or after."""
-
-SPARSITY_BLOCKS: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {"unstructured": (1, 1), "shared16": (16, 1), "block2x4": (2, 4), "block8x4": (8, 4)}
-)
-"""Patterns of `--sparsity`: how many neighbouring outputs and inputs stay or go together."""
 
 _SIZE_UNITS = {"": 1, "B": 1, "K": 1024, "KB": 1024, "KIB": 1024, "M": 1 << 20, "MB": 1 << 20, "MIB": 1 << 20}
 _TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -169,16 +162,21 @@ class Settings:
             raise UsageError(f"--seed {self.seed} must be between 0 and {(1 << 32) - 1}")
 
     def density(self) -> float | None:
-        """The share of weights to keep, or None where all may stay: 0.2 of `--sparsity block2x4:0.2`."""
-        if self.sparsity == "none":
+        """The share of weights to keep in all layers: 0.2 of `--sparsity block2x4:0.2`; None where none is named."""
+        if self.sparsity in ("none", "auto"):
             return None
         match = re.fullmatch(r"(\w+):(0?\.\d+)", self.sparsity)
         if match is None or match[1] not in SPARSITY_BLOCKS or not 0 < float(match[2]) < 1:
             raise UsageError(
-                f"--sparsity {self.sparsity!r} must be none, or a pattern ({', '.join(SPARSITY_BLOCKS)}), a colon and "
-                f"the share of weights to keep, such as block2x4:0.25"
+                f"--sparsity {self.sparsity!r} must be auto, none or a pattern ({', '.join(SPARSITY_BLOCKS)}), a colon "
+                f"and the share of weights to keep, such as block2x4:0.25"
             )
         return float(match[2])
+
+    @property
+    def chooses_sparsity(self) -> bool:
+        """Whether patterns and densities are chosen layer by layer."""
+        return self.sparsity == "auto"
 
     def sparsity_pattern(self) -> str:
         """The pattern of `--sparsity`, one of `SPARSITY_BLOCKS`; it needs a density."""

@@ -29,6 +29,9 @@ class LayerCost:
     numbers (weights and biases), indexed [position of the width in][position of the width out]; when both
     groups are the same, only the diagonal counts. Layers of one name are parts of one step: their costs add up.
     What a step saves by overwriting its input is taken off its scratch, which may therefore be negative.
+
+    With an `option`, a group and one of its widths, the layer counts only where the group has that width: of several
+    ways to run a layer, as with all its weights or with some of them zero, each is a layer of its own.
     """
 
     name: str
@@ -39,6 +42,7 @@ class LayerCost:
     scratch_bytes: tuple[tuple[int, ...], ...]
     macs: tuple[tuple[int, ...], ...]
     parameters: tuple[tuple[int, ...], ...]
+    option: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ class CostTable:
     fixed_ram_bytes: int = 0
     fixed_cycles: int = 0
     cycles_per_ms: float = 1.0
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The groups that are options of layers, not channels."""
+        return tuple(dict.fromkeys(layer.option[0] for layer in self.layers if layer.option))
 
     def flash_bytes(self, widths: Mapping[str, int]) -> int:
         """Flash of the network at `widths`."""
@@ -120,10 +129,24 @@ class CostTable:
                 parameters=part(layer, layer.parameters),
             )
             for layer in self.layers
+            if layer.option is None or layer.option[1] in kept[layer.option[0]]
         )
         return replace(self, widths=kept, layers=layers)
 
+    def without_options(self) -> CostTable:
+        """The table of layers as they are where every option has its last width; only channels are left to choose."""
+        names = self.options
+        layers = tuple(
+            replace(layer, option=None)
+            for layer in self.layers
+            if layer.option is None or layer.option[1] == self.widths[layer.option[0]][-1]
+        )
+        widths = {name: options for name, options in self.widths.items() if name not in names}
+        return replace(self, widths=widths, layers=layers)
+
     def _entry(self, layer: LayerCost, table: tuple[tuple[int, ...], ...], widths: Mapping[str, int]) -> int:
+        if layer.option is not None and widths[layer.option[0]] != layer.option[1]:
+            return 0
         row = self.widths[layer.group_in].index(widths[layer.group_in]) if layer.group_in else 0
         column = self.widths[layer.group_out].index(widths[layer.group_out]) if layer.group_out else 0
         return table[row][column]

@@ -85,7 +85,10 @@ def deploy(
     rounds: Rounds = None,
     sparsity: Annotated[
         Text,
-        typer.Option(metavar="PATTERN", help="none, or block2x4:0.25 to keep a quarter of the weights."),
+        typer.Option(
+            metavar="PATTERN",
+            help="auto (layer by layer), none, or block2x4:0.25 to keep a quarter of the weights.",
+        ),
     ] = None,
     sparsify: Annotated[
         Optional[Literal["before", "during", "after"]],  # noqa: UP045

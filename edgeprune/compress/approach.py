@@ -8,7 +8,7 @@ import torch
 
 from edgeprune.compress.job import Job
 from edgeprune.compress.subject import Subject
-from edgeprune.prune import Criterion, Limits, channel_worth, resources
+from edgeprune.prune import Criterion, Limits, channel_worth, pattern_curves, resources
 from edgeprune.prune.sensitivity import loss_of
 from edgeprune.report.pruning import Change, RoundSummary
 from edgeprune.rounds import State, between, in_rounds, start, used
@@ -20,7 +20,7 @@ __all__ = ["approach"]
 def approach(
     subject: Subject, limits: Limits, rounds: int, steps: int, criterion: Criterion, job: Job
 ) -> tuple[Subject, tuple[RoundSummary, ...]]:
-    """The network after all `rounds` but the last, and what each of them did.
+    """The network after all `rounds` but the last, and what each of them did; weights go by patterns in the last.
 
     Args:
         subject: The whole network.
@@ -30,7 +30,7 @@ def approach(
         criterion: Ranks channels.
         job: How to train.
     """
-    model, table = subject.model, subject.table
+    model, table = subject.model, subject.table.without_options()
     assert model.module is not None
     teacher = model.module
     history: list[RoundSummary] = []
@@ -55,10 +55,12 @@ def approach(
     state = in_rounds(
         whole, table, short_of, rounds - 1, subject.data, criterion, tune, progress=job.progress
     )
-    left = table.restricted(state.widths)
+    left = subject.table.restricted(state.widths)
     scores, curves = channel_worth(
         state.module, state.coupling, left.widths, criterion, subject.data, job.progress
     )
+    if subject.menus:
+        curves = {**curves, **pattern_curves(state.module, subject.menus, subject.data, job.progress)}
     cut = replace(
         subject,
         model=replace(model, module=state.module),

@@ -8,26 +8,30 @@ and measured, and what they miss tightens the limits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from edgeprune.compress.fit import Fitted
 from edgeprune.costs import CostTable, LayerCost
 from edgeprune.device import Device
 from edgeprune.graph.skeleton import Skeleton
+from edgeprune.patterns import PatternMenu
 from edgeprune.plan import KernelCosts, Objective, costs, leanest_rows
 
 __all__ = ["best_case_costs"]
 
 
-def best_case_costs(skeleton: Skeleton, device: Device, unpruned: Fitted) -> CostTable:
+def best_case_costs(
+    skeleton: Skeleton, device: Device, unpruned: Fitted, menus: Sequence[PatternMenu] = ()
+) -> CostTable:
     """The table of `skeleton`'s network, shifted by how the whole network's build differed from its estimates.
 
     Estimates count code that layers share once for each layer, and leave out context and stack; both hardly
-    change with the widths. Estimated cycles are scaled.
+    change with the widths. Estimated cycles are scaled. `menus` are patterns that layers may take.
     """
     kernels = KernelCosts(device)
     fast, lean, small = (
-        costs(skeleton, device, Objective(goal), kernels) for goal in ("latency", "ram", "flash")
+        costs(skeleton, device, Objective(goal), kernels, menus) for goal in ("latency", "ram", "flash")
     )
     by_goal = [{_key(layer): layer for layer in table.layers} for table in (fast, small)]
     program, cost = unpruned.build.program, unpruned.cost
@@ -52,8 +56,8 @@ def best_case_costs(skeleton: Skeleton, device: Device, unpruned: Fitted) -> Cos
     )
 
 
-def _key(layer: LayerCost) -> tuple[str, str | None, str | None]:
-    return layer.name, layer.group_in, layer.group_out
+def _key(layer: LayerCost) -> tuple[str, str | None, str | None, tuple[str, int] | None]:
+    return layer.name, layer.group_in, layer.group_out, layer.option
 
 
 def _best(lean: LayerCost, fast: LayerCost, small: LayerCost, ratio: float) -> LayerCost:

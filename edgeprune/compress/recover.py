@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 
 from edgeprune.compress.job import Job
-from edgeprune.config import SPARSITY_BLOCKS, Settings
+from edgeprune.config import Settings
 from edgeprune.model.model import Model
-from edgeprune.prune import gather
+from edgeprune.patterns import SPARSITY_BLOCKS, LayerPattern
+from edgeprune.prune import gather, thin
 from edgeprune.quantize import int8_score
 from edgeprune.report.pruning import Change
 from edgeprune.train import DEFAULT_STEPS, evaluate, fine_tune, quantization_aware, sparsify
@@ -54,7 +57,14 @@ def training_steps(settings: Settings) -> int:
     return DEFAULT_STEPS if settings.effort is None else settings.effort
 
 
-def recover(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: str) -> Recovered:
+def recover(
+    cut: Model,
+    teacher: torch.nn.Module,
+    steps: int,
+    job: Job,
+    stage: str,
+    patterns: Mapping[str, LayerPattern] = MappingProxyType({}),
+) -> Recovered:
     """Train `cut`, with the whole network as its teacher; then for int8, where int8 loses more than a point.
 
     Args:
@@ -63,14 +73,21 @@ def recover(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: s
         steps: Optimizer steps; 0 leaves it as it is.
         job: How to train.
         stage: What part of the run this is: its state is kept under names that begin so.
+        patterns: By layer, what its weights are thinned to when half of the steps are done.
 
     Raises:
         TrainingDiverged: the loss is not a finite number.
     """
+    if patterns:
+        trained = replace(cut, module=_thinned(cut, teacher, steps, job, stage, patterns))
+        if steps < 1:
+            return Recovered(trained, 0)
+        return _for_int8(Recovered(trained, steps), steps, job, stage, hold_zeros=True)
     if steps < 1:
         return Recovered(cut, 0)
     trained = replace(cut, module=_trained(cut, teacher, steps, job, stage))
-    return _for_int8(Recovered(trained, steps), steps, job, stage)
+    held = job.settings.density() is not None
+    return _for_int8(Recovered(trained, steps), steps, job, stage, hold_zeros=held)
 
 
 def recover_whole(model: Model, onnx: bytes, job: Job) -> Recovered | None:
@@ -83,7 +100,7 @@ def recover_whole(model: Model, onnx: bytes, job: Job) -> Recovered | None:
         return None
     if job.settings.density() is not None:
         return recover(model, model.module, steps, job, "whole")
-    trained = _for_int8(Recovered(model, 0, onnx), steps, job, "whole")
+    trained = _for_int8(Recovered(model, 0, onnx), steps, job, "whole", hold_zeros=False)
     return None if trained.int8 is None else trained
 
 
@@ -121,7 +138,34 @@ def _trained(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: 
     )
 
 
-def _for_int8(done: Recovered, steps: int, job: Job, stage: str) -> Recovered:
+def _thinned(
+    cut: Model,
+    teacher: torch.nn.Module,
+    steps: int,
+    job: Job,
+    stage: str,
+    patterns: Mapping[str, LayerPattern],
+) -> torch.nn.Module:
+    """`cut` trained whole by half of the steps, then without the weights that `patterns` take by the others."""
+    assert cut.module is not None
+    module = cut.module
+    for part, count in (("tuned", steps // 2), ("sparse", steps - steps // 2)):
+        if part == "sparse":
+            module = thin(module, patterns, gather(cut, seed=job.settings.seed), progress=job.progress)
+        module = fine_tune(
+            cut,
+            module,
+            count,
+            seed=job.settings.seed,
+            teacher=teacher,
+            progress=job.progress,
+            resume_from=job.kept.path(f"{stage}_{part}"),
+            hold_zeros=part == "sparse",
+        )
+    return module
+
+
+def _for_int8(done: Recovered, steps: int, job: Job, stage: str, *, hold_zeros: bool) -> Recovered:
     """The network judged as int8; trained for it, by a share of `steps`, where it loses by it and gains by that."""
     model = done.model
     assert model.module is not None
@@ -142,7 +186,7 @@ def _for_int8(done: Recovered, steps: int, job: Job, stage: str) -> Recovered:
         seed=job.settings.seed,
         progress=job.progress,
         resume_from=job.kept.path(f"{stage}_int8"),
-        hold_zeros=job.settings.density() is not None,
+        hold_zeros=hold_zeros,
     )
     aware = replace(model, module=module)
     onnx = job.builder.int8(aware)

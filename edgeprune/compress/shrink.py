@@ -11,9 +11,10 @@ from edgeprune.compress.best_case import best_case_costs
 from edgeprune.compress.fit import Fitted, over_budget
 from edgeprune.compress.forecast import Forecast
 from edgeprune.compress.job import Job
+from edgeprune.compress.menus import pattern_menus
 from edgeprune.compress.recover import JUDGED_SAMPLES, Recovered, recover, training_steps
 from edgeprune.compress.settle import Settled, settle
-from edgeprune.compress.subject import Subject, carve, carve_well
+from edgeprune.compress.subject import Subject, carve, carve_well, patterns_of
 from edgeprune.compress.within_drop import TRIALS, Within, within
 from edgeprune.config import Budget, Settings
 from edgeprune.errors import OverBudget
@@ -32,6 +33,7 @@ from edgeprune.prune import (
     criterion_named,
     gather,
     group_widths,
+    pattern_curves,
     weighted_layers,
 )
 from edgeprune.quantize import int8_score
@@ -41,7 +43,7 @@ from edgeprune.train import evaluate
 from edgeprune.train.points import points_lost
 from edgeprune.verdict import Cost
 
-__all__ = ["Shrunk", "shrink"]
+__all__ = ["Shrunk", "shrink", "subject_of"]
 
 _CRITERION = "obs"
 _ROUNDS = 1
@@ -82,9 +84,9 @@ def shrink(model: Model, whole: Fitted, budget: Budget, job: Job) -> Shrunk:
     with job.progress.task("finding coupled channels"):
         assert model.module is not None
         coupling = analyse(model.module, model.example_inputs, job.settings.ignore)
-    if not coupling.groups:
+    if not coupling.groups and not pattern_menus(model, coupling, job.settings):
         raise over_budget(whole, budget, "none of its channels can be pruned")
-    subject = _subject(model, coupling, whole, criterion, job)
+    subject = subject_of(model, coupling, whole, criterion, job)
     limits = budget if whole.cost.latency_ms is not None else replace(budget, latency_ms=None)
     forecast = Forecast(limits, subject.table.cycles_per_ms)
     if job.settings.accuracy_drop is not None:
@@ -92,16 +94,20 @@ def shrink(model: Model, whole: Fitted, budget: Budget, job: Job) -> Shrunk:
     return _to_budget(subject, criterion, budget, forecast, job)
 
 
-def _subject(model: Model, coupling: Coupling, whole: Fitted, criterion: Criterion, job: Job) -> Subject:
+def subject_of(model: Model, coupling: Coupling, whole: Fitted, criterion: Criterion, job: Job) -> Subject:
     """The network with what its channels cost and are worth."""
     assert model.module is not None
     widths = group_widths(coupling, minimum=job.settings.minimum)
+    offered = pattern_menus(model, coupling, job.settings)
     with job.progress.task("pricing widths"):
         skeleton = Skeleton(whole.build.whole, weighted_layers(coupling), widths)
-        table = best_case_costs(skeleton, job.builder.device, whole)
+        table = best_case_costs(skeleton, job.builder.device, whole, offered)
+    menus = {menu.group: menu for menu in offered if menu.group in table.widths}
     data = gather(model, seed=job.settings.seed)
     scores, curves = channel_worth(model.module, coupling, table.widths, criterion, data, job.progress)
-    return Subject(model, coupling, table, scores, curves, data, job.builder.draft)
+    if menus:
+        curves = {**curves, **pattern_curves(model.module, menus, data, job.progress)}
+    return Subject(model, coupling, table, scores, curves, data, job.builder.draft, menus=menus)
 
 
 def _to_budget(whole: Subject, criterion: Criterion, budget: Budget, forecast: Forecast, job: Job) -> Shrunk:
@@ -118,7 +124,8 @@ def _to_budget(whole: Subject, criterion: Criterion, budget: Budget, forecast: F
     settled = _refined(subject, settled, budget, job)
     for number in range(1, _TRAININGS + 1):
         cut = carve_well(subject, settled.choice, job.progress)
-        recovered = recover(cut, teacher, steps, job, f"trained_{number}")
+        patterns = patterns_of(subject, settled.choice)
+        recovered = recover(cut, teacher, steps, job, f"trained_{number}", patterns)
         fitted = job.builder.fit(recovered.model, budget, f"trained_{number}", recovered.onnx)
         if fitted.fits:
             return Shrunk(whole, subject, criterion.name, settled.choice, recovered, fitted, history)
@@ -148,6 +155,7 @@ def _refined(subject: Subject, settled: Settled, budget: Budget, job: Job) -> Se
             _reached(settled),
             subject.data,
             progress=job.progress,
+            menus=subject.menus,
         )
         if dict(better.widths) == dict(settled.choice.widths):
             return {"widths": dict(settled.choice.widths)}
@@ -219,7 +227,7 @@ def _within_drop(
 
     def attempt(choice: Choice, number: int) -> Within:
         cut = carve_well(subject, choice, job.progress)
-        recovered = recover(cut, whole, steps, job, f"drop_{number}")
+        recovered = recover(cut, whole, steps, job, f"drop_{number}", patterns_of(subject, choice))
         reached = recovered.int8_score
         if reached is None:
             reached = int8_score(recovered.model, job.builder.int8(recovered.model), JUDGED_SAMPLES)

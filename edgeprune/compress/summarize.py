@@ -7,7 +7,7 @@ import torch
 from edgeprune.compress.fit import Fitted
 from edgeprune.compress.recover import JUDGED_SAMPLES, Recovered
 from edgeprune.compress.shrink import Shrunk
-from edgeprune.compress.subject import original_plan
+from edgeprune.compress.subject import original_plan, patterns_of
 from edgeprune.config import Settings
 from edgeprune.model.model import Model
 from edgeprune.report import PruningSummary
@@ -38,7 +38,7 @@ def summarize(shrunk: Shrunk, whole: Fitted, settings: Settings) -> PruningSumma
         form_reason=coupling.reason if is_graph else None,
         quantization_aware=_quantization_aware(shrunk.recovered),
         generalization=_generalization(shrunk.whole.model, shrunk.recovered.model, settings.seed),
-        sparsity=_sparsity(settings),
+        sparsity=_chosen(shrunk) if settings.chooses_sparsity else _sparsity(settings),
     )
 
 
@@ -64,6 +64,14 @@ def _generalization(original: Model, trained: Model, seed: int) -> Generalizatio
     return Generalization(
         Change(before.train_loss, after.train_loss), Change(before.test_loss, after.test_loss)
     )
+
+
+def _chosen(shrunk: Shrunk) -> Sparsity:
+    module = shrunk.recovered.model.module
+    assert module is not None
+    weights = [value for value in module.parameters() if value.dim() > 1]
+    left = sum(int(value.count_nonzero()) for value in weights) / sum(value.numel() for value in weights)
+    return Sparsity("auto", round(left, 4), "after", patterns_of(shrunk.subject, shrunk.choice))
 
 
 def _sparsity(settings: Settings) -> Sparsity | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,12 +22,14 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import DTYPES, Node
 from edgeprune.graph.skeleton import Skeleton
 from edgeprune.ops import operator_for
+from edgeprune.patterns import PatternMenu
 from edgeprune.plan.choose import Option
 from edgeprune.plan.labels import WEIGHTED, Labels, group_sizes, label_activations
 from edgeprune.plan.lifetimes import Storage
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.sampling import Cost, KernelCosts, ResizableLayer, Table, parameters_of
 from edgeprune.plan.schedule import Schedule, schedule
+from edgeprune.plan.thinned import can_be_thinned
 
 __all__ = ["costs"]
 
@@ -35,18 +37,21 @@ Widths = Mapping[str, tuple[int, ...]]
 
 
 def costs(
-    skeleton: Skeleton, device: Device, objective: Objective, kernels: KernelCosts | None = None
+    skeleton: Skeleton,
+    device: Device,
+    objective: Objective,
+    kernels: KernelCosts | None = None,
+    menus: Sequence[PatternMenu] = (),
 ) -> CostTable:
     """The costs of the skeleton's network on `device`, when every layer runs the best kernel by `objective`.
 
-    Budgets of `objective` are ignored, and every step takes its own best candidate, its constants in flash. With
-    all channels kept, flash, cycles and MACs are the sums over the plan without budgets, but for what it saves by
-    copies of constants (and unless it optimizes "ram", which spends on a small step what a large one needs anyway),
-    and the highest row is the largest step's need. `kernels`, of
-    the same device, spares what another table has asked for already.
-
-    Raises:
-        UsageError: no kernel runs a node, or an output of the graph is a constant.
+        Budgets of `objective` are ignored, and every step takes its own best candidate, its constants in flash. With
+        all channels kept, flash, cycles and MACs are the sums over the plan without budgets, but for what it saves by
+        copies of constants (and unless it optimizes "ram", which spends on a small step what a large one needs anyway),
+        and the highest row is the largest step's need. `kernels`, of
+    XX
+        Raises:
+            UsageError: no kernel runs a node, or an output of the graph is a constant.
     """
     free = Objective(objective.optimize)
     table = schedule(skeleton.graph, device, free)
@@ -57,10 +62,15 @@ def costs(
     layers: list[LayerCost] = []
     rows: list[MemoryRow] = []
     for index, (name, option) in enumerate(zip(names, chosen, strict=True)):
-        layers += _layer_costs(name, _Step(table, index, option), skeleton, labels, kernels, free)
+        step = _Step(table, index, option)
+        dense = _layer_costs(name, step, skeleton, labels, kernels, free)
+        menu = next((one for one in menus if one.layer == step.node.name), None)
+        offered = menu is not None and len(dense) == 1 and can_be_thinned(step.node)
+        layers += _with_patterns(dense[0], step, skeleton, kernels, free, menu) if menu and offered else dense
         rows.append(_row(name, table.alive(index), skeleton, labels, table))
+    options = {layer.option[0] for layer in layers if layer.option}
     return CostTable(
-        widths=skeleton.widths,
+        widths={**skeleton.widths, **{menu.group: menu.widths for menu in menus if menu.group in options}},
         layers=tuple(layers),
         rows=tuple(rows),
         cycles_per_ms=device.clock_hz / 1000,
@@ -150,9 +160,7 @@ def _weighted(
     and holds its group's part of the whole: exact where costs are affine in the channels.
     """
     node, widths = step.node, skeleton.widths
-    groups = skeleton.layers[node.name]
-    ins = _channel_counts(groups.inputs, node.inputs[0].shape[-1], widths)
-    outs = _channel_counts(groups.outputs, node.output.shape[-1], widths)
+    ins, outs = _sides(node, skeleton)
     pairs = _pairs(node, ins, outs)
     weight = sum(share for _, _, share in pairs)
     found, before = [], 0
@@ -168,6 +176,37 @@ def _weighted(
         before += share
         found.append(_as_layer(name, group_in, group_out, whole))
     return found
+
+
+def _with_patterns(
+    dense: LayerCost,
+    step: _Step,
+    skeleton: Skeleton,
+    kernels: KernelCosts,
+    objective: Objective,
+    menu: PatternMenu,
+) -> list[LayerCost]:
+    """The layer as it is, which is the last option of `menu`, and with each of its patterns."""
+    node, widths = step.node, skeleton.widths
+    group_in, group_out = dense.group_in, dense.group_out
+    ins, outs = _sides(node, skeleton)
+    in_channels = _channels(node.inputs[0].shape[-1], ins, group_in, widths)
+    out_channels = _channels(node.output.shape[-1], outs, group_out, widths)
+    coupled = group_in is not None and group_in == group_out
+    layer = ResizableLayer(node, step.families, step.input_dies, coupled)
+    found = []
+    for position, pattern in zip(menu.widths, menu.patterns, strict=False):
+        tables = kernels.table(layer, in_channels, out_channels, objective, pattern)
+        part = _as_layer(dense.name, group_in, group_out, tables)
+        found.append(replace(part, option=(menu.group, position)))
+    return [*found, replace(dense, option=(menu.group, menu.widths[-1]))]
+
+
+def _sides(node: Node, skeleton: Skeleton) -> tuple[dict[str, int], dict[str, int]]:
+    """Input and output channels of a weighted layer, by group."""
+    groups = skeleton.layers[node.name]
+    ins = _channel_counts(groups.inputs, node.inputs[0].shape[-1], skeleton.widths)
+    return ins, _channel_counts(groups.outputs, node.output.shape[-1], skeleton.widths)
 
 
 def _pairs(

@@ -1,6 +1,7 @@
 """Kernel costs of a layer over a grid of channel numbers, each shape asked for once.
 
-A long axis is sampled at `_POINTS` widths and interpolated between them.
+A long axis is sampled at `_POINTS` widths and interpolated between them; fewer for a layer whose weights are zero in
+a pattern, which takes longer to ask about.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels.base import Candidate, families
 from edgeprune.ops import operator_for
+from edgeprune.patterns import LayerPattern
 from edgeprune.plan.candidates import admitted_candidates
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.overlap import input_distances, span_bytes
 from edgeprune.plan.resize import resized
+from edgeprune.plan.thinned import thinned
 
 __all__ = ["Cost", "KernelCosts", "ResizableLayer", "Table", "parameters_of"]
 
 _POINTS = 17
+_SPARSE_POINTS = 5
 
 Cost = tuple[int, int, int, int, int]
 """Flash bytes, cycles, scratch bytes less those that input and output share, MACs, parameters."""
@@ -49,24 +53,34 @@ class KernelCosts:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._known: dict[object, tuple[Cost, ...]] = {}
+        self._sparse: dict[object, tuple[str, ...]] = {}
 
     def table(
-        self, layer: ResizableLayer, inputs: Sequence[int], outputs: Sequence[int], objective: Objective
+        self,
+        layer: ResizableLayer,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        objective: Objective,
+        pattern: LayerPattern | None = None,
     ) -> Table:
         """Costs of `layer` at each number of input and of output channels, by the best kernel for `objective`.
 
-        Where both are the same group's, they go in step and only the diagonal is filled.
+        Where both are the same group's, they go in step and only the diagonal is filled. With a `pattern` its weights
+        are zero in that; where no sparse kernel is better, that helps nothing.
 
         Raises:
             UsageError: no kernel runs the layer at some width.
         """
-        rows, columns = _samples(len(inputs)), _samples(len(outputs))
+        points = _POINTS if pattern is None else _SPARSE_POINTS
+        rows, columns = _samples(len(inputs), points), _samples(len(outputs), points)
         values = np.zeros((5, len(rows), len(columns)), np.int64)
         shape = _shape_of(layer.node), layer.families, layer.input_dies
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
                 if not layer.coupled or i == j:
                     offers = self._offers(layer, shape, inputs[row], outputs[column])
+                    if pattern is not None:
+                        offers += self._sparse_offers(layer, shape, inputs[row], outputs[column], pattern)
                     values[:, i, j] = min(offers, key=lambda cost: _rank(cost, objective))
         if layer.coupled:
             diagonal = _stretched(np.diagonal(values, axis1=1, axis2=2), rows, inputs)
@@ -88,6 +102,31 @@ class KernelCosts:
             offered = found or admitted_candidates((node,), self._device)
             self._known[key] = tuple(_cost_of(candidate, layer.input_dies) for candidate in offered)
         return self._known[key]
+
+    def _sparse_offers(
+        self, layer: ResizableLayer, shape: object, inputs: int, outputs: int, pattern: LayerPattern
+    ) -> tuple[Cost, ...]:
+        """What each sparse kernel would cost that is fastest or smallest for the layer's pattern at full width."""
+        key = shape, inputs, outputs, pattern
+        if key not in self._known:
+            node = thinned(resized(layer.node, inputs, outputs), pattern)
+            self._known[key] = tuple(
+                _cost_of(candidate, layer.input_dies)
+                for name in self._sparse_families(layer.node, shape, pattern)
+                for candidate in families()[name].candidates((node,), self._device)
+            )
+        return self._known[key]
+
+    def _sparse_families(self, node: Node, shape: object, pattern: LayerPattern) -> tuple[str, ...]:
+        key = shape, pattern
+        if key not in self._sparse:
+            found = [
+                one for one in admitted_candidates((thinned(node, pattern),), self._device) if one.density < 1
+            ]
+            fastest = sorted(found, key=lambda one: one.cycles)[:1]
+            smallest = sorted(found, key=lambda one: one.flash_bytes)[:1]
+            self._sparse[key] = tuple(dict.fromkeys(one.family for one in fastest + smallest))
+        return self._sparse[key]
 
 
 def _rank(cost: Cost, objective: Objective) -> tuple[int, ...]:
@@ -120,9 +159,9 @@ def _shape_of(node: Node) -> object:
     return node.op, attrs, tuple((t.shape, t.dtype) for t in (*node.inputs, *node.outputs))
 
 
-def _samples(count: int) -> list[int]:
-    """Positions to ask about, the first and the last among them."""
-    return sorted({round(position) for position in np.linspace(0, count - 1, min(count, _POINTS))})
+def _samples(count: int, most: int) -> list[int]:
+    """At most so many positions to ask about, the first and the last among them."""
+    return sorted({round(position) for position in np.linspace(0, count - 1, min(count, most))})
 
 
 def _stretched(values: Table, positions: Sequence[int], channels: Sequence[int]) -> Table:

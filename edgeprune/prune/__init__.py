@@ -19,6 +19,7 @@ from edgeprune.prune.refusal import amount, least_budgets
 from edgeprune.prune.sensitivity import Curves, measure
 from edgeprune.prune.surgery import CutRefused, prune
 from edgeprune.prune.survivors import fit_survivors
+from edgeprune.prune.thinning import can_be_thinned, pattern_curves, thin, thin_roughly
 from edgeprune.prune.worth import channel_worth
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "amount",
     "analyse",
     "best",
+    "can_be_thinned",
     "channel_worth",
     "check_ignored",
     "choice_at",
@@ -53,8 +55,11 @@ __all__ = [
     "least_budgets",
     "measure",
     "narrowest",
+    "pattern_curves",
     "prune",
     "recalibrate",
     "resources",
+    "thin",
+    "thin_roughly",
     "weighted_layers",
 ]

@@ -5,16 +5,21 @@ The answer says how close to the optimum it is proven to be; see `minimize` for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeprune.costs import CostTable
 from edgeprune.prune.limits import Limits, Resources, resources
+from edgeprune.prune.options import PRICED, Prices
 from edgeprune.prune.refusal import nothing_fits
-from edgeprune.prune.search import Search
+from edgeprune.prune.search import Search, dearest
 from edgeprune.prune.sensitivity import Curves
 
 __all__ = ["Choice", "choice_at", "choose", "narrowest"]
+
+_PRICE_STEPS = tuple(step / 4 for step in range(-10, 3))
+"""Powers of ten of the price of the whole network, in units of the loss of all cuts together."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,33 @@ def choose(curves: Curves, table: CostTable, limits: Limits, time_limit_s: float
     whole = {name: options[-1] for name, options in table.widths.items()}
     if limits.hold(resources(table, whole)):
         return choice_at(curves, table, whole, gap=0.0)
-    search = Search(table, curves, time_limit_s)
-    found = search.least_loss(limits)
-    if found.positions is None:
-        raise nothing_fits(search, limits, proven=found.impossible)
-    return choice_at(curves, table, search.space.widths_at(found.positions), found.gap)
+    best: Choice | None = None
+    for prices in _prices(curves, table, limits):
+        search = Search(table, curves, time_limit_s, prices=prices)
+        found = search.least_loss(limits)
+        if found.positions is not None:
+            choice = choice_at(curves, table, search.widths_at(found.positions), found.gap)
+            best = choice if best is None or choice.predicted_loss < best.predicted_loss else best
+    if best is None:
+        raise nothing_fits(search, limits, proven=found.impossible and not table.options)
+    return best if not table.options else replace(best, gap=math.inf)
+
+
+def _prices(curves: Curves, table: CostTable, limits: Limits) -> list[Prices]:
+    """Prices to try, for a table with options: of each limited resource that the whole network exceeds, and of all."""
+    whole = resources(table, {name: options[-1] for name, options in table.widths.items()})
+    exceeded = [
+        name for name, limit in limits.given().items() if name in PRICED and getattr(whole, name) > limit
+    ]
+    if not table.options or not exceeded:
+        return [{}]
+    loss = sum(max(curve.values()) for curve in curves.values())
+    directions = [(name,) for name in exceeded] + ([tuple(exceeded)] if len(exceeded) > 1 else [])
+    tried: list[Prices] = [{}]
+    for names in directions:
+        for step in _PRICE_STEPS:
+            tried.append({name: loss * 10.0**step / getattr(whole, name) for name in names})
+    return [*tried, dearest(table)]
 
 
 def choice_at(

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import torch
 
 from edgeprune.costs import CostTable
+from edgeprune.patterns import LayerPattern, PatternMenus, patterns_at
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.choose import Choice, choice_at, choose
@@ -25,6 +27,8 @@ from edgeprune.prune.importance import Scores, best
 from edgeprune.prune.limits import Limits
 from edgeprune.prune.reconstruct import reconstruct
 from edgeprune.prune.sensitivity import Curves, halves, loss_of
+from edgeprune.prune.surgery import prune
+from edgeprune.prune.thinning import thin
 
 __all__ = ["CUTS", "choose_jointly", "joint_loss"]
 
@@ -48,8 +52,11 @@ def choose_jointly(
     calibration: Calibration,
     cuts: int = CUTS,
     progress: Progress | None = None,
+    menus: PatternMenus = MappingProxyType({}),
 ) -> Choice:
     """The widths of least measured loss found within `limits`.
+
+    Patterns of weights are chosen by their own curves; what is judged has them.
 
     Args:
         module: The network; it is not changed.
@@ -61,22 +68,24 @@ def choose_jointly(
         calibration: One half of it corrects weights, the other judges.
         cuts: About how many cuts are judged. Fewer than two a group leave the widths as the curves give them.
         progress: Told of every cut that is judged.
+        menus: The table's options.
 
     Raises:
         NothingFits: no widths hold the limits.
     """
     start = choose(curves, table, limits)
-    names = tuple(name for name in curves if len(table.widths[name]) > 1)
+    names = tuple(name for name in curves if len(table.widths[name]) > 1 and name not in menus)
     if cuts < 2 * len(names) + 2 or start.predicted_loss <= 0.0:
         return start
     known: dict[tuple[int, ...], float] = {}
     with (progress or SilentProgress()).task("measuring cuts together", cuts) as task:
 
         def judged(widths: Mapping[str, int]) -> float:
-            key = tuple(widths[name] for name in names)
+            key = tuple(widths[name] for name in (*names, *menus))
             if key not in known:
                 kept = {name: widths[name] for name in names}
-                known[key] = joint_loss(module, coupling, scores, kept, calibration)
+                patterns = patterns_at(menus, widths)
+                known[key] = joint_loss(module, coupling, scores, kept, calibration, patterns)
                 task.advance(note=f"loss {min(known.values()):.3f}")
             return known[key]
 
@@ -99,13 +108,19 @@ def joint_loss(
     scores: Scores,
     widths: Mapping[str, int],
     calibration: Calibration,
+    patterns: Mapping[str, LayerPattern] = MappingProxyType({}),
 ) -> float:
-    """The loss of the network cut to `widths` and corrected on one half of the data, on the other half."""
-    fitting, judging = halves(calibration.batches)
+    """The loss of the network cut to `widths` and corrected on one half of the data, on the other half.
+
+    With `patterns`, by layer, their weights go after the channels.
+    """
+    fitting, judging = (replace(calibration, batches=half) for half in halves(calibration.batches))
     plan = best(scores, widths)
-    corrected = reconstruct(module, coupling, plan, replace(calibration, batches=fitting))
+    corrected = reconstruct(module, coupling, plan, fitting)
     anew = not is_maskable(coupling, plan)
-    return loss_of(mask(corrected, coupling, plan), replace(calibration, batches=judging), anew)
+    if patterns:
+        return loss_of(thin(prune(corrected, coupling, plan), patterns, fitting), judging, anew)
+    return loss_of(mask(corrected, coupling, plan), judging, anew)
 
 
 def _local(

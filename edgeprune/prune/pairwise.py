@@ -33,6 +33,15 @@ class PairwiseSum:
     singles: dict[int, Array] = field(default_factory=dict)
     pairs: dict[Pair, Array] = field(default_factory=dict)
 
+    def plus(self, other: PairwiseSum) -> PairwiseSum:
+        """The sum of both."""
+        found = PairwiseSum(self.constant + other.constant, dict(self.singles), dict(self.pairs))
+        for group, table in other.singles.items():
+            found.add_single(group, table)
+        for pair, table in other.pairs.items():
+            found.add_pair(*pair, table)
+        return found
+
     def at(self, positions: Sequence[int]) -> float:
         """The sum at these widths."""
         singles = sum(float(table[positions[group]]) for group, table in self.singles.items())
@@ -90,6 +99,10 @@ class Space:
                 found.add_single(number, np.array([tables[name][width] for width in options], float))
         return found
 
+    def of_layers(self, tables: Sequence[tuple[LayerCost, Array]]) -> PairwiseSum:
+        """The sum of a table [widths in, widths out] per layer."""
+        return self._sum(tables, 0.0)
+
     def sums(self) -> dict[str, PairwiseSum]:
         """Each resource that adds up over the layers, by the name that `Limits` gives it."""
         table = self._table
@@ -113,7 +126,7 @@ class Space:
             found.add_single(number, np.array(self.widths[number], float) * per_channel)
         return found
 
-    def _sum(self, entries: Sequence[tuple[LayerCost, Entries]], constant: float) -> PairwiseSum:
+    def _sum(self, entries: Sequence[tuple[LayerCost, Entries | Array]], constant: float) -> PairwiseSum:
         found = PairwiseSum(float(constant))
         for layer, costs in entries:
             before, after = layer.group_in, layer.group_out

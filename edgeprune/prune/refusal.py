@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from edgeprune.costs import CostTable
 from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, binding_row, resources
-from edgeprune.prune.search import Search, Widths
+from edgeprune.prune.search import Search, Widths, dearest
 from edgeprune.prune.sensitivity import Curves
 
 __all__ = ["amount", "least_budgets", "nothing_fits"]
@@ -30,7 +30,7 @@ def least_budgets(
     Limits that no widths hold even alone are not kept for the other axes. An axis is missing where the limits on
     the others cannot be held together.
     """
-    search = Search(table, curves, time_limit_s)
+    search = Search(table, curves, time_limit_s, prices=dearest(table))
     return _with_others_kept(search, limits, _alone(search, limits))
 
 
@@ -62,7 +62,7 @@ def _alone(search: Search, limits: Limits) -> Mapping[str, Widths]:
     for name in limits.given():
         least = search.least(name, Limits())
         assert least.positions is not None
-        found[name] = search.space.widths_at(least.positions)
+        found[name] = search.widths_at(least.positions)
     return found
 
 
@@ -79,7 +79,7 @@ def _with_others_kept(search: Search, limits: Limits, alone: Mapping[str, Widths
             continue
         least = search.least(name, Limits(**others))
         if least.positions is not None:
-            found[name] = getattr(resources(table, search.space.widths_at(least.positions)), name)
+            found[name] = getattr(resources(table, search.widths_at(least.positions)), name)
     return found
 
 
@@ -89,7 +89,7 @@ def _nearest(search: Search, limits: Limits) -> Widths:
     Limits that need not give for it are kept.
     """
     table = search.table
-    widths: Widths = search.space.widths_at([0] * len(search.space.sizes))
+    widths: Widths = search.widths_at([0] * search.groups)
     low, high = 1.0, _worst(resources(table, widths), limits)
     while high > low * _CLOSE:
         middle = (low * high) ** 0.5
@@ -103,7 +103,7 @@ def _nearest(search: Search, limits: Limits) -> Widths:
         if search.holds(Limits(**{**allowed, name: limit})) is not None:
             allowed[name] = limit
     best = search.least_loss(Limits(**allowed))
-    return widths if best.positions is None else search.space.widths_at(best.positions)
+    return widths if best.positions is None else search.widths_at(best.positions)
 
 
 def _stretched(limits: Limits, ratio: float) -> Limits:

@@ -19,7 +19,7 @@ from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.moments import Moments, Weighted, answers, fittable, moments, weighted
 from edgeprune.prune.reconstruct import DAMPING
 
-__all__ = ["fit_survivors"]
+__all__ = ["fit_survivors", "fit_weights"]
 
 _LEAST_ENERGY = 1e-30
 """An input that is never active leaves its weights as they are."""
@@ -51,7 +51,7 @@ def fit_survivors(
         for name in wanted:
             task.advance(note=name)
             found = moments(after, {name: wanted[name]}, calibration.batches)[name]
-            _fit(weighted(after, name), found, damping)
+            fit_weights(weighted(after, name), found, damping)
     return after.train(sparse.training)
 
 
@@ -60,7 +60,7 @@ def _zeros(module: torch.nn.Module, name: str) -> int:
 
 
 @torch.no_grad()
-def _fit(layer: Weighted, found: Moments, damping: float) -> None:
+def fit_weights(layer: Weighted, found: Moments, damping: float) -> None:
     """Set the weights that are not zero, and the bias, to those of least squared error."""
     groups, _, outputs = found.cross.shape
     old = layer.weight.detach().double().reshape(groups, outputs, -1).mT

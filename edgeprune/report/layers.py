@@ -14,6 +14,7 @@ from edgeprune.ops import operator_for
 from edgeprune.plan import Program
 from edgeprune.plan.program import Layer
 from edgeprune.report.in_float import arithmetic
+from edgeprune.report.zeros import zeros_saved
 
 __all__ = ["layer_values"]
 
@@ -53,6 +54,7 @@ def layer_values(
                 "sparsity": _sparsity(layer),
                 "density": None if _sparsity(layer) is None else round(layer.candidate.density, 4),
                 "next_best": _next_best(layer),
+                "zeros_saved": zeros_saved(layer, program.device),
             }
         )
     return rows

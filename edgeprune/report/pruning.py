@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeprune.config import SparsifyWhen
+from edgeprune.patterns import LayerPattern
 
 __all__ = [
     "Change",
@@ -62,11 +63,15 @@ class Generalization:
 
 @dataclass(frozen=True)
 class Sparsity:
-    """Single weights set to zero: the pattern asked for, the share of weights left, when the others went."""
+    """Weights set to zero: the pattern asked for, the share of weights left, when the others went.
+
+    `layers` are those for which a pattern and density were chosen; None where one was named for all.
+    """
 
     pattern: str
     density: float
     when: SparsifyWhen
+    layers: Mapping[str, LayerPattern] | None = None
 
 
 @dataclass(frozen=True)
@@ -151,4 +156,14 @@ def _generalization(found: Generalization | None) -> dict[str, Any] | None:
 def _sparsity(sparsity: Sparsity | None) -> dict[str, Any] | None:
     if sparsity is None:
         return None
-    return {"pattern": sparsity.pattern, "density": sparsity.density, "when": sparsity.when}
+    found: dict[str, Any] = {
+        "pattern": sparsity.pattern,
+        "density": sparsity.density,
+        "when": sparsity.when,
+    }
+    if sparsity.layers is not None:
+        found["layers"] = [
+            {"name": name, "pattern": chosen.name, "density": chosen.density}
+            for name, chosen in sparsity.layers.items()
+        ]
+    return found

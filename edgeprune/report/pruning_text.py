@@ -35,11 +35,20 @@ def _sparsity(pruning: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = pruning.get("sparsity")
     if found is None:
         return []
+    if found.get("layers") is not None:
+        return [("sparsity", _patterns(found))]
     text = (
         f"{100 * found['density']:.3g} % of the weights kept ({found['pattern']}), the others zero "
         f"{found['when']} training"
     )
     return [("sparsity", text)]
+
+
+def _patterns(found: Mapping[str, Any]) -> str:
+    if not found["layers"]:
+        return "all weights stay: within this budget no pattern is worth its loss"
+    listed = (f"{one['name']} {one['pattern']}:{one['density']:g}" for one in found["layers"])
+    return f"{100 * found['density']:.3g} % of the weights kept; chosen by layer: {', '.join(listed)}"
 
 
 def _rounding(pruning: Mapping[str, Any]) -> list[tuple[str, str]]:

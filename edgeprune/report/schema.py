@@ -73,6 +73,12 @@ class _NextBest(_Section):
     flash: Count
 
 
+class _ZerosSaved(_Section):
+    kernel: str
+    cycles: int
+    flash: int
+
+
 class _Layer(_Section):
     name: str
     op: str
@@ -85,6 +91,7 @@ class _Layer(_Section):
     sparsity: float | None = None
     density: float | None = None
     next_best: _NextBest | None = None
+    zeros_saved: _ZerosSaved | None = None
 
 
 class _InFloat(_Section):
@@ -165,9 +172,16 @@ class _Generalization(_Section):
     gap: _Change
 
 
+class _LayerPattern(_Section):
+    name: str
+    pattern: str
+    density: float
+
+
 class _Sparsity(_Section):
     density: float
     when: str
+    layers: list[_LayerPattern] | None = None
 
 
 class _Pruning(_Section):

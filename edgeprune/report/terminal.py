@@ -14,6 +14,7 @@ from rich.text import Text
 from edgeprune.report.in_float import in_float_text
 from edgeprune.report.pruning_text import pruning_facts
 from edgeprune.report.text import clean, printable
+from edgeprune.report.zeros import zeros_facts
 
 __all__ = ["new_table", "printable", "summary"]
 
@@ -176,7 +177,7 @@ def _facts(report: Mapping[str, Any]) -> list[Text]:
         apart = "" if difference is None else f"; at most {difference} step(s) from ONNX Runtime"
         exact = f"{exactness(verify)} on {verify['samples']:,} inputs"
         facts.append(("verified", f"{exact}: {where}{apart}"))
-    facts += pruning_facts(report)
+    facts += pruning_facts(report) + zeros_facts(report["layers"] or [])
     if floats := report.get("in_float"):
         facts.append(("in float32, for want of an integer form", in_float_text(floats)))
     if tools:

@@ -15,10 +15,10 @@ from edgeprune.config import SparsifyWhen
 from edgeprune.errors import UsageError
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
+from edgeprune.prune.blocks import SINGLE, Block, block_mask, block_scores, has_blocks
 from edgeprune.prune.calibration import Calibration
 from edgeprune.prune.survivors import fit_survivors
 from edgeprune.seeding import seeded
-from edgeprune.train.blocks import SINGLE, Block, block_mask, block_scores, has_blocks
 from edgeprune.train.companion import HeldZeros, prunable_weights
 from edgeprune.train.fine_tune import accompanied
 from edgeprune.train.random_stream import network_seed

@@ -50,7 +50,14 @@ def test_a_float_network_uses_calibration_but_no_training() -> None:
         refuse_unused(settings(calibration=Path("c.npz"), effort=3), model("onnx-float"), HOST)
 
 
-@pytest.mark.parametrize("given", [{"sparsify": "during"}, {"sparsity": "unstructured:0.5", "train": False}])
+HALVES = (
+    {"sparsify": "during"},
+    {"sparsity": "unstructured:0.5", "train": False},
+    {"sparsity": "auto", "sparsify": "during"},
+)
+
+
+@pytest.mark.parametrize("given", HALVES)
 def test_halves_of_an_option_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="--sparsity"):
         refuse_unused(settings(**given), load_model(RECIPE), HOST)

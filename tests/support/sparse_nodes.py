@@ -14,6 +14,7 @@ __all__ = ["MASKS", "SPARSE", "SPARSE_PORTABLE", "WHOLE", "columns", "pruned", "
 SPARSE_PORTABLE = "conv_s8_c_indexed"
 SPARSE = {
     "conv_s8_dsp_gathered",
+    "conv_s8_dsp_picked",
     "conv_s8_dsp_blocks",
     "conv_s8_dsp_singles",
     "fully_connected_s8_dsp_gathered",

@@ -41,6 +41,7 @@ def test_settings_name_their_ceilings() -> None:
         {"sparsity": "unstructured:1.0"},
         {"sparsity": "unstructured:0"},
         {"sparsity": "diagonal:0.5"},
+        {"sparsity": "auto:0.5"},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:

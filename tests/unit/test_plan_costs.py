@@ -7,10 +7,12 @@ import time
 import numpy as np
 import pytest
 
+from edgeprune.device import load_device
 from edgeprune.graph.build import Builder, constant
 from edgeprune.graph.ir import Graph, Quant, Tensor
 from edgeprune.graph.skeleton import LayerGroups, Skeleton
 from edgeprune.ops.base import operators
+from edgeprune.patterns import LayerPattern, PatternMenu
 from edgeprune.plan import Objective, costs, plan
 from edgeprune.plan import labels as labels_module
 from edgeprune.plan.labels import group_numbers, label_activations
@@ -232,3 +234,27 @@ def test_a_deep_resnet_takes_seconds() -> None:
 
 def test_operators_known_to_keep_channels_exist() -> None:
     assert {*labels_module.ELEMENTWISE, *labels_module.POOLS, *labels_module.MOVES} <= operators().keys()
+
+
+def test_patterns_are_options_of_layers_and_cost_less():
+    skeleton, device = residual(), load_device("nucleo-l4r5zi")
+    patterns = (LayerPattern("shared16", 0.25), LayerPattern("shared16", 0.5))
+    menus = (PatternMenu("b1_0.0", patterns), PatternMenu("head", patterns))
+    dense, table = costs(skeleton, device, LATENCY), costs(skeleton, device, LATENCY, menus=menus)
+    assert set(table.options) == {menu.group for menu in menus}
+    assert table.without_options() == dense
+    at = {**full(skeleton), **{menu.group: 3 for menu in menus}}
+    cycles = [table.cycles({**at, menus[0].group: position}) for position in (1, 2, 3)]
+    assert cycles[0] < cycles[1] < cycles[2] == dense.cycles(full(skeleton))
+    flash = [table.flash_bytes({**at, menus[1].group: position}) for position in (1, 3)]
+    assert flash[0] < flash[1]
+
+
+def test_a_layer_between_several_groups_has_no_patterns():
+    net = Network(a=16, b=16)
+    x = net.input(1, 8, 8, 3)
+    parts = [net.conv(name, x, 16, labels=(None, name)) for name in "ab"]
+    net.conv("after", net.concat("both", *parts), 16, labels=(("a",) * 16 + ("b",) * 16, None))
+    menu = PatternMenu("after", (LayerPattern("shared16", 0.25),))
+    table = costs(net.skeleton(net.build.nodes[-1].output), DEVICE, LATENCY, menus=(menu,))
+    assert table.options == ()

@@ -12,6 +12,7 @@ from edgeprune.plan.candidates import offered_candidates
 from edgeprune.plan.program import Program
 from edgeprune.plan.resize import resized
 from edgeprune.report.layers import layer_values
+from edgeprune.report.zeros import zeros_facts
 from tests.support import cases
 from tests.support.sparse_nodes import SPARSE, SPARSE_PORTABLE, columns, pruned, singles, unclamped
 
@@ -67,3 +68,16 @@ def test_layers_of_other_widths_have_no_zeros_to_skip():
     offered = {candidate.family for candidate in offered_candidates((other,), device)}
     assert offered
     assert not offered & (SPARSE | {SPARSE_PORTABLE})
+
+
+def test_the_report_says_what_zeros_saved():
+    rows = {pattern: layer_values(planned(mask), None, None)[0] for pattern, (mask, _) in PATTERNS.items()}
+    saved = rows["shared"]["zeros_saved"]
+    assert saved["kernel"].startswith("conv_s8_dsp")
+    assert saved["cycles"] > 0 and saved["flash"] > 0
+    assert rows["many singles"]["zeros_saved"] is None
+    words = dict(
+        zeros_facts([{**rows["shared"], "name": "first"}, {**rows["many singles"], "name": "second"}])
+    )
+    assert "skipped in first" in words["zeros"] and "in second: no sparse kernel pays" in words["zeros"]
+    assert zeros_facts([{"name": "of an older report"}]) == []

@@ -12,6 +12,7 @@ from edgeprune.report.html.memory import map_charts
 from edgeprune.report.html.reproduce import commands
 from edgeprune.report.html.stages import group_bars, stage_bars
 from edgeprune.report.pruning_text import pruning_facts
+from edgeprune.report.zeros import zeros_facts
 
 __all__ = ["report_html"]
 
@@ -34,7 +35,7 @@ def report_html(report: Mapping[str, Any]) -> str:
             "maps": map_charts(report),
             "groups": group_bars(report),
             "stages": stage_bars(report),
-            "facts": pruning_facts(report),
+            "facts": pruning_facts(report) + zeros_facts(report["layers"] or []),
             "commands": commands(report),
             "most_rows": _MOST_ROWS,
             "most_bars": MOST_BARS,

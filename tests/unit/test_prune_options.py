@@ -1,0 +1,97 @@
+"""Options of layers in a cost table: what they cost, and which the solver takes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from edgeprune.costs import CostTable, LayerCost
+from edgeprune.prune import Curves, Limits, NothingFits, choose, resources
+from tests.support.width_problems import every_choice, random_table
+
+
+def with_options(shape: str, seed: int) -> tuple[Curves, CostTable]:
+    """A random table of which two layers have three options: the last as it was, the others cheaper, with a loss."""
+    dice = random.Random(seed)
+    curves, table = random_table(shape, seed)
+    layers: list[LayerCost] = list(table.layers)
+    widths = dict(table.widths)
+    for at in (0, 1):
+        name = f"pattern of l{at}"
+        widths[name] = (1, 2, 3)
+        whole = layers.pop(0)
+        for position, share in ((1, dice.uniform(0.2, 0.5)), (2, dice.uniform(0.5, 0.9)), (3, 1.0)):
+            cycles = tuple(tuple(round(share * entry) for entry in row) for row in whole.cycles)
+            flash = tuple(tuple(round(share * entry) for entry in row) for row in whole.flash_bytes)
+            layers.append(replace(whole, cycles=cycles, flash_bytes=flash, option=(name, position)))
+        losses = sorted((dice.random(), dice.random()), reverse=True)
+        curves = {**curves, name: {1: losses[0], 2: losses[1], 3: 0.0}}
+    return curves, replace(table, widths=widths, layers=tuple(layers))
+
+
+def whole(table: CostTable) -> dict[str, int]:
+    return {name: options[-1] for name, options in table.widths.items()}
+
+
+def test_a_layer_counts_only_with_its_own_option():
+    _, table = with_options("chain", 0)
+    _, plain = random_table("chain", 0)
+    assert resources(table, whole(table)) == resources(plain, whole(plain))
+    assert table.options == ("pattern of l0", "pattern of l1")
+    assert resources(table.without_options(), whole(plain)) == resources(plain, whole(plain))
+    sparse = {**whole(table), "pattern of l0": 1}
+    assert resources(table, sparse).cycles < resources(plain, whole(plain)).cycles
+    assert resources(table.restricted(sparse), sparse) == resources(table, sparse)
+
+
+@pytest.mark.parametrize("shape", ["chain", "star", "ring"])
+@pytest.mark.parametrize("seed", range(4))
+def test_channels_and_options_are_chosen_together(shape, seed):
+    curves, table = with_options(shape, seed)
+    plain = {name: curve for name, curve in curves.items() if name not in table.options}
+    used = resources(table, whole(table))
+    for share in (0.8, 0.6):
+        limits = Limits(cycles=int(share * used.cycles), flash_bytes=int((share + 0.1) * used.flash_bytes))
+        possible = every_choice(curves, table, limits)
+        if not possible:
+            continue
+        found = choose(curves, table, limits)
+        assert limits.hold(found.resources)
+        try:
+            without = choose(plain, table.without_options(), limits).predicted_loss
+        except NothingFits:
+            without = float("inf")
+        best = min(loss for loss, *_ in possible)
+        assert best - 1e-9 <= found.predicted_loss <= without + 1e-6
+        assert found.predicted_loss <= 1.35 * best + 0.05
+
+
+def test_no_weight_goes_where_no_budget_calls_for_it():
+    curves, table = with_options("chain", 1)
+    used = resources(table, whole(table))
+    assert choose(curves, table, Limits(cycles=used.cycles)).widths == whole(table)
+
+
+def test_an_option_that_saves_nothing_is_never_taken():
+    curves, table = with_options("chain", 2)
+    dearer = tuple(
+        replace(layer, cycles=table.layers[-1].cycles, flash_bytes=table.layers[-1].flash_bytes)
+        if layer.option and layer.option[0] == table.layers[-1].option[0]
+        else layer
+        for layer in table.layers
+    )
+    table = replace(table, layers=dearer)
+    used = resources(table, whole(table))
+    found = choose(curves, table, Limits(cycles=int(0.95 * used.cycles)))
+    assert found.widths[table.layers[-1].option[0]] == 3
+
+
+def test_a_refusal_counts_with_the_cheapest_options():
+    curves, table = with_options("chain", 3)
+    with pytest.raises(NothingFits) as refused:
+        choose(curves, table, Limits(cycles=1))
+    assert refused.value.infeasible.widths.keys() == table.widths.keys()
+    least = refused.value.infeasible.least["cycles"]
+    assert least <= min(used.cycles for _, used, _ in every_choice(curves, table, Limits())) * 1.2
