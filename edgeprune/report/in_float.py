@@ -17,10 +17,10 @@ def arithmetic(layer: Layer) -> str:
     return "float32" if any(map(in_float, layer.nodes)) else "int8"
 
 
-def in_float_values(layers: Sequence[Mapping[str, Any]], device: Device) -> dict[str, Any] | None:
+def in_float_values(dtype: str, layers: Sequence[Mapping[str, Any]], device: Device) -> dict[str, Any] | None:
     """The layers of an int8 network that have no integer form, of the report's; null where there are none."""
     rows = [row for row in layers if row["dtype"] == "float32"]
-    if not rows:
+    if dtype != "int8" or not rows:
         return None
     cycles, whole = (sum(row["cycles"] for row in part) for part in (rows, layers))
     return {

@@ -104,9 +104,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
         report["inputs"] = [_port(program.graph, tensor) for tensor in program.graph.inputs]
         report["outputs"] = [_port(program.graph, tensor) for tensor in program.graph.outputs]
         report["layers"] = layer_values(program, image, measurement)
-        report["in_float"] = (
-            in_float_values(report["layers"], findings.device) if findings.dtype == "int8" else None
-        )
+        report["in_float"] = in_float_values(findings.dtype, report["layers"], findings.device)
     if program is not None and image is not None and measurement is not None:
         sizes = image.sizes
         static = sizes.context_bytes + sizes.static_bytes
