@@ -11,12 +11,16 @@ from edgeprune.templating import c_identifier
 
 __all__ = ["Arena", "arena_of", "arena_values", "arenas", "in_arena", "layer_output"]
 
+_TAKEN = ("persistent", "scratch")
+"""Words that the header's macros have for something else."""
+
 
 @dataclass(frozen=True)
 class Arena:
-    """A part of the arena: the memory it lies in, the C name of its pointer, its first offset and its bytes."""
+    """A part of the arena: the memory it lies in, its word in C names, its pointer's name, first offset and bytes."""
 
     region: str
+    word: str
     pointer: str
     start: int
     size_bytes: int
@@ -24,7 +28,7 @@ class Arena:
     @property
     def macro(self) -> str:
         """What stands for the memory in the names of macros."""
-        return c_identifier(self.region, limit=24).upper()
+        return self.word.upper()
 
 
 def arenas(program: Program) -> tuple[Arena, ...]:
@@ -32,8 +36,10 @@ def arenas(program: Program) -> tuple[Arena, ...]:
     found: list[Arena] = []
     start = 0
     for region, size_bytes in program.parts or (("ram", program.arena_bytes),):
-        pointer = f"arena_{c_identifier(region, limit=24)}" if found else "arena"
-        found.append(Arena(region, pointer, start, size_bytes))
+        word = c_identifier(region, limit=24)
+        if word.lower() in {*_TAKEN, *(one.word.lower() for one in found)}:
+            word = f"{word}_{len(found)}"
+        found.append(Arena(region, word, f"arena_{word}" if found else "arena", start, size_bytes))
         start += size_bytes
     return tuple(found)
 

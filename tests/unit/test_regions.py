@@ -135,6 +135,33 @@ def test_bit_exact_with_each_part_in_a_memory_of_its_own(target: str, tmp_path: 
         np.testing.assert_array_equal(got, execute(graph, [sample])[graph.outputs[0].name])
 
 
+def test_rows_from_the_caller_and_a_stage_lie_in_several_memories(tmp_path: Path) -> None:
+    """All buffers in the second memory, under names that C has other uses for."""
+    graph, machine = network(), load_device("host")
+    program = plan(graph, BOARD, Objective("ram"), stream_input=True)
+    simulate(program)
+    moved = {one.name: replace(one, offset=one.offset + 8, region="a b") for one in program.buffers}
+    program = replace(
+        program,
+        device=machine,
+        parts=(("scratch", 8), ("a b", program.arena_bytes)),
+        arena_bytes=program.arena_bytes + 8,
+        buffers=tuple(moved.values()),
+        steps=tuple(
+            step if step.scratch is None else replace(step, scratch=moved[step.scratch.name])
+            for step in program.steps
+        ),
+    )
+    check_program(program)
+    sources = generate(program, "net")
+    assert "NET_ARENA_A_B_BYTES" in sources.files["net.h"]
+    image = build(sources, machine, tmp_path)
+    x = np.random.default_rng(0).integers(-128, 128, (2, *graph.inputs[0].shape)).astype(np.int8)
+    outputs = QemuRunner().run(image, (x,), progress=SilentProgress()).outputs[0]
+    for sample, got in zip(x, outputs, strict=True):
+        np.testing.assert_array_equal(got, execute(graph, [sample])[graph.outputs[0].name])
+
+
 BOARD_FILE = """
 description = "two banks"
 core = "cortex-m4"
