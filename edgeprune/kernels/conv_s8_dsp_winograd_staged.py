@@ -73,7 +73,9 @@ class WinogradStagedDsp(KernelFamily):
         out, _, _, channels = values.shape
         by_fours = np.ascontiguousarray(values.reshape(out, 9, channels // 4, 4).swapaxes(1, 2))
         return (
-            Constant("weights", "int8_t", by_fours, "output channel by output channel, four inputs at a time"),
+            Constant(
+                "weights", "int8_t", by_fours, "output channel by output channel, four inputs at a time"
+            ),
             Constant(
                 "channels",
                 "uint32_t",
