@@ -148,7 +148,8 @@ def _turn_cycles(
 ) -> float:
     """Of a turn, from instructions of the code generated for Cortex-M4, and the flash's waits.
 
-    As for `conv_s8_dsp_winograd_staged`; a tile's pair of input channels is widened and transformed for 88.
+    As for `conv_s8_dsp_winograd_staged`; a tile's pair of input channels is widened and transformed for 88. Where the
+    code does not fit its cache, the functions of a pair of output channels push one another out for every block.
     """
     pairs, tiles = -(-g.out_channels // 2), rows // 2 * t.columns
     blocks = -(-tiles // block)
@@ -167,8 +168,11 @@ def _turn_cycles(
             add_s8_dsp.instructions_per_element(nodes[1]) * elements + 45 * rows
         )
     weights = g.out_channels * (g.taps + 12)
-    return _cost.cycles(device, instructions) + _cost.read_waits(
-        device, weights, loads=blocks * weights / 4 * 2, passes=blocks
+    fits_cache = device.flash is None or device.flash.instruction_bytes >= _CODE_BYTES
+    return (
+        _cost.cycles(device, instructions)
+        + _cost.read_waits(device, weights, loads=blocks * weights / 4 * 2, passes=blocks)
+        + (0 if fits_cache else blocks * pairs * _cost.code_waits(device, _CODE_BYTES))
     )
 
 

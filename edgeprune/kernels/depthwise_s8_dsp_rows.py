@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
-from edgeprune.kernels import _dsp
+from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels._dsp_planes import Axis, Planes, axes
 from edgeprune.kernels._dsp_window import LARGEST_STRIDE, LARGEST_WINDOW
 from edgeprune.kernels._row_windows import window_rows
@@ -38,6 +38,8 @@ __all__ = ["FAMILY", "DepthwiseRowsDsp"]
 
 _ROWS = (4, 3, 2, 1)
 """Of a turn; more than one without dilation of rows."""
+_START_INSTRUCTIONS = 25
+"""What starting a channel takes besides, in instructions of the rest: it saves and restores all registers."""
 
 
 class DepthwiseRowsDsp(KernelFamily):
@@ -69,13 +71,14 @@ class DepthwiseRowsDsp(KernelFamily):
     ) -> RowForm:
         planes, node = _planes(g, rows, count), nodes[0]
         turn = replace(planes, across=_across(g, outputs=rows, inputs=planes.plane_rows))
-        turns = g.out_height / rows
+        starts = _cost.cycles(device, {_cost.Kind.PLANES: _START_INSTRUCTIONS * g.in_channels})
+        cycles = depthwise_cycles(g, turn, node, device) + starts
         candidate = Candidate(
             self.name,
             f"{self.name}{'' if count == 4 else '_planes2'}{f'_by{rows}' if rows > 1 else ''}",
             nodes,
             flash_bytes=code_bytes_of(planes, node) + constant_bytes(g, planes, node),
-            cycles=round(turns * depthwise_cycles(g, turn, node, device)),
+            cycles=round(g.out_height / rows * cycles),
             scratch_bytes=planes.scratch_bytes,
             parameters={"rows": rows, "planes": count},
         )

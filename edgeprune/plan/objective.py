@@ -21,8 +21,9 @@ class Objective:
     on weights packed into several times their bytes, and on copies of flash in RAM. Where the limit is but what the
     device has, they should not.
 
-    Where "ram" is optimized, a percent more of it is spent on each `ram_exchange` percent less time, so that no network
-    takes twice the time for its last bytes; 0 spends none.
+    Where "ram" is optimized, two plans are compared by it and by time, a percent of the one being worth `ram_exchange`
+    percent of the other, so that no network takes twice the time for its last bytes. A plan that comes out of this may
+    grow by a bounded share where that saves time at a lower price (`plan.settle`). 0 asks for the least RAM alone.
 
     The arena may be split over the memories `rooms`, fastest first; without any it is whole.
 

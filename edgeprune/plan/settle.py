@@ -22,8 +22,10 @@ __all__ = ["Settled", "merit", "settle", "settle_placements"]
 
 _TIGHTENINGS = 8
 _IMPROVEMENTS = 6
-_EXCHANGED_PARTS = (100, 50, 25)
-"""Parts of the least arena that are offered for time where RAM is optimized."""
+_EXCHANGED = (0.01, 0.02, 0.04, 0.0625, 0.125, 0.375)
+"""Shares of the least arena that are offered for time where RAM is optimized."""
+_WORTH = 0.5
+"""The percent of time that a percent of the arena must save, within the shares that are offered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +66,11 @@ def settle_placements(table: Schedule, objective: Objective, settled: Settled) -
         found = _within(table, options, objective, limit)
         return settled if found is None else min(settled, found, key=lambda one: _merit(one, objective))
     fast = replace(objective, optimize="latency", ram_bytes=None)
-    rooms = [least + least // part for part in _EXCHANGED_PARTS] if objective.ram_exchange else []
+    rooms = [least + int(least * share) for share in _EXCHANGED] if objective.ram_exchange else []
     allowed = [room for room in rooms if objective.ram_bytes is None or room <= objective.ram_bytes]
     offers = [settled, *(_within(table, options, fast, room) for room in (least, *allowed))]
     offers += [_sped_up(table, options, settled, room) for room in allowed]
-    return min((one for one in offers if one is not None), key=lambda one: _exchanged(one, objective))
+    return min((one for one in offers if one is not None), key=lambda one: _exchanged(one, objective, _WORTH))
 
 
 def merit(settled: Settled, objective: Objective) -> tuple[float, ...]:
@@ -76,12 +78,16 @@ def merit(settled: Settled, objective: Objective) -> tuple[float, ...]:
     return (_exchanged if objective.optimize == "ram" else _merit)(settled, objective)
 
 
-def _exchanged(settled: Settled, objective: Objective) -> tuple[float, ...]:
-    """What to have little of where RAM is optimized: flash beyond the budget, then RAM with time at its price."""
+def _exchanged(settled: Settled, objective: Objective, worth: float | None = None) -> tuple[float, ...]:
+    """What to have little of where RAM is optimized: flash beyond the budget, then RAM with time at its price.
+
+    A percent of RAM is `worth` so many percent of time, by default what `objective` says.
+    """
     beyond, cycles, arena, _ = _merit(settled, replace(objective, optimize="latency"))
     if not objective.ram_exchange:
         return beyond, arena, cycles
-    return beyond, objective.ram_exchange * math.log(max(arena, 1)) + math.log(max(cycles, 1))
+    price = objective.ram_exchange if worth is None else worth
+    return beyond, price * math.log(max(arena, 1)) + math.log(max(cycles, 1))
 
 
 def _merit(settled: Settled, objective: Objective) -> tuple[int, ...]:

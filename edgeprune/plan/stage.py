@@ -26,6 +26,8 @@ __all__ = ["stage_candidates", "stage_estimate"]
 
 _TURN_INSTRUCTIONS, _POINTER_INSTRUCTIONS, _READ_INSTRUCTIONS = 30, 12, 6
 """Of calling a layer for a row, of a pointer to a row of a window, and of one to the row itself."""
+_STEP = 0.75
+"""From a limit of a turn's rows to the next that is tried, at most."""
 _LAYER_FLASH_BYTES, _CODE_BYTES = 60, 100
 """Of finding a layer's rows, and of the stage itself."""
 
@@ -122,12 +124,21 @@ def _selections(offered: Sequence[Sequence[RowForm]]) -> list[tuple[RowForm, ...
     Scratch is one after the other's, but rows of several layers are held at a time: so the limits are apart.
     """
     found: dict[tuple[str, ...], tuple[RowForm, ...]] = {}
-    for most in sorted({_turn_bytes(form) for forms in offered for form in forms}, reverse=True):
+    for most in _apart(sorted({_turn_bytes(form) for forms in offered for form in forms}, reverse=True)):
         within = [_least(forms, _turn_bytes, most) for forms in offered]
         for scratch in sorted({_scratch(form) for forms in within for form in forms}, reverse=True):
             chosen = tuple(_least(forms, _scratch, scratch)[0] for forms in within)
             found.setdefault(tuple(form.candidate.name for form in chosen), chosen)
     return list(found.values())
+
+
+def _apart(limits: Sequence[int]) -> list[int]:
+    """Those of falling `limits` that are well below the one before: each takes a frame of its own."""
+    kept = [limits[0]]
+    for limit in limits[1:]:
+        if limit <= _STEP * kept[-1] or limit == limits[-1]:
+            kept.append(limit)
+    return kept
 
 
 def _least(forms: Sequence[RowForm], size: Callable[[RowForm], int], limit: int) -> list[RowForm]:

@@ -131,8 +131,9 @@ def frame_of(forms: Sequence[RowForm], fed: str | None) -> Frame:
 
 def _in_place(frame: Frame) -> Frame:
     """`frame` with one slot for rows and those that overwrite them."""
-    slots: list[Slot | None] = list(frame.slots)
-    moved = list(range(len(slots)))
+    if not any(window.keeps_place for form in frame.forms for window in form.windows.values()):
+        return frame
+    deaths, moved = [slot.death for slot in frame.slots], list(range(len(frame.slots)))
     by_row = {(name, strip.row): strip for name, strips in frame.lines.items() for strip in strips}
     for turn, event in enumerate(frame.events):
         form = frame.forms[event.layer] if event.layer < len(frame.forms) else None
@@ -141,24 +142,21 @@ def _in_place(frame: Frame) -> Frame:
             continue
         for name, low, high in event.reads:
             read = by_row.get((name, low))
-            if (
-                read is None
-                or not form.windows[name].keeps_place
-                or (read.rows, high) != (event.rows, low + event.rows - 1)
-            ):
+            same = read is not None and read.rows == event.rows == high - low + 1
+            if read is None or not same or not form.windows[name].keeps_place:
                 continue
-            old, new = slots[moved[read.slot]], slots[strip.slot]
-            if old is not None and new is not None and (old.death, old.size_bytes) == (turn, new.size_bytes):
-                slots[moved[read.slot]] = replace(old, death=new.death)
-                slots[strip.slot] = None
-                moved[strip.slot] = moved[read.slot]
+            old, size = moved[read.slot], frame.slots[strip.slot].size_bytes
+            if (deaths[old], frame.slots[old].size_bytes) == (turn, size):
+                deaths[old] = deaths[strip.slot]
+                moved[strip.slot] = old
                 break
-    places = {old: new for new, old in enumerate(i for i, slot in enumerate(slots) if slot is not None)}
+    kept = [index for index, slot in enumerate(moved) if slot == index]
+    places = {old: new for new, old in enumerate(kept)}
     return replace(
         frame,
-        slots=tuple(slot for slot in slots if slot is not None),
+        slots=tuple(replace(frame.slots[index], death=deaths[index]) for index in kept),
         lines={
-            name: tuple(replace(strip, slot=places[moved[strip.slot]]) for strip in strips)
+            name: tuple(Strip(strip.row, strip.rows, places[moved[strip.slot]]) for strip in strips)
             for name, strips in frame.lines.items()
         },
         states=tuple(None if state is None else places[state] for state in frame.states),

@@ -18,10 +18,11 @@ from edgeprune.graph.execute import execute
 from edgeprune.graph.ir import Graph
 from edgeprune.graph.onnx_import import import_onnx
 from edgeprune.graph.passes import simplify
-from edgeprune.kernels.base import RowWindow
+from edgeprune.kernels.base import RowForm, RowWindow
 from edgeprune.plan import Objective, Program, plan
 from edgeprune.plan.assemble import program_of
 from edgeprune.plan.lifetimes import work_nodes
+from edgeprune.plan.row_schedule import row_events
 from edgeprune.plan.row_slots import Slot, place_slots, slots_floor
 from edgeprune.plan.rows import RowForms
 from edgeprune.plan.schedule import schedule
@@ -150,13 +151,32 @@ def test_an_input_without_rows_is_refused() -> None:
         plan(flat, DEVICE, Objective(), stream_input=True)
 
 
+def test_a_turn_takes_the_rows_that_the_layer_before_brings() -> None:
+    """With two rows in a turn, the first of a 3 x 3 window is one row, and then two come for two."""
+    b = QdqBuilder(0)
+    blocks = conv_block(b, conv_block(b, b.input(1, 4, 9, 8), 4, 4), 4, 4)
+    (first, second) = units_of_convolutions(b, blocks)
+    events = row_events([first, second])
+    turns = [(event.layer, event.row, event.rows) for event in events]
+    assert turns[:5] == [(0, 0, 2), (1, 0, 1), (0, 2, 2), (1, 1, 2), (0, 4, 2)]
+    assert turns[-3:] == [(1, 5, 2), (0, 8, 1), (1, 7, 2)]
+
+
+def units_of_convolutions(b: QdqBuilder, output: str) -> list[RowForm]:
+    """The forms of the two convolutions that compute two rows in a turn."""
+    nodes = work_nodes(simplify(import_onnx(b.model(output), "net")))
+    forms = RowForms(DEVICE)
+    return [next(form for form in forms.all((node,)) if form.rows == 2) for node in nodes]
+
+
 def test_each_layer_follows_the_one_before_at_once() -> None:
     """Of a line under a 3 x 3 window three rows are held."""
     b = QdqBuilder(0)
     graph = simplify(
         import_onnx(b.model(conv_block(b, conv_block(b, b.input(1, 3, 5, 5), 3, 4), 4, 4)), "net")
     )
-    (candidate, *_) = stage_candidates(work_nodes(graph), DEVICE)
+    found = stage_candidates(work_nodes(graph), DEVICE)
+    candidate = next(one for one in found if all(layer.form.rows == 1 for layer in one.layers))
     assert candidate.order == (0, 0, 1, 0, 1, 0, 1, 0, 1, 1)
     assert [line.held_rows for line in (candidate.lines or {}).values()] == [3]
 
