@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -98,7 +98,8 @@ def _picked(
         table = np.array([getattr(way, field) for way in ways], np.int64)
         return tuple(map(tuple, np.take_along_axis(table, best[None], 0)[0].tolist()))
 
-    layer = replace(first, option=None, **{field: taken(field) for field in _TABLES})
+    tables: dict[str, Any] = {field: taken(field) for field in _TABLES}
+    layer = replace(first, option=None, **tables)
     return layer, losses[best], _Pick(first.group_in, first.group_out, widths[best])
 
 

@@ -135,12 +135,11 @@ def _masks(
     groups = _rows_of_blocks(matrix, block)
     inverse = _inverse(layer, found, damping)
     width, blocks = block[1], groups.shape[2]
-    missing = blocks * width - len(inverse)
-    if missing:
-        inverse = torch.block_diag(inverse, torch.eye(missing, dtype=inverse.dtype))
+    filled = torch.eye(blocks * width, dtype=inverse.dtype)
+    filled[: len(inverse), : len(inverse)] = inverse
     weights = groups.movedim(1, 3).reshape(len(groups), blocks * width, -1)
     fewest = min(_count(density, blocks) for density in densities)
-    order = _elimination_order(weights, inverse, width, fewest)
+    order = _elimination_order(weights, filled, width, fewest)
     return tuple(_mask(order, block, density, layer) for density in densities)
 
 
@@ -188,7 +187,7 @@ def _inverse(layer: Weighted, found: Moments, damping: float) -> torch.Tensor:
     """The inverse of the damped moments, in the order of `_matrix`; the bias, which stays, is accounted for."""
     gram = found.gram[0]
     ridge = damping * gram.diagonal().mean().clamp_min(_LEAST_ENERGY)
-    inverse = torch.linalg.inv(gram + ridge * torch.eye(len(gram), dtype=gram.dtype))
+    inverse: torch.Tensor = torch.linalg.inv(gram + ridge * torch.eye(len(gram), dtype=gram.dtype))
     taps = layer.weight[0, 0].numel()
     places = torch.arange(layer.weight[0].numel()).reshape(-1, taps).mT.reshape(-1)
     return inverse[places][:, places]
@@ -196,7 +195,8 @@ def _inverse(layer: Weighted, found: Moments, damping: float) -> torch.Tensor:
 
 def _matrix(layer: Weighted) -> torch.Tensor:
     """Weights [outputs, inputs] in the order of memory: all channels of a position, then the next position."""
-    return layer.weight.detach().movedim(1, -1).reshape(layer.weight.shape[0], -1)
+    rows: torch.Tensor = layer.weight.detach().movedim(1, -1)
+    return rows.reshape(len(rows), -1)
 
 
 def _rows_of_blocks(matrix: torch.Tensor, block: Block) -> torch.Tensor:
