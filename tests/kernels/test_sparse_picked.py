@@ -8,17 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.codegen.generate import generate
 from edgeprune.device import load_device
-from edgeprune.emulate import run
-from edgeprune.firmware import build
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import families
 from edgeprune.kernels.base import weights_of
-from tests.kernels.test_dsp_emulated import program
-from tests.kernels.test_linear_emulated import renamed
 from tests.support import cases
+from tests.support.candidates import admitted
 from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, candidates_of, with_weights
+from tests.support.emulated_kernels import assert_equal_in_emulator, drawn_samples, every_candidate
 from tests.support.host_kernel import reference, run_on_host
 from tests.support.sparse_nodes import MASKS, columns, pruned, singles, unclamped
 
@@ -110,16 +107,5 @@ def test_what_it_does_not_take():
 @pytest.mark.parametrize("name", ["nucleo-l4r5zi", "nucleo-u575zi"])
 def test_every_candidate_equals_its_reference_in_the_emulator(name: str, tmp_path: Path) -> None:
     rng, device = np.random.default_rng(12), load_device(name)
-    layers = [renamed(node, index) for index, node in enumerate(nodes(rng))]
-    found = [candidates_of(node, FAMILY, device) for node in layers]
-    copies = [(node, at) for node, offered in zip(layers, found, strict=True) for at in range(len(offered))]
-    candidates = [
-        candidates_of(renamed(node, index), FAMILY, device)[at] for index, (node, at) in enumerate(copies)
-    ]
-    sources = generate(program(candidates, device), "picked")
-    sample = {key: value for c in candidates for key, value in cases.stored_inputs(rng, c.nodes[0]).items()}
-    inputs = tuple(sample[port.tensor.name][None] for port in sources.inputs)
-    measurement = run(build(sources, device, tmp_path), inputs, timeout_s=60)
-    for candidate, (output, *_) in zip(candidates, measurement.outputs, strict=True):
-        expected = reference(candidate.nodes, sample)[candidate.nodes[0].output.name]
-        np.testing.assert_array_equal(output.reshape(expected.shape), expected, err_msg=candidate.name)
+    candidates = every_candidate(nodes(rng), lambda node: admitted((node,), (FAMILY,), device))
+    assert_equal_in_emulator(candidates, device, drawn_samples(rng, candidates, 1), tmp_path)

@@ -197,15 +197,17 @@ def test_refusals_name_the_node():
     model = Model(12)
     volume = model.op("Conv", [model.input(1, 2, 4, 4, 4), model.weights(3, 2, 2, 2, 2)])
     with pytest.raises(UsageError, match=r"Conv node 'node_conv_.*3 spatial axes"):
-        import_onnx(model.finish(volume), "net")
+        import_onnx(model.finish(volume), "net", islands=False)
     model = Model(13)
     unquantised = model.constant(model.rng.normal(0, 1, (3, 2, 2, 2)).astype(np.float32))
     with pytest.raises(UsageError, match=r"weights of Conv node 'node_conv_.*not quantised"):
-        import_onnx(model.finish(model.op("Conv", [model.input(1, 2, 4, 4), unquantised])), "net")
+        import_onnx(
+            model.finish(model.op("Conv", [model.input(1, 2, 4, 4), unquantised])), "net", islands=False
+        )
     model = Model(14)
     computed = model.op("Conv", [model.input(1, 2, 4, 4), model.input(3, 2, 2, 2)])
     with pytest.raises(UsageError, match="weights from a computed tensor"):
-        import_onnx(model.finish(computed), "net")
+        import_onnx(model.finish(computed), "net", islands=False)
 
 
 def test_an_int32_bias_is_kept_and_another_scale_is_converted():
@@ -248,4 +250,4 @@ def test_an_int32_bias_that_overflows_is_refused():
     model.nodes.append(helper.make_node("DequantizeLinear", [stored, bias_scale], ["bias_real"]))
     output = model.op("Gemm", [model.input(1, 12), weights, "bias_real"], transB=1)
     with pytest.raises(UsageError, match=r"output channel 1 of Gemm node 'node_gemm_.*32 bits"):
-        import_onnx(model.finish(output), "net")
+        import_onnx(model.finish(output), "net", islands=False)
