@@ -281,9 +281,9 @@ def _port_values(
 
 def _image(graph: Graph, tensor: Tensor) -> dict[str, list[str]] | None:
     """Mean and std of each channel as C floats, where `tensor` holds bytes of an image."""
-    if tensor.dtype != "uint8":
+    reader = next(iter(graph.consumers().get(tensor.name, ())), None)
+    if tensor.dtype != "uint8" or reader is None or reader.op != "FromBytes":
         return None
-    (reader,) = graph.consumers()[tensor.name]
     means, stds = mean_and_std(reader)
     return {"mean": [_c_float(value) for value in means], "std": [_c_float(value) for value in stds]}
 
