@@ -17,7 +17,7 @@ from edgeprune.codegen.stage import StageSource, row_names, row_pointers, stage_
 from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.graph.islands import has_islands
 from edgeprune.kernels.base import Code, Constant, LayerNames, families
-from edgeprune.ops.from_bytes import mean_and_std
+from edgeprune.ops.from_bytes import is_image, mean_and_std
 from edgeprune.plan import program as planned
 from edgeprune.plan.program import Buffer, Program
 from edgeprune.plan.stage_types import StageCandidate
@@ -281,9 +281,9 @@ def _port_values(
 
 def _image(graph: Graph, tensor: Tensor) -> dict[str, list[str]] | None:
     """Mean and std of each channel as C floats, where `tensor` holds bytes of an image."""
-    reader = next(iter(graph.consumers().get(tensor.name, ())), None)
-    if tensor.dtype != "uint8" or reader is None or reader.op != "FromBytes":
+    if not is_image(graph, tensor):
         return None
+    (reader,) = graph.consumers()[tensor.name]
     means, stds = mean_and_std(reader)
     return {"mean": [_c_float(value) for value in means], "std": [_c_float(value) for value in stds]}
 
