@@ -18,7 +18,7 @@ from edgeprune.codegen.stage import StageSource, row_names, row_pointers, stage_
 from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.graph.islands import has_islands
 from edgeprune.kernels.base import Code, Constant, LayerNames, families
-from edgeprune.ops.from_bytes import mean_and_std
+from edgeprune.ops.from_bytes import is_image, mean_and_std
 from edgeprune.plan import program as planned
 from edgeprune.plan.program import Buffer, Program
 from edgeprune.plan.stage_types import StageCandidate
@@ -306,7 +306,7 @@ def _port_values(
 
 def _image(graph: Graph, tensor: Tensor) -> dict[str, list[str]] | None:
     """Mean and std of each channel as C floats, where `tensor` holds bytes of an image."""
-    if tensor.dtype != "uint8":
+    if not is_image(graph, tensor):
         return None
     (reader,) = graph.consumers()[tensor.name]
     means, stds = mean_and_std(reader)

@@ -11,10 +11,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeprune.graph.ir import Array, Attributes, Node, Shape
+from edgeprune.graph.ir import Array, Attributes, Graph, Node, Shape, Tensor
 from edgeprune.ops.base import Operator
 
-__all__ = ["OPERATOR", "FromBytes", "bytes_of", "mean_and_std", "reals_of"]
+__all__ = ["OPERATOR", "FromBytes", "bytes_of", "is_image", "mean_and_std", "reals_of"]
+
+
+def is_image(graph: Graph, tensor: Tensor) -> bool:
+    """Whether an input of `graph` holds the bytes of an image."""
+    readers = graph.consumers().get(tensor.name, ())
+    return len(readers) == 1 and readers[0].op == FromBytes.name
 
 
 def mean_and_std(node: Node) -> tuple[Array, Array]:

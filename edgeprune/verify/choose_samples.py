@@ -12,7 +12,7 @@ from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset
 from edgeprune.model.model import Model
 from edgeprune.ops import operator_for
-from edgeprune.ops.from_bytes import reals_of
+from edgeprune.ops.from_bytes import is_image, reals_of
 from edgeprune.verify.samples import Samples
 
 __all__ = ["choose_samples", "given_samples"]
@@ -68,13 +68,16 @@ def _random_input(graph: Graph, tensor: Tensor, count: int, generator: np.random
 
     Floats are normal.
     """
-    if tensor.dtype == "uint8":
+    if tensor.dtype == "uint8" and is_image(graph, tensor):
         return _random_image(graph, tensor, count, generator)
     perm = graph.layouts.get(tensor.name)
     shape = tensor.shape if perm is None else tuple(tensor.shape[axis] for axis in np.argsort(perm))
     inner = shape[1:] if shape and shape[0] == 1 else shape
     if tensor.dtype == "float32":
         return generator.standard_normal((count, *inner), np.float32)
+    if tensor.dtype in ("int8", "uint8") and tensor.quant is None:
+        limits = np.iinfo(tensor.dtype)
+        return generator.integers(limits.min, limits.max + 1, (count, *inner), dtype=tensor.dtype)
     if tensor.dtype == "bool":
         return generator.integers(0, 2, (count, *inner)).astype(np.bool_)
     if tensor.quant is not None:

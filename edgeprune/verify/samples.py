@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeprune.graph.execute import dequantize, quantize
 from edgeprune.graph.ir import Array, Graph, Tensor
-from edgeprune.ops.from_bytes import bytes_of
+from edgeprune.ops.from_bytes import bytes_of, is_image
 
 __all__ = ["Samples", "real_outputs", "stored_inputs"]
 
@@ -39,7 +39,7 @@ def stored_inputs(graph: Graph, samples: Samples) -> tuple[Array, ...]:
 
 
 def _stored(real: Array, graph: Graph, tensor: Tensor) -> Array:
-    if tensor.dtype != "uint8":
+    if not is_image(graph, tensor):
         return quantize(real, tensor)
     (reader,) = graph.consumers()[tensor.name]
     return bytes_of(reader, real)
