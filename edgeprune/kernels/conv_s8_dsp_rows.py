@@ -26,7 +26,7 @@ from edgeprune.kernels._dsp_block import (
     fused_block,
 )
 from edgeprune.kernels._operands import sum_shortcut
-from edgeprune.kernels._row_windows import window_rows
+from edgeprune.kernels._row_windows import windows_with_sum
 from edgeprune.kernels.base import (
     Candidate,
     Code,
@@ -34,7 +34,6 @@ from edgeprune.kernels.base import (
     KernelFamily,
     LayerNames,
     RowForm,
-    RowWindow,
     Weights,
 )
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
@@ -57,12 +56,9 @@ class ConvRowsDsp(KernelFamily):
         if not device.dsp or nodes[0].op != "Conv" or not _fits(nodes[0]):
             return ()
         g = conv_geometry(nodes[0])
-        windows = {nodes[0].inputs[0].name: window_rows(g)}
-        if len(nodes) == 2:
-            shortcut = sum_shortcut(*nodes)
-            if shortcut is None or shortcut.name in windows or not add_s8_dsp.is_exact(nodes[1]):
-                return ()
-            windows[shortcut.name] = RowWindow()
+        windows = windows_with_sum(nodes)
+        if windows is None:
+            return ()
         ways = (False, True) if _segment(g) > 1 and _reused(g) else (False,)
         return tuple(
             RowForm(_candidate(self.name, nodes, g, device, keeps=keeps), nodes, windows) for keeps in ways

@@ -16,7 +16,7 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, _dsp, add_s8_dsp, conv_s8_dsp_winograd_staged
 from edgeprune.kernels._operands import sum_shortcut
-from edgeprune.kernels._row_windows import window_rows
+from edgeprune.kernels._row_windows import windows_with_sum
 from edgeprune.kernels.base import (
     Candidate,
     Code,
@@ -24,7 +24,6 @@ from edgeprune.kernels.base import (
     KernelFamily,
     LayerNames,
     RowForm,
-    RowWindow,
     Weights,
 )
 from edgeprune.kernels.conv_s8_dsp_winograd import Parts, Tiles, fits
@@ -53,12 +52,9 @@ class WinogradRowsDsp(KernelFamily):
         if not device.dsp or nodes[0].op != "Conv" or not fits(conv_geometry(nodes[0])):
             return ()
         g = conv_geometry(nodes[0])
-        windows = {nodes[0].inputs[0].name: window_rows(g)}
-        if len(nodes) == 2:
-            shortcut = sum_shortcut(*nodes)
-            if shortcut is None or shortcut.name in windows or not add_s8_dsp.is_exact(nodes[1]):
-                return ()
-            windows[shortcut.name] = RowWindow()
+        windows = windows_with_sum(nodes)
+        if windows is None:
+            return ()
         return tuple(
             RowForm(_candidate(self.name, nodes, g, rows, block, device), nodes, windows, rows=rows)
             for rows in _ROWS
