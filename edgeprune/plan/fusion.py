@@ -20,7 +20,7 @@ from edgeprune.plan.objective import Objective
 from edgeprune.plan.schedule import Schedule
 from edgeprune.plan.settle import Settled
 
-__all__ = ["binding", "fusible_pairs", "memory_binds", "saving"]
+__all__ = ["binding", "fusible_pairs", "least_needy", "memory_binds", "saving"]
 
 _NEAR_TOP = 0.9
 """Of the arena, what a step needs that holds it up, or will when others are lower."""
@@ -79,6 +79,12 @@ def binding(pairs: Sequence[Group], apart: Schedule, settled: Settled) -> tuple[
     """The `pairs` that hold the arena up: a step of theirs in the plan `settled` of `apart` needs nearly all of it."""
     needs, top = _needs(apart, settled), _NEAR_TOP * settled.packing.arena_bytes
     return tuple(nodes for nodes in pairs if _need(nodes, needs) >= top)
+
+
+def least_needy(pairs: Sequence[Group], fused: Schedule, settled: Settled) -> tuple[Group, ...]:
+    """The `pairs`, which are steps of `fused`, those first whose steps need the least in its plan `settled`."""
+    needs = _needs(fused, settled)
+    return tuple(sorted(pairs, key=lambda nodes: needs[nodes[-1]]))
 
 
 def _needs(table: Schedule, settled: Settled) -> dict[Node, int]:

@@ -11,7 +11,7 @@ from edgeprune.graph.ir import Graph, Node
 from edgeprune.plan.assemble import program_of
 from edgeprune.plan.check import check_program
 from edgeprune.plan.choose import Option
-from edgeprune.plan.fusion import binding, fusible_pairs, memory_binds, saving
+from edgeprune.plan.fusion import binding, fusible_pairs, least_needy, memory_binds, saving
 from edgeprune.plan.grouping import standing_groups
 from edgeprune.plan.lifetimes import Group, storage_names, work_nodes
 from edgeprune.plan.measured import MeasuredCycles, with_measured
@@ -33,6 +33,8 @@ _ORDERS = 2
 """How often ways to stream are looked for: in the order chosen without stages, then in that of the best plan."""
 _MORE_PAIRS = 2
 """That are tried one by one after those that hold the arena up."""
+_FEWER_PAIRS = 3
+"""That are tried apart, one by one, where nothing fits without any pair."""
 
 
 def plan(
@@ -227,7 +229,7 @@ def _with_pairs(graph: Graph, device: Device, objective: Objective, measured: Me
         if not pairs:
             raise
         try:
-            return _planned(graph, device, objective, measured, (*standing, *pairs))
+            return _with_fewer_pairs(graph, device, objective, measured, pairs)
         except OverBudget:
             raise refusal from None
     worthwhile, urgent = _worth_fusing(graph, device, objective, measured, pairs, best)
@@ -240,6 +242,23 @@ def _with_pairs(graph: Graph, device: Device, objective: Objective, measured: Me
                 continue
             if cost(found) < cost(best):
                 best, fused = found, (*fused, *more)
+    return best
+
+
+def _with_fewer_pairs(
+    graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles, pairs: Sequence[Group]
+) -> _Plan:
+    """The plan of all `pairs`, or a better one without some of those whose steps need the least memory."""
+    standing, fused = standing_groups(graph), list(pairs)
+    best = _planned(graph, device, objective, measured, (*standing, *fused))
+    for pair in least_needy(pairs, best.table, best.settled)[:_FEWER_PAIRS]:
+        rest = [other for other in fused if other is not pair]
+        try:
+            found = _planned(graph, device, objective, measured, (*standing, *rest))
+        except OverBudget:
+            continue
+        if merit(found.settled, objective) < merit(best.settled, objective):
+            best, fused = found, rest
     return best
 
 
