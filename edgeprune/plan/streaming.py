@@ -26,6 +26,8 @@ __all__ = ["Cut", "cuts"]
 _LONGEST = 40
 """Steps of a stage, at most."""
 _MOST_CUTS = 60
+_STEP_SHARE = 1 / 32
+"""By which the limit falls from one cut to the next."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,23 @@ class Cut:
 
 
 def cuts(table: Schedule, device: Device, limit: int) -> tuple[Cut, ...]:
-    """The fastest cuts within `limit` bytes and, one after another, within less than the one before needs."""
+    """The fastest cuts within `limit` bytes and, one after another, within less than the one before needs.
+
+    Limits fall in steps of a share, so that the least is reached whatever there is in between, and at the end byte by
+    byte.
+    """
     search = _Search(table, device)
     found: list[Cut] = []
+    share = _STEP_SHARE
     while len(found) < _MOST_CUTS:
         cut = search.fastest(limit)
-        if cut is None:
+        if cut is not None:
+            found.append(cut)
+        elif not share or not found:
             break
-        found.append(cut)
-        limit = cut.need_bytes - 1
+        else:
+            share = 0.0
+        limit = found[-1].need_bytes - 1 - int(share * found[-1].need_bytes)
     return tuple(cut for cut in found if cut.stages)
 
 
