@@ -39,6 +39,7 @@ from edgeprune.verify.accuracy import metric_name, score, score_module
 
 __all__ = ["Proof", "prove"]
 
+
 @dataclass(frozen=True, eq=False)
 class Proof:
     """What running the build on every sample showed."""

@@ -2,8 +2,8 @@
 
 Where layers in float stand between integer ones, another order of additions may turn a half up or down, and all that
 follows differs a little. So no layer is asked for more than its own part: integer layers equal their reference byte for
-byte on their actual inputs; a float layer is within the tolerance, and what it stores as int8 within one step. The outputs of
-a run are then what its layers left, or what the reference makes of that.
+byte on their actual inputs; a float layer is within the tolerance, and what it stores as int8 within one step. The
+outputs of a run are then what its layers left, or what the reference makes of that.
 """
 
 from __future__ import annotations
