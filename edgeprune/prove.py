@@ -39,9 +39,6 @@ from edgeprune.verify.accuracy import metric_name, score, score_module
 
 __all__ = ["Proof", "prove"]
 
-_TRACED = 8
-"""Samples at most that are looked at layer by layer, of those that differ by what a float layer rounded."""
-
 
 @dataclass(frozen=True, eq=False)
 class Proof:
@@ -75,12 +72,12 @@ def prove(
     measurement, cost = measure(built, inputs, progress, runner)
     found = [measurement.outputs]
     where = "the host library" if built.image.device.emulator is None else runner.place
-    _check(graph, built.image, inputs, expected, measurement.outputs, where)
+    _check(graph, built.image, inputs, expected, measurement.outputs, where, progress)
     if built.image.device.emulator is not None:
         host = build(built.sources, load_device("host"), directory / "host")
         outputs = run(host, inputs, progress=progress).outputs
         found.append(outputs)
-        _check(graph, host, inputs, expected, outputs, "the host library")
+        _check(graph, host, inputs, expected, outputs, "the host library", progress)
     real = real_outputs(graph, measurement.outputs)
     onnx = run_onnx(built.onnx, samples.inputs, progress)
     accuracy = Accuracy(
@@ -118,9 +115,10 @@ def _check(
     expected: tuple[Array, ...],
     found: tuple[Array, ...],
     where: str,
+    progress: Progress,
 ) -> None:
     if has_islands(graph):
-        mismatch = _given(graph, image, inputs, differing_samples(expected, found), where)
+        mismatch = _given(graph, image, inputs, expected, found, where, progress)
     else:
         mismatch = verify_outputs(graph, expected, [(where, found)])
         mismatch = mismatch and _by_layer(graph, image, inputs, mismatch, where)
@@ -129,15 +127,30 @@ def _check(
 
 
 def _given(
-    graph: Graph, image: Image, inputs: tuple[Array, ...], differing: Sequence[int], where: str
+    graph: Graph,
+    image: Image,
+    inputs: tuple[Array, ...],
+    expected: tuple[Array, ...],
+    found: tuple[Array, ...],
+    where: str,
+    progress: Progress,
 ) -> Mismatch | None:
-    """The first layer that is wrong given its inputs, on the first sample and on those that differ, of which a few."""
-    for sample in dict.fromkeys([0, *differing[:_TRACED]]):
-        one = tuple(array[sample : sample + 1] for array in inputs)
-        layers = layer_outputs(image, one)
-        mismatch = compare_given(graph, image.sources, [a[0] for a in one], sample, layers, where)
-        if mismatch is not None:
-            return mismatch
+    """The first layer that is wrong given its inputs, or output that its layers do not lead to.
+
+    It looks at the first sample and at every one of which outputs `found` are not those of the reference.
+    """
+    traced = list(dict.fromkeys([0, *differing_samples(expected, found)]))
+    with progress.task(f"Following {len(traced):,} inputs layer by layer", len(traced)) as task:
+        for sample in traced:
+            one = tuple(array[sample : sample + 1] for array in inputs)
+            results = [array[sample] for array in found]
+            layers = layer_outputs(image, one)
+            mismatch = compare_given(
+                graph, image.sources, [a[0] for a in one], sample, layers, where, results
+            )
+            if mismatch is not None:
+                return mismatch
+            task.advance()
     return None
 
 

@@ -91,7 +91,7 @@ def _of(candidate: Candidate) -> Routine:
     return _routine(candidate.nodes, int(candidate.parameters["registers"]))
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=512)
 def _routine(nodes: tuple[Node, ...], registers: int) -> Routine:
     try:
         return compile_model(onnx_model(nodes, flat_shapes(nodes, _BY_ELEMENT)), registers)

@@ -1,7 +1,8 @@
 """ONNX's integer operators by plain integer arithmetic: the definition that kernels are made from and compared with.
 
 ConvInteger, MatMulInteger, QLinearConv and QLinearMatMul subtract zero points and add products in 32 bits, which a sum
-of fewer than 2^15 products of 8 bits cannot leave: |(a - za) * (b - zb)| <= 255^2 < 2^16.
+of fewer than 2^15 products of 8 bits cannot leave: |(a - za) * (b - zb)| <= 255^2 < 2^16. A bias is added in 32 bits
+too, so K products and a constant bias are taken where K * 255^2 + |bias| < 2^31.
 
 The QLinear operators then scale the sum by m = x_scale * w_scale / y_scale, a float32: m = M * 2^-s with M < 2^24.
 Since |sum| <= 2^31 the product sum * M is an exact int64, and
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = ["INTEGERS", "fixed_point", "in_integers"]
 
-_MOST_PRODUCTS, _MANTISSA_BITS, _MOST_SHIFT = (1 << 15) - 1, 24, 57
+_MOST_PRODUCTS, _LARGEST_PRODUCT, _MANTISSA_BITS, _MOST_SHIFT = (1 << 15) - 1, 255**2, 24, 57
 
 
 def in_integers(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model` with its integer operators as arithmetic of int32 and int64.
 
     Raises:
-        UsageError: a scale is computed or out of range, or sums are of too many products.
+        UsageError: a scale is computed or out of range, a bias computed, or sums are of too much.
     """
     return rewritten(model, _RULES)
 
@@ -70,7 +71,9 @@ def _qlinear_conv(node: onnx.NodeProto, edit: Edit) -> bool:
 
 
 def _convolution(node: onnx.NodeProto, edit: Edit, x: str, w: str, bias: str, result: str = "") -> str:
-    _check_products(node, edit.shape(node.input[1 if node.op_type == "ConvInteger" else 3])[1:])
+    products = _check_products(node, edit.shape(node.input[1 if node.op_type == "ConvInteger" else 3])[1:])
+    if bias:
+        _check_bias(node, products, edit.known(bias))
     operands = [x, w] if not bias else [x, w, bias]
     return edit.add("Conv", *operands, result=result, **attributes_of(node))
 
@@ -162,8 +165,22 @@ def _two(edit: Edit) -> str:
     return edit.constant(np.array(2, np.int64))
 
 
-def _check_products(node: onnx.NodeProto, extents: tuple[int, ...]) -> None:
-    if np.prod(extents, dtype=np.int64) > _MOST_PRODUCTS:
+def _check_products(node: onnx.NodeProto, extents: tuple[int, ...]) -> int:
+    """How many products a sum is of."""
+    products = int(np.prod(extents, dtype=np.int64))
+    if products > _MOST_PRODUCTS:
         raise UsageError(
             f"{node.op_type} node {node.name!r} adds more than {_MOST_PRODUCTS:,} products, which 32 bits may not hold"
+        )
+    return products
+
+
+def _check_bias(node: onnx.NodeProto, products: int, bias: Array | None) -> None:
+    if bias is None:
+        raise UsageError(f"{node.op_type} node {node.name!r} computes its bias; it must be a constant")
+    largest = int(np.abs(bias.astype(np.int64)).max(initial=0))
+    if products * _LARGEST_PRODUCT + largest >= 1 << 31:
+        raise UsageError(
+            f"{node.op_type} node {node.name!r} adds a bias of {largest:,} to {products:,} products, which 32 bits may"
+            " not hold"
         )

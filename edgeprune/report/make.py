@@ -17,6 +17,7 @@ from edgeprune.plan.stage_types import StageCandidate
 from edgeprune.report.in_float import in_float_values
 from edgeprune.report.layers import layer_values
 from edgeprune.report.pruning import PruningSummary, pruning_values
+from edgeprune.tvm import tvm_version
 from edgeprune.verify.compare import Verification
 from edgeprune.version import __version__
 
@@ -104,6 +105,8 @@ def make_report(findings: Findings) -> dict[str, Any]:
         report["inputs"] = [_port(program.graph, tensor) for tensor in program.graph.inputs]
         report["outputs"] = [_port(program.graph, tensor) for tensor in program.graph.outputs]
         report["layers"] = layer_values(program, image, measurement)
+        if any(row["source"] == "tvm" for row in report["layers"]):
+            report["tools"]["tvm"] = tvm_version()
         report["in_float"] = in_float_values(findings.dtype, report["layers"], findings.device)
     if program is not None and image is not None and measurement is not None:
         sizes = image.sizes

@@ -1,12 +1,14 @@
 """Sums that start at what is added to them in the end, such as a bias, instead of at zero: an addition a result less.
 
 A tile's accumulators are set before the loop that adds to them and read once behind it, all in one sequence of
-statements. `acc = 0; ...; y = f(acc + b)` is `acc = b; ...; y = f(acc)` where b reads nothing that is written between,
-up to the order in which real numbers are added.
+statements. `acc = 0; ...; y = f(acc + b)` is `acc = b; ...; y = f(acc)` where b reads nothing that is written between
+and nothing but additions to acc, however deep in loops, reads acc elsewhere, up to the order in which real numbers are
+added.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,21 +25,19 @@ def starting_values(statements: Sequence[Any], bound: frozenset[int]) -> dict[tu
     starts = [_zeroed(statement) for statement in statements]
     first = {start: position for position, start in enumerate(starts) if start is not None}
     written = {hash(node.buffer) for node in _all(statements) if type(node).__name__ == "BufferStore"}
-    reads: dict[tuple[int, int], int] = {}
+    reads = Counter(place for statement in _all(statements) for place in _read(statement))
     found: dict[tuple[int, int], Any] = {}
     for statement in statements:
         if type(statement).__name__ != "BufferStore" or _zeroed(statement) is not None:
             continue
         for node in _inside(statement.value):
-            place = _place(node)
-            if place in first:
-                reads[place] = reads.get(place, 0) + 1
             if type(node).__name__ == "Add":
                 for sum_, other in ((node.a, node.b), (node.b, node.a)):
                     place = _place(sum_)
-                    if place in first and _known(other, bound, written):
+                    if place in first and place != _target(statement) and _known(other, bound, written):
                         found[place] = other
-    return {place: value for place, value in found.items() if reads.get(place) == 1}
+    anywhere = {buffer for buffer, index in reads if index is None}
+    return {place: value for place, value in found.items() if reads[place] == 1 and place[0] not in anywhere}
 
 
 def flat(sequence: Any) -> Iterator[Any]:
@@ -69,6 +69,34 @@ def _place(node: Any) -> tuple[int, int] | None:
         return None
     index = node.indices[0]
     return (hash(node.source), int(index.value)) if type(index).__name__ == "IntImm" else None
+
+
+def _target(store: Any) -> tuple[int, int] | None:
+    """The element that a store writes, where its index is a number."""
+    index = store.indices[0]
+    return (hash(store.buffer), int(index.value)) if type(index).__name__ == "IntImm" else None
+
+
+def _read(statement: Any) -> Iterator[tuple[int, int | None]]:
+    """What a statement reads, less the sum that it adds to; an index that is no number is None."""
+    parts = [getattr(statement, name) for name in ("value", "condition") if hasattr(statement, name)]
+    if type(statement).__name__ == "BufferStore":
+        parts += list(statement.indices)
+        own = _target(statement)
+        terms = list(_addends(statement.value))
+        if own is not None and sum(_place(term) == own for term in terms) == 1:
+            parts = [*statement.indices, *(term for term in terms if _place(term) != own)]
+    for node in (node for part in parts for node in _inside(part)):
+        if type(node).__name__ == "TensorLoad":
+            yield _place(node) or (hash(node.source), None)
+
+
+def _addends(value: Any) -> Iterator[Any]:
+    if type(value).__name__ == "Add":
+        yield from _addends(value.a)
+        yield from _addends(value.b)
+    else:
+        yield value
 
 
 def _known(value: Any, bound: frozenset[int], written: set[int]) -> bool:

@@ -38,12 +38,12 @@ def compile_model(model: onnx.ModelProto, registers: int = REGISTERS[0]) -> Rout
     return _compiled(model.SerializeToString(deterministic=True), registers)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=8)
 def _compiled(data: bytes, registers: int) -> Routine:
     return _routine(_loops(data), registers)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=8)
 def _loops(data: bytes) -> Loops:
     import onnx
 
@@ -116,7 +116,7 @@ def _kernel(loops: Loops, name: str, registers: int) -> tuple[Kernel, Mapping[in
     return _printed(loops, name, registers if is_tiled(loops.functions[name]) else REGISTERS[0])
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=64)
 def _printed(loops: Loops, name: str, registers: int) -> tuple[Kernel, Mapping[int, Packing]]:
     call = next(call for call in loops.calls if call.function == name)
     constants = [position for position, value in enumerate(call.reads) if value.role is Role.CONSTANT]

@@ -33,8 +33,8 @@ def edged(loop: Any) -> Edged | None:
     if type(store).__name__ != "BufferStore" or not _chooses(store.value):
         return None
     condition, inside, outside = store.value.args
-    low, high = int(loop.min), int(loop.min) + int(loop.extent)
-    outer = []
+    low, end = int(loop.min), int(loop.min) + int(loop.extent)
+    high, outer = end, []
     for term in _terms(condition):
         bounds = _bounds(term, loop.loop_var)
         if bounds is not None:
@@ -43,6 +43,7 @@ def edged(loop: Any) -> Edged | None:
             outer.append(term)
         else:
             return None
+    low = min(low, end)
     return Edged(tuple(outer), low, max(low, high), inside, outside)
 
 

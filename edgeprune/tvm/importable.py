@@ -86,7 +86,10 @@ def _spread(node: onnx.NodeProto, edit: Edit, name: str, attributes: Mapping[str
 
 
 def _conv_transpose(node: onnx.NodeProto, edit: Edit) -> bool:
-    """With `pads` and `output_padding` such as give `output_shape`."""
+    """With `pads` and `output_padding` such as give `output_shape`; an odd row is cut off in front.
+
+    Only SAME_UPPER, as the specification has it, cuts it off behind.
+    """
     attributes = attributes_of(node)
     if "output_shape" not in attributes:
         return False
@@ -103,7 +106,7 @@ def _conv_transpose(node: onnx.NodeProto, edit: Edit) -> bool:
         if total < 0:
             extra[position], total = extra[position] - total, 0
         less = total // 2
-        first.append(less if same != "SAME_LOWER" else total - less)
+        first.append(less if same == "SAME_UPPER" else total - less)
         last.append(total - first[-1])
     edit.add(
         "ConvTranspose",

@@ -20,6 +20,7 @@ __all__ = [
     "Mismatch",
     "Verification",
     "compare_layers",
+    "differs",
     "first_difference",
     "reference_outputs",
     "relative_difference",
@@ -125,7 +126,7 @@ def first_difference(
     """The first of stored values [N, elements] that differs; integers may by so many `steps`."""
     if want.shape != got.shape:
         return Mismatch(where, layer, first_sample, 0, want.size, got.size)
-    different = np.argwhere(_differs(want, got, steps))
+    different = np.argwhere(differs(want, got, steps))
     if not len(different):
         return None
     sample, element = (int(index) for index in different[0])
@@ -133,7 +134,8 @@ def first_difference(
     return Mismatch(where, layer, first_sample + sample, element, expected, found)
 
 
-def _differs(want: Array, got: Array, steps: int) -> Array:
+def differs(want: Array, got: Array, steps: int = 0) -> Array:
+    """Which of stored values [N, elements] differ: floats by more than the tolerance, integers by more than `steps`."""
     if want.dtype.kind != "f":
         return np.asarray(np.abs(want.astype(np.int64) - got.astype(np.int64)) > steps)
     apart, scale = _apart(want, got)

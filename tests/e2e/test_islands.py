@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgeprune.config import Settings
-from edgeprune.errors import MissingTool, UsageError
+from edgeprune.emulate import Measurement
+from edgeprune.errors import MissingTool, UsageError, VerificationFailed
+from edgeprune.firmware import Image
+from edgeprune.graph.ir import Array
 from edgeprune.pipeline import deploy
+from edgeprune.progress import Progress
 from edgeprune.recheck import verify_bundle
+from edgeprune.runners import QemuRunner
 from tests.support.islands import float_network
 
 FLOATS = ["normalise", "norm"]
@@ -39,6 +45,7 @@ def test_two_operators_run_in_float(model: Path, device: str, fpu: bool) -> None
     assert (report["dtype"], report["backend"]) == ("int8", "auto")
     assert [row["name"] for row in report["layers"] if row["dtype"] == "float32"] == FLOATS
     assert [row["name"] for row in report["layers"] if row["source"] == "tvm"] == FLOATS
+    assert report["tools"]["tvm"].startswith("0.")
     assert report["in_float"]["layers"] == FLOATS
     assert report["in_float"]["fpu"] is fpu
     assert 0 < report["in_float"]["share"] < 1
@@ -57,4 +64,25 @@ def test_without_tvm_it_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tvm" else find(name))
     with pytest.raises(MissingTool, match=r"LRN in float32 needs Apache TVM.*pip install 'edgeprune\[tvm\]'"):
+        deploy(settings(model))
+
+
+@dataclass(frozen=True)
+class WrongBoard(QemuRunner):
+    """A board that returns something else of its last input than its library computes."""
+
+    place: str = "the board"
+
+    def run(
+        self, image: Image, inputs: tuple[Array, ...], *, progress: Progress | None = None
+    ) -> Measurement:
+        measurement = super().run(image, inputs, progress=progress)
+        outputs = tuple(array.copy() for array in measurement.outputs)
+        outputs[0][-1] ^= 1
+        return replace(measurement, outputs=outputs)
+
+
+def test_outputs_of_a_board_are_judged(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeprune.pipeline.choose_runner", lambda name, port: WrongBoard())
+    with pytest.raises(VerificationFailed, match=r"the board differs .* element 0 of sample 5"):
         deploy(settings(model))

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from hypothesis import given, settings
@@ -18,13 +19,13 @@ from edgeprune.compile import lower
 from edgeprune.device import load_device
 from edgeprune.errors import UsageError
 from edgeprune.graph.execute import execute
-from edgeprune.ops._onnx_integers import fixed_point
+from edgeprune.ops._onnx_integers import fixed_point, in_integers
 from edgeprune.plan import Objective, plan
 
 TYPES = {"int8": TensorProto.INT8, "uint8": TensorProto.UINT8}
 
 
-def qlinear_conv(stored: str, channels: int = 3, scale: float = 0.0137) -> bytes:
+def qlinear_conv(stored: str, channels: int = 3, scale: float = 0.0137, largest_bias: int = 1500) -> bytes:
     """A padded, strided convolution with a bias and a scale for each output channel."""
     random = np.random.default_rng(1)
     numbers, weights = np.iinfo(stored), np.iinfo("int8")
@@ -36,7 +37,7 @@ def qlinear_conv(stored: str, channels: int = 3, scale: float = 0.0137) -> bytes
         "wz": np.zeros(4, np.int8),
         "ys": np.float32(0.021),
         "yz": np.array(numbers.max // 2, stored),
-        "bias": np.array([0, 1500, -3000, 7], np.int32),
+        "bias": np.array([0, largest_bias, -3000, 7], np.int32),
     }
     node = helper.make_node(
         "QLinearConv", ["x", *constants], ["y"], strides=[2, 1], pads=[1, 0, 1, 1], name="conv"
@@ -85,6 +86,16 @@ def test_more_products_than_a_sum_holds_are_refused() -> None:
     graph = lower(qlinear_conv("uint8", channels=6000), "conv", dtype="float32")
     with pytest.raises(UsageError, match="adds more than 32,767 products"):
         plan(graph, load_device("host"), Objective())
+
+
+def test_a_bias_that_a_sum_may_not_hold_is_refused() -> None:
+    """Of 18 products, each up to 255^2, and a bias, the sum must stay below 2^31."""
+    room = (1 << 31) - 18 * 255**2
+    in_integers(onnx.load_model_from_string(qlinear_conv("uint8", largest_bias=room - 1)))
+    with pytest.raises(
+        UsageError, match=rf"adds a bias of {room:,} to 18 products, which 32 bits may not hold"
+    ):
+        in_integers(onnx.load_model_from_string(qlinear_conv("uint8", largest_bias=room)))
 
 
 @settings(max_examples=200, deadline=None)

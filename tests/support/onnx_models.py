@@ -67,7 +67,9 @@ class QdqBuilder:
         """The serialised model, shapes inferred."""
         values = [helper.make_empty_tensor_value_info(name) for name in outputs]
         graph = helper.make_graph(self.nodes, "net", self.inputs, values, self.initializers)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        others = sorted({node.domain for node in self.nodes} - {""})
+        opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(domain, 1) for domain in others)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
         for value in graph.output:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)

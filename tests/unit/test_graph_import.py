@@ -127,6 +127,28 @@ def test_unsupported_operator_is_named_with_its_inputs() -> None:
         import_onnx(b.model(x), "net", islands=False)
 
 
+@pytest.mark.parametrize("behind", ["Det", "Relu"])
+@pytest.mark.parametrize("operator", ["Relu", "Neg", "Foo", "QLinearAdd"])
+def test_an_operator_of_another_domain_is_no_operator_of_onnx(operator: str, behind: str) -> None:
+    """Behind integers as behind real numbers."""
+    b = QdqBuilder()
+    x = b.op(behind, [b.input(1, 2, 4, 4)], scale=None if behind == "Det" else 0.1)
+    y = b.op(operator, [x], domain="com.acme")
+    with pytest.raises(
+        UsageError, match=rf"operator com\.acme\.{operator} \(node .* is not supported in int8"
+    ):
+        import_onnx(b.model(y), "net")
+
+
+def test_an_operator_of_onnxruntime_behind_real_numbers_is_refused() -> None:
+    b = QdqBuilder()
+    y = b.op("FastGelu", [b.op("Det", [b.input(1, 2, 4, 4)], scale=None)], domain="com.microsoft")
+    with pytest.raises(
+        UsageError, match=r"operator com\.microsoft\.FastGelu \(node .* is not supported in int8"
+    ):
+        import_onnx(b.model(y), "net")
+
+
 def test_unquantised_value_is_named() -> None:
     b = QdqBuilder()
     x = conv_block(b, b.input(1, 2, 4, 4), 2, 4, relu=False)

@@ -74,7 +74,11 @@ class _Lowering:
             variable, operator = self.functions.composed(node), operators_by_onnx_type().get(node.op_type)
             if variable is not None:
                 self._look_up(node, variable)
-            elif self._reads_reals(node) or (operator is None and self._may_be_island(node)):
+            elif self._reads_reals(node):
+                if not can_be_island(node):
+                    raise unsupported_operator(node, in_float=False)
+                self._island(node)
+            elif operator is None and self._may_be_island(node):
                 self._island(node)
             elif operator is not None:
                 self._lower_or_island(node, operator)

@@ -12,18 +12,21 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgeprune.errors import UsageError
+from edgeprune.graph.onnx_import.explain import unsupported_operator
 from edgeprune.graph.onnx_import.qlinear import rewrite_qlinear
 
 __all__ = ["normalize"]
 
 _FOLD_LIMIT = 1 << 26
+_DOMAINS = ("", "ai.onnx", "com.microsoft")
 
 
 def normalize(data: bytes, *, as_qdq: bool) -> ir.Model:
     """Parse and canonicalise an ONNX model; `as_qdq` rewrites QLinear operators to what they stand for.
 
     Raises:
-        UsageError: the bytes are not an ONNX model, or its shapes do not follow from its inputs.
+        UsageError: the bytes are not an ONNX model, or its shapes do not follow from its inputs; with `as_qdq`, an
+            operator of another domain than ONNX's or onnxruntime's, whatever its name.
     """
     import onnx
     from onnxscript import optimizer
@@ -37,6 +40,7 @@ def normalize(data: bytes, *, as_qdq: bool) -> ir.Model:
     common.InlinePass()(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     if as_qdq:
+        _refuse_foreign(model)
         rewrite_qlinear(model)
     declared = [value.shape for value in model.graph.outputs]
     _fix_batch(model)
@@ -56,6 +60,13 @@ def normalize(data: bytes, *, as_qdq: bool) -> ir.Model:
     common.RemoveUnusedNodesPass()(model)
     common.TopologicalSortPass()(model)
     return model
+
+
+def _refuse_foreign(model: ir.Model) -> None:
+    """Operators are told apart by their names from here on, which mean nothing in a domain that nobody knows."""
+    for node in model.graph:
+        if node.domain not in _DOMAINS:
+            raise unsupported_operator(node, in_float=False)
 
 
 def _fix_batch(model: ir.Model) -> None:
