@@ -9,6 +9,10 @@ import pytest
 
 from edgeprune.costs import CostTable, LayerCost
 from edgeprune.prune import Curves, Limits, NothingFits, choose, resources
+from edgeprune.prune import search as search_module
+from edgeprune.prune.minimize import Optimum, minimize
+from edgeprune.prune.options import collapse, distinct
+from edgeprune.prune.relaxation import Problem
 from tests.support.width_problems import every_choice, random_table
 
 
@@ -95,3 +99,32 @@ def test_a_refusal_counts_with_the_cheapest_options():
     assert refused.value.infeasible.widths.keys() == table.widths.keys()
     least = refused.value.infeasible.least["cycles"]
     assert least <= min(used.cycles for _, used, _ in every_choice(curves, table, Limits())) * 1.2
+
+
+def test_prices_at_which_the_same_options_are_best_are_solved_once():
+    curves, table = with_options("chain", 0)
+    tried = [{"cycles": 10.0 ** (step / 4)} for step in range(-40, 20)]
+    found = distinct(table, curves, tried)
+    tables = [collapse(table, curves, prices).table.layers for prices in tried]
+    assert len(found) == len(set(tables)) < len(tried)
+    assert {collapse(table, curves, prices).table.layers for prices in found} == set(tables)
+    assert found[0] is tried[0]
+
+
+def test_the_searches_share_the_time_limit(monkeypatch: pytest.MonkeyPatch):
+    """On a clock that runs for as long as a search may take, all of them together take the limit."""
+    now, given = [100.0], list[float]()
+
+    def timed(problem: Problem, time_limit_s: float, gap: float) -> Optimum:
+        given.append(time_limit_s)
+        now[0] += time_limit_s
+        return minimize(problem, 1.0, gap)
+
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(search_module, "minimize", timed)
+    curves, table = with_options("ring", 1)
+    used = resources(table, whole(table))
+    limits = Limits(cycles=int(0.7 * used.cycles), flash_bytes=int(0.8 * used.flash_bytes))
+    choose(curves, table, limits, time_limit_s=6.0)
+    assert len(given) > 2
+    assert sum(given) == pytest.approx(6.0)
