@@ -22,7 +22,7 @@ from edgeprune.prune.sensitivity import Curves
 __all__ = ["PRICED", "Collapsed", "Prices", "collapse", "distinct"]
 
 Prices: TypeAlias = Mapping[str, float]
-"""Loss for a unit of a resource, by its name in `Limits`; others cost nothing."""
+"""Loss for a unit of a resource, by its name in `LayerCost`; others cost nothing."""
 
 PRICED = ("cycles", "flash_bytes", "macs", "parameters")
 """Resources that add up over layers."""

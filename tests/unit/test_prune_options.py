@@ -13,7 +13,7 @@ from edgeprune.prune import search as search_module
 from edgeprune.prune.minimize import Optimum, minimize
 from edgeprune.prune.options import collapse, distinct
 from edgeprune.prune.relaxation import Problem
-from tests.support.width_problems import every_choice, random_table
+from tests.support.width_problems import chain, every_choice, random_table
 
 
 def with_options(shape: str, seed: int) -> tuple[Curves, CostTable]:
@@ -128,3 +128,52 @@ def test_the_searches_share_the_time_limit(monkeypatch: pytest.MonkeyPatch):
     choose(curves, table, limits, time_limit_s=6.0)
     assert len(given) > 2
     assert sum(given) == pytest.approx(6.0)
+
+
+def opposed() -> tuple[Curves, CostTable]:
+    """A layer whose options take turns: one is by far the smallest, the other the fastest, the last neither."""
+    curves, table = chain(0)
+    cost = table.layers[1]
+    times = {1: (1, 30), 2: (30, 1), 3: (40, 40)}
+    ways = [
+        replace(
+            cost,
+            cycles=tuple(tuple(fast * entry for entry in row) for row in cost.cycles),
+            flash_bytes=tuple(tuple(small * entry for entry in row) for row in cost.flash_bytes),
+            option=("pattern", width),
+        )
+        for width, (fast, small) in times.items()
+    ]
+    layers = (table.layers[0], *ways, *table.layers[2:])
+    table = replace(table, widths={**table.widths, "pattern": (1, 2, 3)}, layers=layers)
+    return {**curves, "pattern": {1: 0.5, 2: 0.4, 3: 0.0}}, table
+
+
+@pytest.mark.parametrize("axis", ["cycles", "flash_bytes"])
+def test_a_limit_binds_only_where_no_option_holds_it(axis: str):
+    """With the options that are best for all resources together, one of these limits could not be held."""
+    curves, table = opposed()
+    used = [getattr(one, axis) for _, one, _ in every_choice(curves, table, Limits())]
+    other = next(name for name in ("cycles", "flash_bytes") if name != axis)
+    tight = {axis: min(used), other: 1}
+    with pytest.raises(NothingFits) as refused:
+        choose(curves, table, Limits(**tight))
+    assert refused.value.infeasible.binding == (other,)
+    with pytest.raises(NothingFits) as refused:
+        choose(curves, table, Limits(**{axis: min(used) - 1}))
+    assert refused.value.infeasible.binding == (axis,)
+    assert f"needs {min(used):,}" in str(refused.value)
+    assert refused.value.infeasible.proven
+
+
+def test_what_options_only_exclude_together_is_not_called_proven():
+    """Each limit can be held alone, so none binds, and options at one price prove nothing about others."""
+    curves, table = opposed()
+    choices = [one for _, one, _ in every_choice(curves, table, Limits())]
+    limits = Limits(
+        cycles=min(one.cycles for one in choices), flash_bytes=min(one.flash_bytes for one in choices)
+    )
+    with pytest.raises(NothingFits, match="was found in time") as refused:
+        choose(curves, table, limits)
+    assert refused.value.infeasible.binding == ()
+    assert not refused.value.infeasible.proven
