@@ -37,7 +37,7 @@ def least_budgets(
 
 
 def nothing_fits(search: Search, limits: Limits, proven: bool) -> NothingFits:
-    """The refusal of limits for which no widths were found; `proven`: because there are none."""
+    """The refusal of limits for which no widths were found; `proven`: because the table has none."""
     table, search = search.table, search.hasty()
     found = _alone(search, limits)
     alone = {name: one.widths for name, one in found.items()}
@@ -48,7 +48,9 @@ def nothing_fits(search: Search, limits: Limits, proven: bool) -> NothingFits:
     }
     row = binding_row(table, alone["ram_bytes"]) if "ram_bytes" in binding else None
     nearest = resources(table, widths)
-    proven = proven or any(one.at_least > limits.given()[name] for name, one in found.items())
+    certain = {name for name in found if name != "ram_bytes" or not table.memory_is_estimated}
+    proven = proven and certain == found.keys()
+    proven = proven or any(found[name].at_least > limits.given()[name] for name in certain)
     infeasible = Infeasible(tuple(binding), row.step if row else None, nearest, widths, least_of, proven)
     where = ""
     if row is not None:
@@ -137,10 +139,11 @@ def _sentence(limits: Limits, needs: Mapping[str, int], where: str, infeasible: 
             f"{value:,} {_unit(name)}{where if name == 'ram_bytes' else ''} of {limits.given()[name]:,}"
             for name, value in needs.items()
         )
-        return f"the smallest possible network needs {_and(phrases)}; {advice}"
+        needs_about = "needs" if infeasible.proven else "is expected to need"
+        return f"the smallest possible network {needs_about} {_and(phrases)}; {advice}"
     names = _and(tuple(_WORDS[name] for name in limits.given()))
     if not infeasible.proven:
-        return f"no network that holds the limits on {names} together was found in time; {advice}"
+        return f"no network that holds the limits on {names} together was found; {advice}"
     return f"no network holds the limits on {names} together; {advice}"
 
 
