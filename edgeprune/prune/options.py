@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeprune.costs import CostTable, LayerCost
 from edgeprune.prune.pairwise import Array
@@ -26,6 +27,7 @@ Prices: TypeAlias = Mapping[str, float]
 
 PRICED = ("cycles", "flash_bytes", "macs", "parameters")
 """Resources that add up over layers."""
+_Whole: TypeAlias = NDArray[np.int64]
 _TABLES = ("flash_bytes", "cycles", "scratch_bytes", "macs", "parameters")
 
 
@@ -94,14 +96,15 @@ class _Ways:
     first: LayerCost
     widths: Array
     losses: Array
-    costs: Mapping[str, Array]
+    costs: Mapping[str, _Whole]
 
-    def best(self, prices: Prices) -> Array:
+    def best(self, prices: Prices) -> _Whole:
         """For every pair of widths the number of the way of least loss and price together."""
-        priced = np.broadcast_to(self.losses[:, None, None], self.costs["cycles"].shape)
+        priced: Array = np.broadcast_to(self.losses[:, None, None], self.costs["cycles"].shape)
         for resource, price in prices.items():
             priced = priced + price * self.costs[resource]
-        return priced.argmin(0)
+        best: _Whole = priced.argmin(0)
+        return best
 
 
 def _offers(table: CostTable, curves: Curves) -> Mapping[str, _Ways]:
@@ -120,7 +123,7 @@ def _ways(layers: Sequence[LayerCost], curve: Mapping[int, float]) -> _Ways:
     return _Ways(layers[0], np.array(widths), losses, costs)
 
 
-def _picked(ways: _Ways, best: Array) -> tuple[LayerCost, Array, _Pick]:
+def _picked(ways: _Ways, best: _Whole) -> tuple[LayerCost, Array, _Pick]:
     """The `best` ways to run a layer as one, the losses of these, and which they are."""
     tables: dict[str, Any] = {
         name: tuple(map(tuple, np.take_along_axis(costs, best[None], 0)[0].tolist()))
