@@ -68,6 +68,8 @@ class CostTable:
     fixed_ram_bytes: int = 0
     fixed_cycles: int = 0
     cycles_per_ms: float = 1.0
+    memory_is_estimated: bool = False
+    """Whether a plan may need less memory than the rows say: then no limit on it is proven to be out of reach."""
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def refuse_unused(settings: Settings, model: Model, device: Device) -> None:
         )
     if settings.accuracy_drop is not None and settings.rounds is not None:
         raise UsageError("--accuracy-drop cuts each network that it tries at once: leave out --rounds")
-    if settings.density() is not None and not settings.train:
+    if settings.sparsity != "none" and not settings.train:
         raise UsageError("single weights cannot go without training: leave out --no-train or --sparsity")
 
 

@@ -2,8 +2,9 @@
 
 A plan spends RAM to save time where the budget lets it, so no single choice of kernels tells what widths can fit.
 The table therefore takes cycles from the fastest kernels, memory from the leanest plan, layers that run row by row
-included, and flash from the smallest: widths it refuses do not fit whatever the plan does. Widths it accepts are built
-and measured, and what they miss tightens the limits.
+included, and flash from the smallest. It is an estimate: memory is that of the plan which is leanest with all channels,
+and narrower layers may have a leaner one. So widths are built and measured, those that it refuses as well: what they
+miss tightens the limits, and what they leave loosens them (`forecast`, `settle`).
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def best_case_costs(
         fixed_flash_bytes=small.fixed_flash_bytes + cost.flash_bytes - estimated_flash,
         fixed_ram_bytes=lean.fixed_ram_bytes + cost.ram_bytes - program.arena_bytes,
         fixed_cycles=round(fast.fixed_cycles * ratio),
+        memory_is_estimated=True,
     )
 
 

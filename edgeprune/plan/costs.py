@@ -45,13 +45,22 @@ def costs(
 ) -> CostTable:
     """The costs of the skeleton's network on `device`, when every layer runs the best kernel by `objective`.
 
-        Budgets of `objective` are ignored, and every step takes its own best candidate, its constants in flash. With
-        all channels kept, flash, cycles and MACs are the sums over the plan without budgets, but for what it saves by
-        copies of constants (and unless it optimizes "ram", which spends on a small step what a large one needs anyway),
-        and the highest row is the largest step's need. `kernels`, of
-    XX
-        Raises:
-            UsageError: no kernel runs a node, or an output of the graph is a constant.
+    Budgets of `objective` are ignored, and every step takes its own best candidate, its constants in flash. With
+    all channels kept, flash, cycles and MACs are the sums over the plan without budgets, but for what it saves by
+    copies of constants (and unless it optimizes "ram", which spends on a small step what a large one needs anyway),
+    and the highest row is the largest step's need.
+
+    Args:
+        skeleton: The network with all channels, and the widths of its groups.
+        device: What it is to run on.
+        objective: Which candidate of a step is the best.
+        kernels: Of the same device; spares what another table has asked for already.
+        menus: Patterns of zeros that layers may take. Each becomes an option of the layer that it names: a cost for
+            every pattern, and its group among `CostTable.widths`. Those of layers that no pattern can thin, or whose
+            cost comes in parts, are left out.
+
+    Raises:
+        UsageError: no kernel runs a node, or an output of the graph is a constant.
     """
     free = Objective(objective.optimize)
     table = schedule(skeleton.graph, device, free)

@@ -6,12 +6,13 @@ The answer says how close to the optimum it is proven to be; see `minimize` for 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from edgeprune.costs import CostTable
 from edgeprune.prune.limits import Limits, Resources, resources
-from edgeprune.prune.options import PRICED, Prices
+from edgeprune.prune.options import PRICED, Prices, distinct
 from edgeprune.prune.refusal import nothing_fits
 from edgeprune.prune.search import Search, dearest
 from edgeprune.prune.sensitivity import Curves
@@ -44,7 +45,8 @@ def choose(curves: Curves, table: CostTable, limits: Limits, time_limit_s: float
             without a curve stay whole.
         table: What layers and steps cost at every width.
         limits: What the network may use.
-        time_limit_s: After this long the best widths found so far are taken; their `gap` says what that means.
+        time_limit_s: After this long the best widths found so far are taken; their `gap` says what that means. With
+            options it is shared by the prices that are tried; the free and the dearest are tried in any case.
 
     Raises:
         NothingFits: no widths hold the limits; says which limit binds, where, and what would fit.
@@ -52,20 +54,29 @@ def choose(curves: Curves, table: CostTable, limits: Limits, time_limit_s: float
     whole = {name: options[-1] for name, options in table.widths.items()}
     if limits.hold(resources(table, whole)):
         return choice_at(curves, table, whole, gap=0.0)
+    end = time.monotonic() + time_limit_s
     best: Choice | None = None
-    for prices in _prices(curves, table, limits):
-        search = Search(table, curves, time_limit_s, prices=prices)
+    tried = distinct(table, curves, _prices(curves, table, limits))
+    for number, prices in enumerate(tried):
+        left = max(0.0, end - time.monotonic())
+        if number > 1 and not left:
+            break
+        search = Search(table, curves, left / (len(tried) - number), prices=prices)
         found = search.least_loss(limits)
         if found.positions is not None:
             choice = choice_at(curves, table, search.widths_at(found.positions), found.gap)
             best = choice if best is None or choice.predicted_loss < best.predicted_loss else best
     if best is None:
-        raise nothing_fits(search, limits, proven=found.impossible and not table.options)
+        dear = Search(table, curves, time_limit_s, prices=dearest(table))
+        raise nothing_fits(dear, limits, proven=found.impossible and not table.options)
     return best if not table.options else replace(best, gap=math.inf)
 
 
 def _prices(curves: Curves, table: CostTable, limits: Limits) -> list[Prices]:
-    """Prices to try, for a table with options: of each limited resource that the whole network exceeds, and of all."""
+    """Prices to try, for a table with options: of each limited resource that the whole network exceeds, and of all.
+
+    First come none, at which all weights stay, and the dearest, at which limits hold if they do anywhere, as a rule.
+    """
     whole = resources(table, {name: options[-1] for name, options in table.widths.items()})
     exceeded = [
         name for name, limit in limits.given().items() if name in PRICED and getattr(whole, name) > limit
@@ -74,11 +85,11 @@ def _prices(curves: Curves, table: CostTable, limits: Limits) -> list[Prices]:
         return [{}]
     loss = sum(max(curve.values()) for curve in curves.values())
     directions = [(name,) for name in exceeded] + ([tuple(exceeded)] if len(exceeded) > 1 else [])
-    tried: list[Prices] = [{}]
+    tried: list[Prices] = [{}, dearest(table)]
     for names in directions:
         for step in _PRICE_STEPS:
             tried.append({name: loss * 10.0**step / getattr(whole, name) for name in names})
-    return [*tried, dearest(table)]
+    return tried
 
 
 def choice_at(

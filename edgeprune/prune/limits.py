@@ -50,8 +50,8 @@ class Infeasible:
     not all together. `step` is the memory row that binds, where RAM does. `nearest` is what the network uses
     whose worst excess over the limits is least, at `widths`. `least` is the nearest feasible budget on each
     limited axis: the least that any widths take of it with the other limits kept, as far as these can be held at
-    all; an axis is missing where the others cannot be held together. `proven`: no widths hold the limits for
-    certain; otherwise none were found in time.
+    all; an axis is missing where the others cannot be held together. `proven`: by the table no widths hold the
+    limits for certain; otherwise none were found, or the table only estimates what they need.
     """
 
     binding: tuple[str, ...]

@@ -14,18 +14,20 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeprune.costs import CostTable, LayerCost
 from edgeprune.prune.pairwise import Array
 from edgeprune.prune.sensitivity import Curves
 
-__all__ = ["PRICED", "Collapsed", "Prices", "collapse"]
+__all__ = ["PRICED", "Collapsed", "Prices", "collapse", "distinct"]
 
 Prices: TypeAlias = Mapping[str, float]
-"""Loss for a unit of a resource, by its name in `Limits`; others cost nothing."""
+"""Loss for a unit of a resource, by its name in `LayerCost`; others cost nothing."""
 
 PRICED = ("cycles", "flash_bytes", "macs", "parameters")
 """Resources that add up over layers."""
+_Whole: TypeAlias = NDArray[np.int64]
 _TABLES = ("flash_bytes", "cycles", "scratch_bytes", "macs", "parameters")
 
 
@@ -65,11 +67,7 @@ def collapse(table: CostTable, curves: Curves, prices: Prices) -> Collapsed:
         curves: Per group and width the loss; options without a curve stay at their last width.
         prices: Not below zero.
     """
-    offers: dict[str, list[LayerCost]] = {}
-    for layer in reversed(table.layers):
-        if layer.option is not None and (layer.option[0] in curves or _is_last(layer, table)):
-            offers.setdefault(layer.option[0], []).append(layer)
-    found = {name: _picked(ways, curves.get(name, {}), prices) for name, ways in offers.items()}
+    found = {name: _picked(ways, ways.best(prices)) for name, ways in _offers(table, curves).items()}
     layers = [layer for layer in table.layers if layer.option is None]
     return Collapsed(
         replace(
@@ -82,25 +80,58 @@ def collapse(table: CostTable, curves: Curves, prices: Prices) -> Collapsed:
     )
 
 
-def _picked(
-    ways: Sequence[LayerCost], curve: Mapping[int, float], prices: Prices
-) -> tuple[LayerCost, Array, _Pick]:
-    """Of several ways to run a layer the best for every pair of widths, the losses of these, and which they are."""
-    first = ways[0]
-    widths = np.array([_width(way) for way in ways])
-    losses = np.array([curve.get(width, 0.0) for width in widths.tolist()])
-    priced = np.broadcast_to(losses[:, None, None], (len(ways), *np.shape(first.cycles)))
-    for resource, price in prices.items():
-        priced = priced + price * np.array([getattr(way, resource) for way in ways], float)
-    best = priced.argmin(0)
+def distinct(table: CostTable, curves: Curves, tried: Sequence[Prices]) -> list[Prices]:
+    """Those of `tried` that `collapse` makes different tables of: the first of each."""
+    offers = _offers(table, curves).values()
+    found: dict[tuple[bytes, ...], Prices] = {}
+    for prices in tried:
+        found.setdefault(tuple(ways.best(prices).tobytes() for ways in offers), prices)
+    return list(found.values())
 
-    def taken(field: str) -> tuple[tuple[int, ...], ...]:
-        table = np.array([getattr(way, field) for way in ways], np.int64)
-        return tuple(map(tuple, np.take_along_axis(table, best[None], 0)[0].tolist()))
 
-    tables: dict[str, Any] = {field: taken(field) for field in _TABLES}
+@dataclass(frozen=True, eq=False)
+class _Ways:
+    """Several ways to run a layer: the widths of their option, their losses, and what they cost: [way, in, out]."""
+
+    first: LayerCost
+    widths: Array
+    losses: Array
+    costs: Mapping[str, _Whole]
+
+    def best(self, prices: Prices) -> _Whole:
+        """For every pair of widths the number of the way of least loss and price together."""
+        priced: Array = np.broadcast_to(self.losses[:, None, None], self.costs["cycles"].shape)
+        for resource, price in prices.items():
+            priced = priced + price * self.costs[resource]
+        best: _Whole = priced.argmin(0)
+        return best
+
+
+def _offers(table: CostTable, curves: Curves) -> Mapping[str, _Ways]:
+    """By option the ways to choose from, the one with which all weights stay first."""
+    offers: dict[str, list[LayerCost]] = {}
+    for layer in reversed(table.layers):
+        if layer.option is not None and (layer.option[0] in curves or _is_last(layer, table)):
+            offers.setdefault(layer.option[0], []).append(layer)
+    return {name: _ways(layers, curves.get(name, {})) for name, layers in offers.items()}
+
+
+def _ways(layers: Sequence[LayerCost], curve: Mapping[int, float]) -> _Ways:
+    widths = [_width(layer) for layer in layers]
+    losses = np.array([curve.get(width, 0.0) for width in widths])
+    costs = {name: np.array([getattr(layer, name) for layer in layers], np.int64) for name in _TABLES}
+    return _Ways(layers[0], np.array(widths), losses, costs)
+
+
+def _picked(ways: _Ways, best: _Whole) -> tuple[LayerCost, Array, _Pick]:
+    """The `best` ways to run a layer as one, the losses of these, and which they are."""
+    tables: dict[str, Any] = {
+        name: tuple(map(tuple, np.take_along_axis(costs, best[None], 0)[0].tolist()))
+        for name, costs in ways.costs.items()
+    }
+    first = ways.first
     layer = replace(first, option=None, **tables)
-    return layer, losses[best], _Pick(first.group_in, first.group_out, widths[best])
+    return layer, ways.losses[best], _Pick(first.group_in, first.group_out, ways.widths[best])
 
 
 def _is_last(layer: LayerCost, table: CostTable) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from edgeprune.costs import CostTable
 from edgeprune.prune.limits import Infeasible, Limits, NothingFits, Resources, binding_row, resources
@@ -31,13 +32,15 @@ def least_budgets(
     the others cannot be held together.
     """
     search = Search(table, curves, time_limit_s, prices=dearest(table))
-    return _with_others_kept(search, limits, _alone(search, limits))
+    alone = _alone(search, limits)
+    return _with_others_kept(search, limits, {name: one.widths for name, one in alone.items()})
 
 
 def nothing_fits(search: Search, limits: Limits, proven: bool) -> NothingFits:
-    """The refusal of limits for which no widths were found; `proven`: because there are none."""
+    """The refusal of limits for which no widths were found; `proven`: because the table has none."""
     table, search = search.table, search.hasty()
-    alone = _alone(search, limits)
+    found = _alone(search, limits)
+    alone = {name: one.widths for name, one in found.items()}
     least_of = _with_others_kept(search, limits, alone)
     widths = _nearest(search, limits)
     binding = {
@@ -45,9 +48,10 @@ def nothing_fits(search: Search, limits: Limits, proven: bool) -> NothingFits:
     }
     row = binding_row(table, alone["ram_bytes"]) if "ram_bytes" in binding else None
     nearest = resources(table, widths)
-    infeasible = Infeasible(
-        tuple(binding), row.step if row else None, nearest, widths, least_of, proven or bool(binding)
-    )
+    certain = {name for name in found if name != "ram_bytes" or not table.memory_is_estimated}
+    proven = proven and certain == found.keys()
+    proven = proven or any(found[name].at_least > limits.given()[name] for name in certain)
+    infeasible = Infeasible(tuple(binding), row.step if row else None, nearest, widths, least_of, proven)
     where = ""
     if row is not None:
         where = f" at step {row.step!r}"
@@ -56,13 +60,23 @@ def nothing_fits(search: Search, limits: Limits, proven: bool) -> NothingFits:
     return NothingFits(_sentence(limits, needs, where, infeasible), infeasible, _in_words(nearest, table))
 
 
-def _alone(search: Search, limits: Limits) -> Mapping[str, Widths]:
-    """Per limited axis, the widths that take least of it."""
-    found: dict[str, Widths] = {}
+@dataclass(frozen=True)
+class _Least:
+    """The widths found that take least of a resource, and what all widths are proven to take of it."""
+
+    widths: Widths
+    at_least: float
+
+
+def _alone(search: Search, limits: Limits) -> Mapping[str, _Least]:
+    """Per limited axis, the least that widths take of it; each layer with its option that takes least."""
+    found: dict[str, _Least] = {}
     for name in limits.given():
-        least = search.least(name, Limits())
+        cheapest = search.cheapest(name)
+        least = cheapest.least(name, Limits())
         assert least.positions is not None
-        found[name] = search.widths_at(least.positions)
+        at_least = least.objective * (1 - least.gap) if least.gap < 1 else 0.0
+        found[name] = _Least(cheapest.widths_at(least.positions), at_least)
     return found
 
 
@@ -125,10 +139,11 @@ def _sentence(limits: Limits, needs: Mapping[str, int], where: str, infeasible: 
             f"{value:,} {_unit(name)}{where if name == 'ram_bytes' else ''} of {limits.given()[name]:,}"
             for name, value in needs.items()
         )
-        return f"the smallest possible network needs {_and(phrases)}; {advice}"
+        needs_about = "needs" if infeasible.proven else "is expected to need"
+        return f"the smallest possible network {needs_about} {_and(phrases)}; {advice}"
     names = _and(tuple(_WORDS[name] for name in limits.given()))
     if not infeasible.proven:
-        return f"no network that holds the limits on {names} together was found in time; {advice}"
+        return f"no network that holds the limits on {names} together was found; {advice}"
     return f"no network holds the limits on {names} together; {advice}"
 
 

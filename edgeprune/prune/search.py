@@ -22,6 +22,8 @@ Widths = Mapping[str, int]
 _PREFER_WIDE = 1e-6
 """Of widths whose predicted loss is equal, the wider: this much of the largest loss, over the whole range."""
 _DEAREST = 1e12
+_OF_OPTIONS = {"ram_bytes": "scratch_bytes"}
+"""What an option changes of a resource, where that has another name."""
 _ROOM_OF_ROWS = 4e-4
 """Memory rows count parts of a byte as one; parts are multiples of one in the channels of a group."""
 
@@ -55,6 +57,13 @@ class Search:
     def hasty(self) -> Search:
         """The same with a tenth of the time for each question, for answers that only explain."""
         return Search(self.table, self.curves, self._time_limit_s / 10, self._gap, self._prices)
+
+    def cheapest(self, axis: str) -> Search:
+        """The same with the options that take least of a resource, by its name in `Limits`, whatever they lose."""
+        if not self.table.options:
+            return self
+        prices = {_OF_OPTIONS.get(axis, axis): _DEAREST}
+        return Search(self.table, self.curves, self._time_limit_s, self._gap, prices)
 
     @property
     def groups(self) -> int:

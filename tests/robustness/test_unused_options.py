@@ -53,6 +53,7 @@ def test_a_float_network_uses_calibration_but_no_training() -> None:
 HALVES = (
     {"sparsify": "during"},
     {"sparsity": "unstructured:0.5", "train": False},
+    {"sparsity": "auto", "train": False},
     {"sparsity": "auto", "sparsify": "during"},
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -124,6 +125,20 @@ def test_too_little_memory_names_the_step_that_binds() -> None:
     assert "input 10 B, a and b are alive together" in str(caught.value)
     assert caught.value.nearest is not None and caught.value.nearest["ram"] == least.ram_bytes
     assert caught.value.exit_status == 3
+
+
+def test_a_memory_that_is_only_estimated_proves_nothing() -> None:
+    """A plan may need less than the rows say; flash that no widths keep is out of reach all the same."""
+    curves, table = chain(1)
+    least = resources(table, {"a": 4, "b": 4, "c": 2})
+    table = replace(table, memory_is_estimated=True)
+    with pytest.raises(NothingFits, match=r"is expected to need [\d,]+ B of RAM at step 'l1'") as caught:
+        choose(curves, table, Limits(ram_bytes=least.ram_bytes - 1, flash_bytes=10_000))
+    assert caught.value.infeasible.binding == ("ram_bytes",)
+    assert not caught.value.infeasible.proven
+    with pytest.raises(NothingFits, match=r"network needs [\d,]+ B of flash") as caught:
+        choose(curves, table, Limits(ram_bytes=10_000, flash_bytes=1))
+    assert caught.value.infeasible.proven
 
 
 def test_limits_that_exclude_each_other_are_said_to() -> None:

@@ -9,7 +9,11 @@ import pytest
 
 from edgeprune.costs import CostTable, LayerCost
 from edgeprune.prune import Curves, Limits, NothingFits, choose, resources
-from tests.support.width_problems import every_choice, random_table
+from edgeprune.prune import search as search_module
+from edgeprune.prune.minimize import Optimum, minimize
+from edgeprune.prune.options import collapse, distinct
+from edgeprune.prune.relaxation import Problem
+from tests.support.width_problems import chain, every_choice, random_table
 
 
 def with_options(shape: str, seed: int) -> tuple[Curves, CostTable]:
@@ -95,3 +99,81 @@ def test_a_refusal_counts_with_the_cheapest_options():
     assert refused.value.infeasible.widths.keys() == table.widths.keys()
     least = refused.value.infeasible.least["cycles"]
     assert least <= min(used.cycles for _, used, _ in every_choice(curves, table, Limits())) * 1.2
+
+
+def test_prices_at_which_the_same_options_are_best_are_solved_once():
+    curves, table = with_options("chain", 0)
+    tried = [{"cycles": 10.0 ** (step / 4)} for step in range(-40, 20)]
+    found = distinct(table, curves, tried)
+    tables = [collapse(table, curves, prices).table.layers for prices in tried]
+    assert len(found) == len(set(tables)) < len(tried)
+    assert {collapse(table, curves, prices).table.layers for prices in found} == set(tables)
+    assert found[0] is tried[0]
+
+
+def test_the_searches_share_the_time_limit(monkeypatch: pytest.MonkeyPatch):
+    """On a clock that runs for as long as a search may take, all of them together take the limit."""
+    now, given = [100.0], list[float]()
+
+    def timed(problem: Problem, time_limit_s: float, gap: float) -> Optimum:
+        given.append(time_limit_s)
+        now[0] += time_limit_s
+        return minimize(problem, 1.0, gap)
+
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(search_module, "minimize", timed)
+    curves, table = with_options("ring", 1)
+    used = resources(table, whole(table))
+    limits = Limits(cycles=int(0.7 * used.cycles), flash_bytes=int(0.8 * used.flash_bytes))
+    choose(curves, table, limits, time_limit_s=6.0)
+    assert len(given) > 2
+    assert sum(given) == pytest.approx(6.0)
+
+
+def opposed() -> tuple[Curves, CostTable]:
+    """A layer whose options take turns: one is by far the smallest, the other the fastest, the last neither."""
+    curves, table = chain(0)
+    cost = table.layers[1]
+    times = {1: (1, 30), 2: (30, 1), 3: (40, 40)}
+    ways = [
+        replace(
+            cost,
+            cycles=tuple(tuple(fast * entry for entry in row) for row in cost.cycles),
+            flash_bytes=tuple(tuple(small * entry for entry in row) for row in cost.flash_bytes),
+            option=("pattern", width),
+        )
+        for width, (fast, small) in times.items()
+    ]
+    layers = (table.layers[0], *ways, *table.layers[2:])
+    table = replace(table, widths={**table.widths, "pattern": (1, 2, 3)}, layers=layers)
+    return {**curves, "pattern": {1: 0.5, 2: 0.4, 3: 0.0}}, table
+
+
+@pytest.mark.parametrize("axis", ["cycles", "flash_bytes"])
+def test_a_limit_binds_only_where_no_option_holds_it(axis: str):
+    """With the options that are best for all resources together, one of these limits could not be held."""
+    curves, table = opposed()
+    used = [getattr(one, axis) for _, one, _ in every_choice(curves, table, Limits())]
+    other = next(name for name in ("cycles", "flash_bytes") if name != axis)
+    tight = {axis: min(used), other: 1}
+    with pytest.raises(NothingFits) as refused:
+        choose(curves, table, Limits(**tight))
+    assert refused.value.infeasible.binding == (other,)
+    with pytest.raises(NothingFits) as refused:
+        choose(curves, table, Limits(**{axis: min(used) - 1}))
+    assert refused.value.infeasible.binding == (axis,)
+    assert f"needs {min(used):,}" in str(refused.value)
+    assert refused.value.infeasible.proven
+
+
+def test_what_options_only_exclude_together_is_not_called_proven():
+    """Each limit can be held alone, so none binds, and options at one price prove nothing about others."""
+    curves, table = opposed()
+    choices = [one for _, one, _ in every_choice(curves, table, Limits())]
+    limits = Limits(
+        cycles=min(one.cycles for one in choices), flash_bytes=min(one.flash_bytes for one in choices)
+    )
+    with pytest.raises(NothingFits, match="together was found;") as refused:
+        choose(curves, table, limits)
+    assert refused.value.infeasible.binding == ()
+    assert not refused.value.infeasible.proven
