@@ -17,9 +17,11 @@ from edgeprune.device import load_device
 from edgeprune.emulate import run
 from edgeprune.errors import UsageError
 from edgeprune.firmware import build
+from edgeprune.graph.build import constant, replace_tensors
 from edgeprune.graph.execute import dequantize, execute, quantize
 from edgeprune.graph.ir import Array, Graph
 from edgeprune.graph.onnx_import import byte_input_of, with_byte_input
+from edgeprune.graph.passes import take_bytes
 from edgeprune.graph.verify import verify
 from edgeprune.ops.from_bytes import bytes_of, reals_of
 from edgeprune.plan import Objective, plan
@@ -80,6 +82,21 @@ def test_a_network_that_reads_its_input_otherwise_keeps_its_scale() -> None:
     x = b.input(1, 2, 4, 4, scale=0.05, zero=3)
     graph = of_bytes(b.model(b.op("Sigmoid", [x], 1 / 256, -128)), (100.0,), (50.0,))
     assert graph.nodes[0].output.scale == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("bias", "folded"),
+    [(1000, True), (1 << 22, False), ((1 << 24) - 1, True), ((1 << 31) * 4 // 41 - 1000, False)],
+    ids=["narrow", "no longer narrow", "wide before as well", "beyond int32"],
+)
+def test_sums_stay_as_narrow_as_they_were(bias: int, folded: bool) -> None:
+    """At a std of 205 a bias at the scale 0.05 becomes 10.25 times as large."""
+    plain = lower(flatten_net(), "net", compacted=False)
+    given = next(node for node in plain.nodes if node.op == "Conv").inputs[2]
+    large = constant(given.name, np.full(given.shape, bias, np.int32), given.quant)
+    plain = replace(plain, nodes=replace_tensors(plain.nodes, {given.name: large}))
+    graph = verify(take_bytes.run(verify(plain), ByteInput((100.0,), (205.0,))))
+    assert graph.nodes[0].output.scale == pytest.approx(1 / 205 if folded else 0.05)
 
 
 def test_an_input_that_is_at_the_scale_already_is_left_as_it_is() -> None:
