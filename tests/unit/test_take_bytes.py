@@ -140,6 +140,10 @@ def test_lists_are_read(mean: str | None, std: str, found: ByteInput) -> None:
         ("0", "1,,2", "not a list of numbers"),
         ("0", "0", "greater than zero"),
         ("0", "1,-2", "greater than zero"),
+        ("0", "1e-46", "greater than zero"),
+        ("0", "1e39", "finite floats of 32 bits"),
+        ("1e39", "1", "finite floats of 32 bits"),
+        ("0", "1e-40", "finite floats of 32 bits"),
         ("1,2", "1,2,3", "2 numbers and --input-std 3"),
     ],
 )
@@ -164,8 +168,11 @@ def test_the_file_carries_it_and_damage_is_one_sentence() -> None:
     assert byte_input_of(stamped) == image
     assert byte_input_of(flatten_net()) is None
     assert with_byte_input(flatten_net(), None) == flatten_net()
-    with pytest.raises(UsageError, match=r"metadata .edgeprune\.input_uint8. is damaged"):
-        byte_input_of(stamped.replace(b"[3.0, 4.0]", b"[3.0, 0.0]"))
+    for damage in (b"[3.0, 0.0]", b"[3.0,1e39]", b"[3.0, NaN]", b"[Infinity]", b"3.00000000"):
+        with pytest.raises(UsageError, match=r"metadata .edgeprune\.input_uint8. is damaged"):
+            byte_input_of(stamped.replace(b"[3.0, 4.0]", damage))
+    with pytest.raises(UsageError, match="damaged"):
+        byte_input_of(stamped.replace(b"[1.0, 2.5]", b"[1.0, NaN]"))
 
 
 @pytest.mark.parametrize("device", ["host", "nucleo-l4r5zi", "riscv-virt"])
