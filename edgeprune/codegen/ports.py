@@ -7,7 +7,7 @@ import numpy as np
 from edgeprune.codegen.arenas import in_arena
 from edgeprune.codegen.describe import c_type, shape_text
 from edgeprune.graph.ir import Graph, Tensor
-from edgeprune.ops.from_bytes import is_image, mean_and_std
+from edgeprune.ops.from_bytes import image_reader, mean_and_std
 from edgeprune.plan.program import Program
 from edgeprune.templating import c_comment
 
@@ -44,9 +44,9 @@ def port_values(program: Program, tensor: Tensor, prefix: str, kind: str, index:
 
 def _image(graph: Graph, tensor: Tensor) -> dict[str, list[str]] | None:
     """Mean and std of each channel as C floats, where `tensor` holds bytes of an image."""
-    if not is_image(graph, tensor):
+    reader = image_reader(graph, tensor)
+    if reader is None:
         return None
-    (reader,) = graph.consumers()[tensor.name]
     means, stds = mean_and_std(reader)
     return {"mean": [_c_float(value) for value in means], "std": [_c_float(value) for value in stds]}
 
