@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from edgeprune.graph.ir import Tensor
 from edgeprune.plan.program import Program
 from edgeprune.templating import c_identifier
 
-__all__ = ["Arena", "arena_of", "arena_values", "arenas", "in_arena", "layer_output"]
+__all__ = ["Arena", "arena_of", "arena_values", "arenas", "in_arena", "layer_output", "unused_arenas"]
 
 _TAKEN = ("persistent", "scratch")
 """Words that the header's macros have for something else."""
@@ -72,3 +73,11 @@ def layer_output(parts: Sequence[Arena], offset: int, tensor: Tensor) -> dict[st
     """Where the callback finds an output: number of the part of the arena, offset in it, and bytes."""
     part = arena_of(parts, offset)
     return {"part": parts.index(part), "offset": offset - part.start, "bytes": tensor.bytes}
+
+
+def unused_arenas(program: Program, body: str) -> list[str]:
+    """What tells the compiler of pointers that a function of a split arena does not need."""
+    parts = arenas(program)
+    if len(parts) == 1:
+        return []
+    return [f"(void){one.pointer};" for one in parts if not re.search(rf"\b{one.pointer}\b", body)]

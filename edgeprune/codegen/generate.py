@@ -7,18 +7,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from edgeprune.codegen.arenas import arena_values, arenas, in_arena, layer_output
+from edgeprune.codegen.arenas import arena_values, arenas, in_arena, layer_output, unused_arenas
 from edgeprune.codegen.constants import StepConstants, step_constants
-from edgeprune.codegen.describe import c_type, describe_layer, shape_text
+from edgeprune.codegen.describe import c_type, describe_layer
 from edgeprune.codegen.functions import share_functions
+from edgeprune.codegen.ports import port_values
 from edgeprune.codegen.sources import Layer, Port, Sources
 from edgeprune.codegen.stage import StageSource, row_names, row_pointers, stage_source, turn_rows
-from edgeprune.graph.ir import Array, Graph, Tensor
+from edgeprune.graph.ir import Array, Tensor
 from edgeprune.graph.islands import has_islands
 from edgeprune.kernels.base import Code, Constant, LayerNames, families
-from edgeprune.ops.from_bytes import is_image, mean_and_std
 from edgeprune.plan import program as planned
 from edgeprune.plan.program import Buffer, Program
 from edgeprune.plan.stage_types import StageCandidate
@@ -101,12 +99,9 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         "program": program,
         "scratch_offset": scratch_offset,
         **arena_values(parts_of_arena),
-        "inputs": [
-            _port_values(program, graph, tensor, prefix, "INPUT", i) for i, tensor in enumerate(graph.inputs)
-        ],
+        "inputs": [port_values(program, tensor, prefix, "INPUT", i) for i, tensor in enumerate(graph.inputs)],
         "outputs": [
-            _port_values(program, graph, tensor, prefix, "OUTPUT", i)
-            for i, tensor in enumerate(graph.outputs)
+            port_values(program, tensor, prefix, "OUTPUT", i) for i, tensor in enumerate(graph.outputs)
         ],
         "layers": layers,
         "steps": steps,
@@ -248,7 +243,7 @@ def _layer(program: Program, index: int, prefix: str, constants: StepConstants, 
         turn = "row" if layer.form.rows == 1 else "turn"
     unused = [f"(void){turn};"] if turn and not re.search(rf"\b{turn}\b", body) else []
     everything = "\n".join([*_staging(program, constants, prefix), body])
-    unused += _unused_arenas(program, everything)
+    unused += unused_arenas(program, everything)
     return _LayerSource(
         index=index,
         title=c_comment(part.name, 80),
@@ -263,56 +258,9 @@ def _layer(program: Program, index: int, prefix: str, constants: StepConstants, 
     )
 
 
-def _unused_arenas(program: Program, body: str) -> list[str]:
-    """What tells the compiler of pointers that a function of a split arena does not need."""
-    parts = arenas(program)
-    if len(parts) == 1:
-        return []
-    return [f"(void){one.pointer};" for one in parts if not re.search(rf"\b{one.pointer}\b", body)]
-
-
 def _staging(program: Program, constants: StepConstants, prefix: str) -> list[str]:
     """The C statements that copy the constants of a step, or of a layer of a stage, into its scratch."""
     copies = () if constants.persistent else constants.copies
     return [
         f"{prefix}_copy({in_arena(program, offset)}, {symbol}, sizeof {symbol});" for offset, symbol in copies
     ]
-
-
-def _port_values(
-    program: Program, graph: Graph, tensor: Tensor, prefix: str, kind: str, index: int
-) -> dict[str, object]:
-    layout = graph.layouts.get(tensor.name)
-    quant = tensor.quant
-    return {
-        "macro": f"{prefix.upper()}_{kind}_{index}",
-        "function": f"{prefix}_{kind.lower()}_{index}",
-        "helper": f"{kind.lower()}_{index}",
-        "name": c_comment(tensor.name, 60),
-        "ctype": c_type(tensor),
-        "shape": shape_text(tensor),
-        "dims": tensor.shape,
-        "elements": tensor.elements,
-        "bytes": tensor.bytes,
-        "place": None
-        if tensor.name == program.fed
-        else in_arena(program, program.buffer_of(tensor.name).offset),
-        "scale": None if quant is None else f"{np.float32(quant.scale[0]):.9g}",
-        "zero_point": None if quant is None else quant.zero_point[0],
-        "image": _image(graph, tensor),
-        "layout": None if layout is None else ", ".join(map(str, layout)),
-    }
-
-
-def _image(graph: Graph, tensor: Tensor) -> dict[str, list[str]] | None:
-    """Mean and std of each channel as C floats, where `tensor` holds bytes of an image."""
-    if not is_image(graph, tensor):
-        return None
-    (reader,) = graph.consumers()[tensor.name]
-    means, stds = mean_and_std(reader)
-    return {"mean": [_c_float(value) for value in means], "std": [_c_float(value) for value in stds]}
-
-
-def _c_float(value: float) -> str:
-    text = f"{value:.9g}"
-    return f"{text if any(mark in text for mark in '.en') else f'{text}.0'}F"

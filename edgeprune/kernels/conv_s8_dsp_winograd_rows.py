@@ -17,6 +17,7 @@ from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, _dsp, add_s8_dsp, conv_s8_dsp_winograd_staged
 from edgeprune.kernels._operands import sum_shortcut
 from edgeprune.kernels._row_windows import windows_with_sum
+from edgeprune.kernels._winograd import Tiles, fits
 from edgeprune.kernels.base import (
     Candidate,
     Code,
@@ -26,7 +27,7 @@ from edgeprune.kernels.base import (
     RowForm,
     Weights,
 )
-from edgeprune.kernels.conv_s8_dsp_winograd import Parts, Tiles, fits
+from edgeprune.kernels.conv_s8_dsp_winograd import Parts
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "WinogradRowsDsp"]

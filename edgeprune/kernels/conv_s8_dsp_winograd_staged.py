@@ -21,9 +21,10 @@ import numpy as np
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, _dsp
+from edgeprune.kernels._winograd import Tiles, fits
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.kernels.conv_s8_dsp import Combine
-from edgeprune.kernels.conv_s8_dsp_winograd import Parts, Tiles, channel_heads, fits
+from edgeprune.kernels.conv_s8_dsp_winograd import Parts, channel_heads
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "WinogradStagedDsp"]

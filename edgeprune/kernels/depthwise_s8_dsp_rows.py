@@ -12,6 +12,7 @@ from dataclasses import replace
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, _dsp
+from edgeprune.kernels._depthwise_cost import code_bytes_of, constant_bytes, depthwise_cycles, table_words
 from edgeprune.kernels._dsp_planes import Axis, Planes, axes
 from edgeprune.kernels._dsp_window import LARGEST_STRIDE, LARGEST_WINDOW
 from edgeprune.kernels._row_windows import window_rows
@@ -24,14 +25,7 @@ from edgeprune.kernels.base import (
     RowForm,
     Weights,
 )
-from edgeprune.kernels.depthwise_s8_dsp import (
-    code_bytes_of,
-    constant_bytes,
-    depthwise_cycles,
-    layer_parts,
-    pack_channels,
-    table_words,
-)
+from edgeprune.kernels.depthwise_s8_dsp import layer_parts, pack_channels
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
 __all__ = ["FAMILY", "DepthwiseRowsDsp"]

@@ -46,6 +46,7 @@ class Additive(Operator):
     """a + sign * b."""
 
     quantizes_constants = True
+    is_elementwise = True
     sign: ClassVar[int]
 
     def lower(self, node: OnnxNode, build: Builder) -> None:

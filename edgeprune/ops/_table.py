@@ -34,6 +34,7 @@ def rounded_table(function: Callable[[Array], Array], x: Tensor, y: Tensor) -> A
 class UnaryTable(Operator):
     """y = f(x), element by element, by a table of 256 bytes."""
 
+    is_elementwise = True
     defaults: ClassVar[Mapping[str, float]] = MappingProxyType({})
     """Float attributes of the ONNX operator with their defaults; they become the node's attributes."""
 

@@ -72,6 +72,8 @@ class Operator:
     """The output is the input's bytes under another shape, so that the plan need not copy."""
     is_plain: ClassVar[bool] = False
     """It works on values as they are: integers that it reads and writes need no scale."""
+    is_elementwise: ClassVar[bool] = False
+    """Element i of the output takes element i of each activation, and constants that broadcast."""
     natural_quant: ClassVar[Quant | None] = None
     """What an output that the model left unquantised is stored at, where the operator's range fixes it."""
 

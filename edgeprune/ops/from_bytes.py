@@ -14,13 +14,13 @@ import numpy as np
 from edgeprune.graph.ir import Array, Attributes, Graph, Node, Shape, Tensor
 from edgeprune.ops.base import Operator
 
-__all__ = ["OPERATOR", "FromBytes", "bytes_of", "is_image", "mean_and_std", "reals_of"]
+__all__ = ["OPERATOR", "FromBytes", "bytes_of", "image_reader", "mean_and_std", "reals_of"]
 
 
-def is_image(graph: Graph, tensor: Tensor) -> bool:
-    """Whether an input of `graph` holds the bytes of an image."""
+def image_reader(graph: Graph, tensor: Tensor) -> Node | None:
+    """The FromBytes that reads an input of `graph` which holds the bytes of an image; None of any other tensor."""
     readers = graph.consumers().get(tensor.name, ())
-    return len(readers) == 1 and readers[0].op == FromBytes.name
+    return readers[0] if len(readers) == 1 and readers[0].op == FromBytes.name else None
 
 
 def mean_and_std(node: Node) -> tuple[Array, Array]:
@@ -51,6 +51,7 @@ class FromBytes(Operator):
     """y = (x - mean) / std, of bytes."""
 
     name = "FromBytes"
+    is_elementwise = True
 
     def infer_shapes(self, node: Node) -> tuple[Shape, ...]:
         return (node.inputs[0].shape,)

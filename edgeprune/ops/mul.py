@@ -24,6 +24,7 @@ class Mul(Operator):
     name = "Mul"
     onnx_types = ("Mul", "QLinearMul")
     quantizes_constants = True
+    is_elementwise = True
 
     def lower(self, node: OnnxNode, build: Builder) -> None:
         operands = [int8_operand(node, index, build) for index in (0, 1)]

@@ -17,8 +17,6 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Node, Tensor
 from edgeprune.kernels.base import Candidate, RowForm, RowWindow, families, weights_of
 from edgeprune.ops import operator_for
-from edgeprune.ops._arithmetic import Additive
-from edgeprune.ops._table import UnaryTable
 from edgeprune.plan.candidates import offered_candidates
 from edgeprune.plan.lifetimes import Group, activations
 
@@ -174,14 +172,7 @@ def _cut(node: Node) -> Node | None:
 
 def _is_elementwise(node: Node) -> bool:
     """Whether element i of the output takes element i of activations, and constants that are the same in every row."""
-    operator = operator_for(node)
-    if not isinstance(operator, (Additive, UnaryTable)) and node.op not in (
-        "Mul",
-        "Clip",
-        "Relu",
-        "Requantize",
-        "FromBytes",
-    ):
+    if not operator_for(node).is_elementwise:
         return False
     shape = node.output.shape
     return len(node.outputs) == 1 and all(

@@ -86,7 +86,7 @@ def _ways(nodes: Group, offered: Sequence[Sequence[RowForm]], device: Device, fe
 
 
 class _Frames:
-    """Frames of a stage, which depend on how many rows its layers compute in a turn, but not on their kernels."""
+    """Frames of a stage: of its layers' kernels they depend on the rows of a turn, places kept, and bytes of sums."""
 
     def __init__(self, fed: str | None) -> None:
         self._fed = fed
@@ -94,7 +94,9 @@ class _Frames:
 
     def of(self, forms: Sequence[RowForm]) -> Frame:
         """The frame of `forms`, the same layers each time."""
-        key = tuple((form.rows, *(w.keeps_place for w in form.windows.values())) for form in forms)
+        key = tuple(
+            (form.rows, form.state_bytes, *(w.keeps_place for w in form.windows.values())) for form in forms
+        )
         if key not in self._known:
             self._known[key] = frame_of(forms, self._fed)
         return self._known[key]

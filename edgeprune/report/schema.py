@@ -7,27 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from edgeprune.errors import UsageError
+from edgeprune.report.pruning_schema import PruningSection
+from edgeprune.report.section import Count, Section
 
 __all__ = ["check_report", "check_sweep"]
 
-Count = Annotated[int, Field(ge=0, lt=1 << 63)]
-"""Bytes, instructions, steps: what is counted."""
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-
-
-class _Model(_Section):
+class _Model(Section):
     name: str
 
 
-class _Budget(_Section):
+class _Budget(Section):
     flash: Count | None
     ram: Count | None
     latency_ms: float | None
@@ -35,19 +30,19 @@ class _Budget(_Section):
     parameters: Count | None = None
 
 
-class _Nearest(_Section):
+class _Nearest(Section):
     flash: float
     ram: float
     latency_ms: float | None = None
 
 
-class _Flash(_Section):
+class _Flash(Section):
     total: Count
     code: Count
     weights: Count
 
 
-class _Ram(_Section):
+class _Ram(Section):
     total: Count
     arena: Count
     arena_persistent: Count = 0
@@ -56,7 +51,7 @@ class _Ram(_Section):
     stack: Count
 
 
-class _Latency(_Section):
+class _Latency(Section):
     instructions: Count
     cycles: Count
     cycles_model: str
@@ -67,19 +62,19 @@ class _Latency(_Section):
     measured_note: str | None = None
 
 
-class _NextBest(_Section):
+class _NextBest(Section):
     kernel: str
     cycles: Count
     flash: Count
 
 
-class _ZerosSaved(_Section):
+class _ZerosSaved(Section):
     kernel: str
     cycles: int
     flash: int
 
 
-class _Layer(_Section):
+class _Layer(Section):
     name: str
     op: str
     kernel: str
@@ -94,14 +89,14 @@ class _Layer(_Section):
     zeros_saved: _ZerosSaved | None = None
 
 
-class _InFloat(_Section):
+class _InFloat(Section):
     layers: list[str]
     cycles: Count
     share: float
     fpu: bool
 
 
-class _Buffer(_Section):
+class _Buffer(Section):
     name: str
     tensors: list[str]
     region: str
@@ -111,11 +106,11 @@ class _Buffer(_Section):
     last_step: Count
 
 
-class _Port(_Section):
+class _Port(Section):
     name: str
 
 
-class _Verify(_Section):
+class _Verify(Section):
     samples: Count
     bit_exact: bool
     max_difference_to_onnx: float | None
@@ -124,7 +119,7 @@ class _Verify(_Section):
     max_relative_difference: float | None = None
 
 
-class _Accuracy(_Section):
+class _Accuracy(Section):
     metric: str
     original: float | None = Field(alias="float")
     pruned: float | None
@@ -133,87 +128,23 @@ class _Accuracy(_Section):
     samples: Count
 
 
-class _Group(_Section):
-    name: str
-    before: Annotated[int, Field(gt=0, lt=1 << 63)]
-    after: Count
-
-
-class _Frozen(_Section):
-    name: str
-    reason: str
-
-
-class _Unpruned(_Section):
-    flash: float
-    ram: float
-    latency_ms: float | None = None
-
-
-class _Change(_Section):
-    before: float
-    after: float
-
-
-class _Round(_Section):
-    loss: _Change
-    macs: Count
-    steps: Count
-
-
-class _QuantizationAware(_Section):
-    used: bool
-    int8: _Change | None
-
-
-class _Generalization(_Section):
-    train_loss: _Change
-    test_loss: _Change
-    gap: _Change
-
-
-class _LayerPattern(_Section):
-    name: str
-    pattern: str
-    density: float
-
-
-class _Sparsity(_Section):
-    density: float
-    when: str
-    layers: list[_LayerPattern] | None = None
-
-
-class _Pruning(_Section):
-    groups: list[_Group]
-    lossless_channels: Count = 0
-    rounds: Count = 0
-    steps: Count = 0
-    frozen: list[_Frozen] = []
-    unpruned: _Unpruned | None = None
-    history: list[_Round] | None = None
-    quantization_aware: _QuantizationAware | None = None
-    generalization: _Generalization | None = None
-    sparsity: _Sparsity | None = None
-
-
-class _Pair(_Section):
+class _Pair(Section):
     original: float
     pruned: float
     ratio: float
 
 
-class _Host(_Section):
+class _Host(Section):
     onnxruntime_ms: _Pair
     torch_ms: _Pair
 
 
-class _Library(_Section):
+class _Library(Section):
     prefix: str
     files: list[str]
 
 
-class _Report(_Section):
+class _Report(Section):
     edgeprune: str
     model: _Model
     device: str
@@ -230,12 +161,12 @@ class _Report(_Section):
     parameters: Count | None
     layers: list[_Layer]
     in_float: _InFloat | None = None
-    buffers: list[_Buffer] = []
-    inputs: list[_Port] = []
-    outputs: list[_Port] = []
+    buffers: list[_Buffer] = Field(default_factory=list)
+    inputs: list[_Port] = Field(default_factory=list)
+    outputs: list[_Port] = Field(default_factory=list)
     verify: _Verify | None
     accuracy: _Accuracy | None
-    pruning: _Pruning | None
+    pruning: PruningSection | None
     host: _Host | None = None
     tools: dict[str, str]
     library: _Library | None = None
@@ -252,7 +183,7 @@ class _Report(_Section):
         return self
 
 
-class _Point(_Section):
+class _Point(Section):
     number: Count
     fits: bool
     bundle: str | None
@@ -266,7 +197,7 @@ class _Point(_Section):
     pruned: bool | None
 
 
-class _Sweep(_Section):
+class _Sweep(Section):
     edgeprune: str
     model: str
     device: str
@@ -291,7 +222,7 @@ def check_sweep(values: Mapping[str, Any], path: Path) -> None:
     _check(_Sweep, values, path, "record of a sweep")
 
 
-def _check(section: type[_Section], values: Mapping[str, Any], path: Path, what: str) -> None:
+def _check(section: type[Section], values: Mapping[str, Any], path: Path, what: str) -> None:
     try:
         section.model_validate(values)
     except ValidationError as error:

@@ -8,11 +8,11 @@ import numpy as np
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.execute import dequantize
-from edgeprune.graph.ir import Array, Graph, Tensor
+from edgeprune.graph.ir import Array, Graph, Node, Tensor
 from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset
 from edgeprune.model.model import Model
 from edgeprune.ops import operator_for
-from edgeprune.ops.from_bytes import is_image, reals_of
+from edgeprune.ops.from_bytes import image_reader, reals_of
 from edgeprune.verify.samples import Samples
 
 __all__ = ["choose_samples", "given_samples"]
@@ -68,8 +68,9 @@ def _random_input(graph: Graph, tensor: Tensor, count: int, generator: np.random
 
     Floats are normal.
     """
-    if tensor.dtype == "uint8" and is_image(graph, tensor):
-        return _random_image(graph, tensor, count, generator)
+    reader = image_reader(graph, tensor)
+    if reader is not None:
+        return _random_image(graph, tensor, reader, count, generator)
     perm = graph.layouts.get(tensor.name)
     shape = tensor.shape if perm is None else tuple(tensor.shape[axis] for axis in np.argsort(perm))
     inner = shape[1:] if shape and shape[0] == 1 else shape
@@ -86,9 +87,10 @@ def _random_input(graph: Graph, tensor: Tensor, count: int, generator: np.random
     return generator.integers(0, _table_rows(graph, tensor), (count, *inner), dtype=np.int32)
 
 
-def _random_image(graph: Graph, tensor: Tensor, count: int, generator: np.random.Generator) -> Array:
+def _random_image(
+    graph: Graph, tensor: Tensor, reader: Node, count: int, generator: np.random.Generator
+) -> Array:
     """The real numbers of random bytes, in the model's layout."""
-    (reader,) = graph.consumers()[tensor.name]
     reals = reals_of(reader, generator.integers(0, 256, (count, *tensor.shape), dtype=np.uint8))
     perm = graph.layouts.get(tensor.name)
     if perm is not None:

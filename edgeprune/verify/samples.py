@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeprune.graph.execute import dequantize, quantize
 from edgeprune.graph.ir import Array, Graph, Tensor
-from edgeprune.ops.from_bytes import bytes_of, is_image
+from edgeprune.ops.from_bytes import bytes_of, image_reader
 
 __all__ = ["Samples", "real_outputs", "stored_inputs"]
 
@@ -39,10 +39,8 @@ def stored_inputs(graph: Graph, samples: Samples) -> tuple[Array, ...]:
 
 
 def _stored(real: Array, graph: Graph, tensor: Tensor) -> Array:
-    if not is_image(graph, tensor):
-        return quantize(real, tensor)
-    (reader,) = graph.consumers()[tensor.name]
-    return bytes_of(reader, real)
+    reader = image_reader(graph, tensor)
+    return quantize(real, tensor) if reader is None else bytes_of(reader, real)
 
 
 def _to_library(values: Array, graph: Graph, tensor: Tensor) -> Array:

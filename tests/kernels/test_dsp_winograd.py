@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeprune.kernels import families
+from edgeprune.kernels._winograd import transformed_weights
 from edgeprune.kernels.base import weights_of
-from edgeprune.kernels.conv_s8_dsp_winograd import transformed_weights
 from tests.support import cases
 from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, candidates_of, scaled_by, with_weights
 from tests.support.host_kernel import reference, run_on_host

@@ -27,7 +27,7 @@ from edgeprune.plan.row_slots import Slot, place_slots, slots_floor
 from edgeprune.plan.rows import RowForms
 from edgeprune.plan.schedule import schedule
 from edgeprune.plan.settle import settle
-from edgeprune.plan.stage import stage_candidates
+from edgeprune.plan.stage import _Frames, stage_candidates
 from edgeprune.plan.stage_types import StageCandidate
 from edgeprune.progress import SilentProgress
 from edgeprune.runners import QemuRunner
@@ -179,6 +179,20 @@ def test_each_layer_follows_the_one_before_at_once() -> None:
     candidate = next(one for one in found if all(layer.form.rows == 1 for layer in one.layers))
     assert candidate.order == (0, 0, 1, 0, 1, 0, 1, 0, 1, 1)
     assert [line.held_rows for line in (candidate.lines or {}).values()] == [3]
+
+
+def test_every_mean_has_room_for_its_own_sums() -> None:
+    """Two families keep sums of 2 and of 4 bytes a channel: of 32 channels 64 and 128."""
+    b = QdqBuilder(0)
+    mean = b.op("GlobalAveragePool", [conv_block(b, b.input(1, 3, 6, 6), 3, 32)])
+    nodes = work_nodes(simplify(import_onnx(b.model(mean), "net")))
+    convolutions, means = (RowForms(DEVICE).all((node,)) for node in nodes)
+    assert {form.state_bytes for form in means} == {64, 128}
+    frames = _Frames(None)
+    for form in sorted(means, key=lambda form: form.state_bytes):
+        frame = frames.of((convolutions[0], form))
+        (state,) = (one for one in frame.states if one is not None)
+        assert frame.slots[state].size_bytes == form.state_bytes
 
 
 def test_a_pointwise_layer_takes_single_rows() -> None:

@@ -17,9 +17,11 @@ from edgeprune.device import load_device
 from edgeprune.emulate import run
 from edgeprune.errors import UsageError
 from edgeprune.firmware import build
+from edgeprune.graph.build import constant, replace_tensors
 from edgeprune.graph.execute import dequantize, execute, quantize
 from edgeprune.graph.ir import Array, Graph
 from edgeprune.graph.onnx_import import byte_input_of, with_byte_input
+from edgeprune.graph.passes import take_bytes
 from edgeprune.graph.verify import verify
 from edgeprune.ops.from_bytes import bytes_of, reals_of
 from edgeprune.plan import Objective, plan
@@ -82,6 +84,21 @@ def test_a_network_that_reads_its_input_otherwise_keeps_its_scale() -> None:
     assert graph.nodes[0].output.scale == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(
+    ("bias", "folded"),
+    [(1000, True), (1 << 22, False), ((1 << 24) - 1, True), ((1 << 31) * 4 // 41 - 1000, False)],
+    ids=["narrow", "no longer narrow", "wide before as well", "beyond int32"],
+)
+def test_sums_stay_as_narrow_as_they_were(bias: int, folded: bool) -> None:
+    """At a std of 205 a bias at the scale 0.05 becomes 10.25 times as large."""
+    plain = lower(flatten_net(), "net", compacted=False)
+    given = next(node for node in plain.nodes if node.op == "Conv").inputs[2]
+    large = constant(given.name, np.full(given.shape, bias, np.int32), given.quant)
+    plain = replace(plain, nodes=replace_tensors(plain.nodes, {given.name: large}))
+    graph = verify(take_bytes.run(verify(plain), ByteInput((100.0,), (205.0,))))
+    assert graph.nodes[0].output.scale == pytest.approx(1 / 205 if folded else 0.05)
+
+
 def test_an_input_that_is_at_the_scale_already_is_left_as_it_is() -> None:
     onnx = flatten_net()
     plain = lower(onnx, "net", compacted=False)
@@ -123,6 +140,10 @@ def test_lists_are_read(mean: str | None, std: str, found: ByteInput) -> None:
         ("0", "1,,2", "not a list of numbers"),
         ("0", "0", "greater than zero"),
         ("0", "1,-2", "greater than zero"),
+        ("0", "1e-46", "greater than zero"),
+        ("0", "1e39", "finite floats of 32 bits"),
+        ("1e39", "1", "finite floats of 32 bits"),
+        ("0", "1e-40", "finite floats of 32 bits"),
         ("1,2", "1,2,3", "2 numbers and --input-std 3"),
     ],
 )
@@ -147,8 +168,11 @@ def test_the_file_carries_it_and_damage_is_one_sentence() -> None:
     assert byte_input_of(stamped) == image
     assert byte_input_of(flatten_net()) is None
     assert with_byte_input(flatten_net(), None) == flatten_net()
-    with pytest.raises(UsageError, match=r"metadata .edgeprune\.input_uint8. is damaged"):
-        byte_input_of(stamped.replace(b"[3.0, 4.0]", b"[3.0, 0.0]"))
+    for damage in (b"[3.0, 0.0]", b"[3.0,1e39]", b"[3.0, NaN]", b"[Infinity]", b"3.00000000"):
+        with pytest.raises(UsageError, match=r"metadata .edgeprune\.input_uint8. is damaged"):
+            byte_input_of(stamped.replace(b"[3.0, 4.0]", damage))
+    with pytest.raises(UsageError, match="damaged"):
+        byte_input_of(stamped.replace(b"[1.0, 2.5]", b"[1.0, NaN]"))
 
 
 @pytest.mark.parametrize("device", ["host", "nucleo-l4r5zi", "riscv-virt"])

@@ -45,8 +45,6 @@ def _read(text: str) -> ByteInput:
     try:
         values = json.loads(text)
         means, stds = (tuple(map(float, values[key])) for key in ("mean", "std"))
-    except (ValueError, KeyError, TypeError) as error:
+        return ByteInput(means, stds)
+    except (ValueError, OverflowError, KeyError, TypeError) as error:
         raise UsageError(f"the ONNX model's metadata {_KEY!r} is damaged: {text!r}") from error
-    if not means or len(means) != len(stds) or min(stds) <= 0:
-        raise UsageError(f"the ONNX model's metadata {_KEY!r} is damaged: {text!r}")
-    return ByteInput(means, stds)

@@ -17,13 +17,16 @@ import numpy as np
 from edgeprune.byte_input import ByteInput
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder, constant, replace_tensors
-from edgeprune.graph.ir import Graph, Node, Quant, Tensor
+from edgeprune.graph.ir import Array, Graph, Node, Quant, Tensor
+from edgeprune.ops._convolution import accumulator_bounds
 
 __all__ = ["run"]
 
 _WEIGHTED, _MOVING = ("Conv", "FullyConnected"), ("Reshape", "Transpose", "Slice")
 _ROUNDING = 1e-3
 """How far a mean may be from a byte: a thousandth of a step, far below the input's own rounding."""
+_WIDEST, _NARROW = 1 << 31, 1 << 23
+"""What a sum's magnitude must stay below: in int32 at all, and for kernels that keep a byte beside it."""
 
 
 def run(graph: Graph, image: ByteInput | None) -> Graph:
@@ -71,7 +74,10 @@ def _at_the_scale_of_bytes(graph: Graph, image: ByteInput) -> Graph:
         bias = node.inputs[2]
         assert bias.value is not None
         rescaled = np.rint(bias.value.astype(np.float64) * ratio)
-        if np.abs(rescaled).max(initial=0.0) >= 1 << 31:
+        if np.abs(rescaled).max(initial=0.0) >= _WIDEST:
+            return graph
+        before = _largest_sum(node, node.inputs[0].zero_point, bias.value)
+        if _largest_sum(node, quant.zero_point[0], rescaled) >= (_NARROW if before < _NARROW else _WIDEST):
             return graph
         own = bias.quant and replace(bias.quant, scale=tuple(scale / ratio for scale in bias.quant.scale))
         biases[node.name] = constant(f"{bias.name}_of_bytes", rescaled.astype(np.int32), own)
@@ -86,6 +92,14 @@ def _at_the_scale_of_bytes(graph: Graph, image: ByteInput) -> Graph:
     )
 
 
+def _largest_sum(node: Node, zero_point: int, bias: Array) -> int:
+    """The largest magnitude that a sum of `node` can have, were its input at `zero_point` and its bias `bias`."""
+    weights = node.inputs[1].value
+    assert weights is not None
+    low, high = accumulator_bounds(zero_point, weights, bias)
+    return int(np.maximum(-low, high).max(initial=0))
+
+
 def _readers(graph: Graph) -> tuple[Mapping[str, Tensor], tuple[Node, ...]] | None:
     """The tensors that hold the input's values, and the weighted layers that read them; None if others do as well."""
     consumers, produced = graph.consumers(), {tensor.name for tensor in graph.outputs}
@@ -98,7 +112,7 @@ def _readers(graph: Graph) -> tuple[Mapping[str, Tensor], tuple[Node, ...]] | No
             return None
         moved[tensor.name] = tensor
         for node in consumers.get(tensor.name, ()):
-            if node.op in _WEIGHTED and node.inputs[2].value is not None:
+            if node.op in _WEIGHTED and all(one.value is not None for one in node.inputs[1:]):
                 weighted[node.name] = node
             elif node.op in _MOVING:
                 left.extend(node.outputs)
