@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edgeprune import deploy
+from edgeprune import deploy, pipeline
 from edgeprune.cli import app
 from edgeprune.codegen import generate
+from edgeprune.config import Budget
 from edgeprune.device import Device, Memory, load_device
 from edgeprune.emulate.counters.unicorn import UnicornCounter
 from edgeprune.errors import OverBudget
@@ -91,17 +92,32 @@ def test_a_refusal_names_the_memories_and_no_size_that_nothing_has() -> None:
         plan(network(), board(800, 640), Objective("ram", ram_bytes=1440))
 
 
-def test_the_firmware_for_boards_is_planned_for_one_memory(tmp_path: Path) -> None:
+def test_the_firmware_for_boards_is_planned_for_one_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not refused after all work is done."""
+    asked: list[tuple[tuple[str, ...], int | None]] = []
+
+    def compress(_model: object, device: Device, budget: Budget, *_: object) -> None:
+        asked.append((tuple(memory.name for memory in device.data_memories), budget.ram_bytes))
+        raise OverBudget("enough is known")
+
+    monkeypatch.setattr(pipeline, "compress", compress)
     b = QdqBuilder(3)
-    x = conv_block(b, b.input(1, 3, 16, 16), 3, 8)
-    (tmp_path / "net.onnx").write_bytes(b.model(b.op("GlobalAveragePool", [x])))
+    (tmp_path / "net.onnx").write_bytes(b.model(conv_block(b, b.input(1, 3, 4, 4), 3, 8)))
     (tmp_path / "banks.toml").write_text(BOARD_FILE.format(size=1536))
-    deployed = deploy(
-        tmp_path / "net.onnx", device=str(tmp_path / "banks.toml"), samples=1, board_firmware=True
-    )
-    assert not deployed.report["fits"]
-    assert deployed.report["budget"]["ram"] == 1536
+    for firmware in (False, True):
+        deploy(tmp_path / "net.onnx", device=str(tmp_path / "banks.toml"), board_firmware=firmware)
+    assert asked == [(("sram1", "sram2"), 3072), (("sram1",), 1536)]
+
+
+def test_what_lies_beside_the_arena_needs_a_place_of_its_own() -> None:
+    """Fragments of two memories hold no stack, whatever their sum."""
+    device = board(1000, 1000)
+    parts = (("bank0", 900), ("bank1", 700))
+    program = Program(network(), device, (), (), 1600, 8, 0, 0, parts=parts)
+    assert program.leaves_room(300)
+    assert not program.leaves_room(301)
 
 
 def test_what_is_used_most_for_its_bytes_is_in_the_fast_memory() -> None:
