@@ -80,8 +80,13 @@ def _deploy(settings: Settings, progress: Progress) -> Deployment:
         refuse_unused(settings, model, device)
         given = given_samples(model, settings.data, settings.samples)
     place = settings.output or Path("build") / f"{model.name}-{device.name}"
-    if wants_project(place, settings.board_firmware):
+    asks_firmware = wants_project(place, settings.board_firmware)
+    if asks_firmware:
         check_core(device)
+    if asks_firmware or settings.runner != "qemu":
+        # The firmware for boards lies in one memory, with all that it runs.
+        device = device.with_one_ram()
+        budget = settings.budget(device.flash_bytes, device.ram_bytes)
     try:
         with (
             checkpoints(settings, model, place, progress) as kept,

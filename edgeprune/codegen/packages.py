@@ -143,7 +143,7 @@ def _values(chosen: _Format, sources: Sources, device: Device) -> Mapping[str, o
         "private_headers": [name for name in own_headers if name != sources.header],
         "c_files": sources.c_files,
         "body": lambda name: _without_includes(sources.files[name], own_headers).strip(),
-        "arena_bytes": sources.arena_bytes,
+        "arena_bytes": sources.arena_bytes + sum(size for _, size in sources.more_arenas),
         "more_arenas": sources.more_arenas,
         "tool_prefix": device.compiler.removesuffix("gcc"),
         "machine_flags": machine_flags(device),

@@ -105,7 +105,10 @@ def _search(
             built = compiled(smallest, place / "least")
             least = built.program.arena_bytes
         cost = _measure(built, progress)
-        fits = cost.fits(budget) and built.program.fits_memories
+        held = built.program.fits_memories and built.program.leaves_room(
+            cost.ram_bytes - built.program.arena_bytes
+        )
+        fits = cost.fits(budget) and held
         return _Attempt(limits, Fitted(built, cost, fits, None if fits else binds), least)
 
     limits: Objective | None = replace(goal, flash_bytes=budget.flash_bytes, ram_bytes=budget.ram_bytes)

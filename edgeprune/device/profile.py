@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 __all__ = ["Device", "Emulator", "Flash", "Memory", "TimerKind"]
@@ -149,3 +149,10 @@ class Device:
     def ram_bytes(self) -> int:
         """The largest single RAM region, which is where an arena of one part goes if all are equally fast."""
         return max(memory.size_bytes for memory in self.memories if memory.kind == "ram")
+
+    def with_one_ram(self) -> Device:
+        """The device with the largest of its `data_memories` as its only RAM."""
+        largest = max(self.data_memories, key=lambda memory: memory.size_bytes)
+        return replace(
+            self, memories=tuple(one for one in self.memories if one.kind != "ram" or one is largest)
+        )

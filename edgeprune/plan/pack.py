@@ -46,12 +46,14 @@ class Packing:
     """An offset per storage, by name; `proven` when no packing is lower.
 
     `parts` are the memories that a split arena lies in, with their bytes, one behind the other; none where it is whole.
+    `misses` are the bytes of memories in which no packing was found; `arena_bytes` is then more than all of them.
     """
 
     offsets: Mapping[str, int]
     arena_bytes: int
     proven: bool
     parts: tuple[tuple[str, int], ...] = ()
+    misses: tuple[int, ...] = ()
 
 
 def pack(

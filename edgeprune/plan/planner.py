@@ -52,8 +52,8 @@ def plan(
 
     A node and the only reader of its output become one step where a kernel runs both and the program gains by it.
 
-    Where the device has several memories, the arena lies in the fastest; where it does not fit there, or constants in
-    the others save cycles, it is split.
+    Where the device has several memories, the arena lies in the fastest; where it does not fit there, or a budget
+    beyond it, spent on others that are no slower, gives a better plan by `objective`, it is split.
 
     A RAM budget is kept by the packed arena. A flash budget is kept by the candidates' estimates where some
     choice does; where none does, the choice with the smallest estimate is returned, because only the linked
@@ -71,36 +71,50 @@ def plan(
         OverBudget: the arena cannot be as small as the RAM budget; the sentence names the step that binds.
     """
 
-    def best(goal: Objective) -> Program:
+    def best(goal: Objective) -> _Found:
         if stream_input:
             found = _fed_plan(graph, device, goal, measured or {}, fed_input(graph))
         else:
             found = _best_plan(graph, device, goal, measured or {})
-        return program_of(found.table, device, goal, found.settled)
+        return _Found(program_of(found.table, device, goal, found.settled), found.settled)
 
     program = _in_memories(best, device, objective)
     check_program(program)
     return program
 
 
-def _in_memories(best: Callable[[Objective], Program], device: Device, objective: Objective) -> Program:
-    """The program whose arena lies in one memory or, where there is none or it is faster so, in several."""
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A program, and what it was made of."""
+
+    program: Program
+    settled: Settled
+
+
+def _in_memories(best: Callable[[Objective], _Found], device: Device, objective: Objective) -> Program:
+    """The program whose arena lies in one memory or, where there is none or it is better so, in several.
+
+    What reads and writes of slow memory cost is in no candidate's cycles: an arena that fits the fast one stays there.
+    """
     shared = split_arena(device, objective)
     if shared is None:
-        return best(objective)
+        return best(objective).program
     try:
         whole = best(whole_arena(device, objective))
     except OverBudget:
-        return best(shared)
-    if whole.fits_memories and not objective.copies_flash:
-        return whole
+        return best(shared).program
+    if whole.program.fits_memories and not objective.copies_flash:
+        return whole.program
     try:
         split = best(shared)
     except OverBudget:
-        return whole
-    if not whole.fits_memories:
-        return split
-    return min(whole, split, key=lambda one: sum(step.candidate.cycles for step in one.steps))
+        return whole.program
+    if not whole.program.fits_memories:
+        return split.program
+    waits = {memory.name: memory.wait_states for memory in shared.rooms}
+    if any(waits[name] > shared.rooms[0].wait_states for name, _ in split.program.parts):
+        return whole.program
+    return min(whole, split, key=lambda one: merit(one.settled, objective)).program
 
 
 def leanest(graph: Graph, device: Device) -> tuple[Schedule, tuple[Option, ...]]:

@@ -99,6 +99,15 @@ class Program:
         sizes = {memory.name: memory.size_bytes for memory in self.device.memories}
         return all(size <= sizes[name] for name, size in self.parts)
 
+    def leaves_room(self, size_bytes: int) -> bool:
+        """Whether one of the memories that an arena may lie in has so many bytes beside its part: for all else in RAM.
+
+        Stack and static data could lie apart, but few programs are that close, and one place is what linkers expect.
+        """
+        memories = self.device.data_memories
+        taken = dict(self.parts) or {memories[0].name: self.arena_bytes}
+        return any(size_bytes <= one.size_bytes - taken.get(one.name, 0) for one in memories)
+
     def part_start(self, buffer: Buffer) -> int:
         """The offset at which the part of the arena begins that `buffer` lies in."""
         names = [name for name, _ in self.parts]

@@ -61,13 +61,14 @@ class Problem:
 def pack_regions(problem: Problem, rooms: Sequence[Memory]) -> Packing:
     """The first packing found in the memories `rooms`, fastest first.
 
-    Where none is found, a packing whose `arena_bytes` is more than all rooms together, and that says nothing else.
+    Where none is found, a packing without offsets that `misses` the rooms, beyond any limit that they can keep.
     """
     found = next(
         (parts for order in _orders(problem, rooms) if (parts := _handed_out(problem, order, rooms))), None
     )
     if found is None:
-        return Packing({}, sum(room.size_bytes for room in rooms) + 1, proven=False)
+        sizes = tuple(room.size_bytes for room in rooms)
+        return Packing({}, sum(sizes) + 1, proven=False, misses=sizes)
     return found
 
 
@@ -85,7 +86,7 @@ def _orders(problem: Problem, rooms: Sequence[Memory]) -> Iterator[list[Storage]
 
 
 def _handed_out(problem: Problem, order: Sequence[Storage], rooms: Sequence[Memory]) -> Packing | None:
-    """The packing by `order`, the lasting bytes in the last memory that has room for them; None where it fails."""
+    """The packing by `order`, the lasting bytes in the first memory that has room for them; None where it fails."""
     members: list[list[Storage]] = [[] for _ in rooms]
     packings = [Packing({}, 0, proven=False) for _ in rooms]
     for storage in order:
@@ -99,14 +100,14 @@ def _handed_out(problem: Problem, order: Sequence[Storage], rooms: Sequence[Memo
             return None
     # The lowest that each part gets: a memory with bytes left is worth more to others than one without.
     packings = [
-        _packed(problem, one, 0, Effort.FULL) if one else known
+        min(known, _packed(problem, one, 0, Effort.FULL), key=lambda packing: packing.arena_bytes)
         for one, known in zip(members, packings, strict=True)
     ]
     heights = [-(-packing.arena_bytes // problem.align) * problem.align for packing in packings]
     able = [i for i, room in enumerate(rooms) if heights[i] + problem.lasting_bytes <= room.size_bytes]
     if problem.lasting_bytes and not able:
         return None
-    home = able[0] if problem.lasting_bytes else next(i for i, one in enumerate(members) if one or i == 0)
+    home = able[0] if problem.lasting_bytes else 0
     return _joined(problem, rooms, packings, heights, home)
 
 

@@ -216,7 +216,11 @@ def _binding(table: Schedule, settled: Settled, budget: int) -> str:
     if chosen[step].candidate.scratch_bytes:
         alive.append(f"scratch {chosen[step].candidate.scratch_bytes:,} B")
     phrase = " and ".join([", ".join(alive[:-1]), alive[-1]] if len(alive) > 1 else alive)
+    takes = f"the arena takes {packing.arena_bytes:,} B and may take {budget:,} B"
+    if packing.misses:
+        sizes = [f"{size:,}" for size in packing.misses]
+        takes = f"no way was found to lay the arena in memories of {', '.join(sizes[:-1])} and {sizes[-1]} B"
     return (
-        f"the arena takes {packing.arena_bytes:,} B and may take {budget:,} B: at step "
+        f"{takes}: at step "
         f"{table.steps[step][-1].name!r} {phrase} are alive together; allow more RAM or prune that layer"
     )

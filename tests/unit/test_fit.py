@@ -53,7 +53,9 @@ def plan(limits: Objective, _place: Path, /, *, compacted: bool) -> Any:
     steps = (SimpleNamespace(candidate=SimpleNamespace(flash_bytes=chosen.estimate)),)
     return SimpleNamespace(
         plan=chosen,
-        program=SimpleNamespace(arena_bytes=chosen.arena, steps=steps, fits_memories=True),
+        program=SimpleNamespace(
+            arena_bytes=chosen.arena, steps=steps, fits_memories=True, leaves_room=lambda _size: True
+        ),
         graph=None,
         lossless_channels=1 if compacted else 0,
     )

@@ -7,6 +7,7 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ def test_files_are_whole_and_always_the_same(name: str, device: str) -> None:
         assert "{{" not in text.replace("${{", "") and "{%" not in text, path
     carried = set(sources().files.values()) & set(files.values())
     assert carried == set(sources().files.values()) or name == "amalgamation"
+
+
+@pytest.mark.parametrize("name", ["arduino", "cmsis-pack", "zephyr"])
+def test_working_memory_is_that_of_all_parts_of_the_arena(name: str) -> None:
+    split = replace(sources(), more_arenas=(("BANK1", 768),))
+    stated = f"{sources().arena_bytes + 768} bytes of working memory"
+    assert any(stated in text for text in render(name, split, load_device(DEVICE)).values())
 
 
 def test_formats_are_asked_for_by_name() -> None:

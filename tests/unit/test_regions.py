@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edgeprune import deploy
+from edgeprune import deploy, pipeline
 from edgeprune.cli import app
 from edgeprune.codegen import generate
+from edgeprune.config import Budget
 from edgeprune.device import Device, Memory, load_device
+from edgeprune.emulate.counters.unicorn import UnicornCounter
 from edgeprune.errors import OverBudget
 from edgeprune.firmware import build
 from edgeprune.graph.execute import execute
@@ -80,6 +82,44 @@ def test_two_memories_hold_what_one_does_not() -> None:
     assert all(0 < used <= size for _, used in program.parts)
 
 
+def test_a_refusal_names_the_memories_and_no_size_that_nothing_has() -> None:
+    problem = Problem(tuple(Storage(name, (), 60, 0, 0) for name in "abc"), {}, 0, step_cycles=(1,), align=4)
+    packing = pack_regions(problem, board(100, 90).data_memories)
+    assert (packing.misses, dict(packing.offsets)) == ((100, 90), {})
+    with pytest.raises(
+        OverBudget, match=r"^no way was found to lay the arena in memories of 800 and 640 B: at"
+    ):
+        plan(network(), board(800, 640), Objective("ram", ram_bytes=1440))
+
+
+def test_the_firmware_for_boards_is_planned_for_one_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not refused after all work is done."""
+    asked: list[tuple[tuple[str, ...], int | None]] = []
+
+    def compress(_model: object, device: Device, budget: Budget, *_: object) -> None:
+        asked.append((tuple(memory.name for memory in device.data_memories), budget.ram_bytes))
+        raise OverBudget("enough is known")
+
+    monkeypatch.setattr(pipeline, "compress", compress)
+    b = QdqBuilder(3)
+    (tmp_path / "net.onnx").write_bytes(b.model(conv_block(b, b.input(1, 3, 4, 4), 3, 8)))
+    (tmp_path / "banks.toml").write_text(BOARD_FILE.format(size=1536))
+    for firmware in (False, True):
+        deploy(tmp_path / "net.onnx", device=str(tmp_path / "banks.toml"), board_firmware=firmware)
+    assert asked == [(("sram1", "sram2"), 3072), (("sram1",), 1536)]
+
+
+def test_what_lies_beside_the_arena_needs_a_place_of_its_own() -> None:
+    """Fragments of two memories hold no stack, whatever their sum."""
+    device = board(1000, 1000)
+    parts = (("bank0", 900), ("bank1", 700))
+    program = Program(network(), device, (), (), 1600, 8, 0, 0, parts=parts)
+    assert program.leaves_room(300)
+    assert not program.leaves_room(301)
+
+
 def test_what_is_used_most_for_its_bytes_is_in_the_fast_memory() -> None:
     storages = (Storage("large", (), 96, 0, 3), Storage("hot", (), 40, 0, 3), Storage("cold", (), 40, 3, 3))
     problem = Problem(storages, {}, lasting_bytes=16, step_cycles=(1000, 1000, 1000, 10), align=8)
@@ -115,6 +155,21 @@ def test_copies_of_weights_may_lie_in_the_other_memory() -> None:
     assert program.persistent_bytes > 0
 
 
+def test_a_second_memory_is_used_for_what_is_optimized() -> None:
+    """Not for cycles where flash comes first."""
+    objective = Objective("flash", ram_bytes=8000)
+    whole = plan(network(), board(4000), replace(objective, ram_bytes=4000))
+    program = plan(network(), board(4000, 4000), objective)
+    sizes = [sum(step.candidate.flash_bytes for step in one.steps) for one in (program, whole)]
+    assert sizes[0] < sizes[1]
+
+
+def test_an_arena_that_fits_the_fast_memory_stays_out_of_the_slow_one() -> None:
+    """What little time copies of constants there save is by estimates that know nothing of its waits."""
+    program = plan(network(), board(4000, 4000, waits=(0, 6)), Objective(ram_bytes=8000))
+    assert [name for name, _ in program.parts] == ["bank0"]
+
+
 @pytest.mark.parametrize(
     "target", ["nucleo-f446re", "mps2-an500", "mps2-an505", "mps3-an547", "riscv-virt", "host"]
 )
@@ -133,6 +188,15 @@ def test_bit_exact_with_each_part_in_a_memory_of_its_own(target: str, tmp_path: 
     outputs = QemuRunner().run(image, (x,), progress=SilentProgress()).outputs[0]
     for sample, got in zip(x, outputs, strict=True):
         np.testing.assert_array_equal(got, execute(graph, [sample])[graph.outputs[0].name])
+
+
+def test_unicorn_counts_an_arena_in_two_memories(tmp_path: Path) -> None:
+    size = least() * 3 // 4 // 8 * 8
+    program = replace(planned(board(size, size)), device=load_device("nucleo-f446re"))
+    assert len(program.parts) == 2
+    image = build(generate(program, "net"), program.device, tmp_path)
+    x = np.zeros((1, *program.graph.inputs[0].shape), np.int8)
+    assert UnicornCounter().count(image, (x,), 60).total > 0
 
 
 def test_rows_from_the_caller_and_a_stage_lie_in_several_memories(tmp_path: Path) -> None:

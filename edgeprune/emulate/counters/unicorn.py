@@ -141,6 +141,8 @@ class _Machine:
         cpu, registers = self._cpu, self._registers
         cpu.mem_map(emulator.flash_origin, _pages(emulator.flash_bytes))
         cpu.mem_map(emulator.ram_origin, _pages(emulator.ram_bytes))
+        if emulator.more_ram_origin is not None and emulator.more_ram_bytes:
+            cpu.mem_map(emulator.more_ram_origin, _pages(emulator.more_ram_bytes))
         cpu.mem_map(emulator.timer_origin // _PAGE * _PAGE, _PAGE)
         cpu.mem_map(_SYSTEM_CONTROL, _PAGE)
         with self._image.elf.open("rb") as file:
