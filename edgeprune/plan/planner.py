@@ -11,16 +11,16 @@ from edgeprune.graph.ir import Graph, Node
 from edgeprune.plan.assemble import program_of
 from edgeprune.plan.check import check_program
 from edgeprune.plan.choose import Option
-from edgeprune.plan.fusion import binding, fusible_pairs, least_needy, memory_binds, saving
-from edgeprune.plan.grouping import standing_groups
+from edgeprune.plan.fusion import fusible_pairs, memory_binds
 from edgeprune.plan.lifetimes import Group, storage_names, work_nodes
 from edgeprune.plan.measured import MeasuredCycles, with_measured
 from edgeprune.plan.objective import Objective
+from edgeprune.plan.pairs import Plan, planned, with_pairs
 from edgeprune.plan.program import Program
 from edgeprune.plan.regions import split_arena, whole_arena
 from edgeprune.plan.rows import image_rows
-from edgeprune.plan.schedule import Schedule, schedule, with_placements
-from edgeprune.plan.settle import Settled, merit, settle, settle_placements
+from edgeprune.plan.schedule import Schedule, schedule
+from edgeprune.plan.settle import Settled, merit
 from edgeprune.plan.streaming import Cut, cuts
 
 __all__ = ["leanest", "plan"]
@@ -31,10 +31,6 @@ _LEAST_TIME = 0.8
 """Of what a plan takes without constants in RAM, what one with them may take."""
 _ORDERS = 2
 """How often ways to stream are looked for: in the order chosen without stages, then in that of the best plan."""
-_MORE_PAIRS = 2
-"""That are tried one by one after those that hold the arena up."""
-_FEWER_PAIRS = 3
-"""That are tried apart, one by one, where nothing fits without any pair."""
 
 
 def plan(
@@ -123,20 +119,10 @@ def leanest(graph: Graph, device: Device) -> tuple[Schedule, tuple[Option, ...]]
     return found.table, found.settled.chosen
 
 
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """A schedule, with placements, and what was chosen; `bare` and `first` are both before there were placements."""
-
-    bare: Schedule
-    first: Settled
-    table: Schedule
-    settled: Settled
-
-
-def _best_plan(graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles) -> _Plan:
+def _best_plan(graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles) -> Plan:
     """The best plan of single nodes, pairs and stages that was found."""
     try:
-        best = _with_pairs(graph, device, objective, measured)
+        best = with_pairs(graph, device, objective, measured)
     except OverBudget as refusal:
         streamed = _with_stages(graph, device, objective, measured, None)
         if streamed is None:
@@ -147,7 +133,7 @@ def _best_plan(graph: Graph, device: Device, objective: Objective, measured: Mea
     return _with_stages(graph, device, objective, measured, best) or best
 
 
-def _promises(cut: Cut, best: _Plan, objective: Objective) -> bool:
+def _promises(cut: Cut, best: Plan, objective: Objective) -> bool:
     """Whether `cut` may be better than `best`, could constants in RAM speed it up as much as they ever do."""
     hoped = replace(cut, cycles=round(_LEAST_TIME * cut.cycles))
     return hoped.merit(objective) < merit(best.settled, objective)[1]
@@ -178,14 +164,12 @@ def fed_input(graph: Graph) -> str:
     return next(iter(read))
 
 
-def _fed_plan(
-    graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles, fed: str
-) -> _Plan:
+def _fed_plan(graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles, fed: str) -> Plan:
     """The best plan that was found whose first layers take the rows of the input `fed` from the caller."""
     best = _with_stages(graph, device, objective, measured, None, fed)
     if best is not None:
         return best
-    return _planned(graph, device, objective, measured, (), fed)
+    return planned(graph, device, objective, measured, (), fed)
 
 
 def _with_stages(
@@ -193,9 +177,9 @@ def _with_stages(
     device: Device,
     objective: Objective,
     measured: MeasuredCycles,
-    apart: _Plan | None,
+    apart: Plan | None,
     fed: str | None = None,
-) -> _Plan | None:
+) -> Plan | None:
     """A better plan than `apart` by `objective` with some layers streamed row by row, or None."""
     pairs = fusible_pairs(graph, device)
     best = apart
@@ -219,7 +203,7 @@ def _with_stages(
                     continue
                 tried.add((*kept, *cut.stages))
                 try:
-                    plan = _planned(graph, device, objective, measured, (*kept, *cut.stages), fed)
+                    plan = planned(graph, device, objective, measured, (*kept, *cut.stages), fed)
                 except OverBudget:
                     continue
                 if best is None or merit(plan.settled, objective) < merit(best.settled, objective):
@@ -228,85 +212,3 @@ def _with_stages(
             break
         order = [node for nodes in best.table.steps for node in nodes]
     return None if best is apart else best
-
-
-def _with_pairs(graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles) -> _Plan:
-    """The plan of single nodes, or a better one of a few with pairs of nodes fused."""
-
-    def cost(one: _Plan) -> tuple[float, ...]:
-        return merit(one.settled, objective)
-
-    pairs, standing = fusible_pairs(graph, device), standing_groups(graph)
-    try:
-        best = _planned(graph, device, objective, measured, standing)
-    except OverBudget as refusal:
-        if not pairs:
-            raise
-        try:
-            return _with_fewer_pairs(graph, device, objective, measured, pairs)
-        except OverBudget:
-            raise refusal from None
-    worthwhile, urgent = _worth_fusing(graph, device, objective, measured, pairs, best)
-    fused = standing
-    for more in [urgent, *((pair,) for pair in worthwhile if pair not in urgent)][: 1 + _MORE_PAIRS]:
-        if more:
-            try:
-                found = _planned(graph, device, objective, measured, (*fused, *more))
-            except OverBudget:
-                continue
-            if cost(found) < cost(best):
-                best, fused = found, (*fused, *more)
-    return best
-
-
-def _with_fewer_pairs(
-    graph: Graph, device: Device, objective: Objective, measured: MeasuredCycles, pairs: Sequence[Group]
-) -> _Plan:
-    """The plan of all `pairs`, or a better one without some of those whose steps need the least memory."""
-    standing, fused = standing_groups(graph), list(pairs)
-    best = _planned(graph, device, objective, measured, (*standing, *fused))
-    for pair in least_needy(pairs, best.table, best.settled)[:_FEWER_PAIRS]:
-        rest = [other for other in fused if other is not pair]
-        try:
-            found = _planned(graph, device, objective, measured, (*standing, *rest))
-        except OverBudget:
-            continue
-        if merit(found.settled, objective) < merit(best.settled, objective):
-            best, fused = found, rest
-    return best
-
-
-def _planned(
-    graph: Graph,
-    device: Device,
-    objective: Objective,
-    measured: MeasuredCycles,
-    fused: Sequence[Group],
-    fed: str | None = None,
-) -> _Plan:
-    """The plan with a step for each of the groups `fused`."""
-    estimated = schedule(graph, device, objective, fused, fed=fed)
-    bare = with_measured(estimated, measured)
-    first = settle(bare, objective)
-    placed = with_measured(with_placements(estimated, device, objective), measured)
-    return _Plan(bare, first, placed, settle_placements(placed, objective, first))
-
-
-def _worth_fusing(
-    graph: Graph,
-    device: Device,
-    objective: Objective,
-    measured: MeasuredCycles,
-    pairs: Sequence[Group],
-    apart: _Plan,
-) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
-    """The `pairs` that may improve on the plan `apart` of single nodes, and those among them to try at once."""
-    if not pairs:
-        return (), ()
-    needy = memory_binds(apart.bare, apart.first, objective) or (
-        objective.copies_flash and memory_binds(apart.table, apart.settled, objective)
-    )
-    groups = (*standing_groups(graph), *pairs)
-    together = with_measured(schedule(graph, device, objective, groups), measured)
-    worthwhile = saving(together, apart.table, apart.settled, objective, memory=needy)
-    return worthwhile, binding(worthwhile, apart.table, apart.settled)
