@@ -45,7 +45,7 @@ def best_case_costs(
         _best(layer, by_goal[0][_key(layer)], by_goal[1][_key(layer)], ratio) for layer in lean.layers
     )
     streamed = leanest_rows(skeleton, device)
-    whole = {group: options[-1] for group, options in skeleton.widths.items()}
+    whole = {name: choices[-1] for name, choices in lean.widths.items()}
     rows = min(lean, replace(lean, rows=streamed), key=lambda table: table.ram_bytes(whole)).rows
     return replace(
         lean,
