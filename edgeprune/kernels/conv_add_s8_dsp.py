@@ -55,11 +55,10 @@ class ConvAddDsp(KernelFamily):
 
     def row_forms(self, nodes: tuple[Node, ...], device: Device) -> tuple[RowForm, ...]:
         """Those of the convolution; of the shortcut it takes the row of the output."""
-        if len(nodes) != 2 or not add_s8_dsp.is_exact(nodes[1]):
+        shortcut = sum_shortcut(*nodes) if len(nodes) == 2 else None
+        if shortcut is None or shortcut.name == nodes[0].inputs[0].name or not add_s8_dsp.is_exact(nodes[1]):
             return ()
-        shortcut, forms = sum_shortcut(*nodes), conv_s8_dsp.FAMILY.row_forms(nodes[:1], device)
-        if shortcut is None or shortcut.name == nodes[0].inputs[0].name:
-            return ()
+        forms = conv_s8_dsp.FAMILY.row_forms(nodes[:1], device)
         same = {shortcut.name: RowWindow(keeps_place=True)}
         return tuple(
             RowForm(

@@ -102,6 +102,31 @@ def test_depthwise_convolutions(case):
         assert "depthwise_s8_dsp_rows" in assert_exact((scaled,), values, DSP)
 
 
+@pytest.mark.parametrize("op", ["Mul", "Div", "Sub", "MaxPool"])
+@pytest.mark.parametrize("head", ["conv", "fully connected", "pool"])
+def test_pairs_of_any_kind_are_taken_or_left(head, op):
+    """The planner asks every family about every node and the one that reads it."""
+    rng = np.random.default_rng(8)
+    nodes = {
+        "conv": lambda: cases.conv_node(rng, **SAME),
+        "fully connected": lambda: cases.fully_connected_node(rng),
+        "pool": lambda: cases.max_pool_node(rng),
+    }
+    first = nodes[head]()
+    c = replace(first.output, name="c")
+    if op == "MaxPool":
+        second = cases.max_pool_node(rng)
+        second = replace(second, inputs=(replace(second.inputs[0], name="c"),))
+    else:
+        second = cases.binary_node(rng, op, c.shape, c.shape)
+        second = replace(second, inputs=(c, second.inputs[1]))
+    pair = (replace(first, outputs=(c,)), second)
+    for device in (DSP, PLAIN, SLOW):
+        for family in families().values():
+            for found in (family.candidates(pair, device), family.row_forms(pair, device)):
+                assert op == "Sub" or found == ()
+
+
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("width", [8, 7])
 def test_sums_behind_convolutions(first, width):
