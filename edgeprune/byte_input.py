@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from edgeprune.errors import UsageError
 
 __all__ = ["ByteInput", "parse_byte_input"]
@@ -26,6 +24,8 @@ class ByteInput:
     def __post_init__(self) -> None:
         if not self.means or len(self.means) != len(self.stds):
             raise ValueError(f"there are {len(self.means)} means for {len(self.stds)} stds")
+        import numpy as np  # the command line reads this file, and starts without numpy
+
         with np.errstate(all="ignore"):
             means, stds = np.array(self.means).astype(np.float32), np.array(self.stds).astype(np.float32)
             ends = (np.array([[0.0], [255.0]], np.float32) - means) / stds

@@ -125,7 +125,8 @@ def process(place: Path, *arguments: str | Path, **options: object) -> subproces
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_in_the_middle_of_a_run(place: Path, sent: signal.Signals, status: int) -> None:
     model = save(place / "m.onnx", flatten_net())
-    running = process(place, *deploy(model))
+    # A shell starts what it runs in the background with SIGINT ignored, and processes inherit that.
+    running = process(place, *deploy(model), preexec_fn=lambda: signal.signal(sent, signal.SIG_DFL))
     while running.poll() is None and len(list(place.iterdir())) < 2:
         time.sleep(0.02)
     running.send_signal(sent)

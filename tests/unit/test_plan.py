@@ -111,7 +111,7 @@ def names(graph: Graph, objective: Objective) -> list[str]:
 def test_the_objective_decides_and_budgets_bind() -> None:
     assert names(two_ways(), LATENCY) == ["fake_0", "fake_0"]
     assert names(two_ways(), Objective("flash")) == ["fake_1", "fake_1"]
-    assert names(two_ways(), Objective("ram")) == ["fake_1", "fake_1"]
+    assert names(two_ways(), Objective("ram", ram_exchange=0)) == ["fake_1", "fake_1"]
     assert names(two_ways(), Objective("latency", ram_bytes=224)) == ["fake_1", "fake_0"]
     assert names(two_ways(), Objective("latency", flash_bytes=40)).count("fake_0") == 1
     assert names(two_ways(), Objective("latency", flash_bytes=5)) == ["fake_1", "fake_1"]
@@ -119,7 +119,15 @@ def test_the_objective_decides_and_budgets_bind() -> None:
 
 def test_ram_ties_are_broken_by_cycles() -> None:
     graph = chain(200, 200, 8, 8, cycles=(10, 50), scratch=(100, 0))
-    assert names(graph, Objective("ram")) == ["fake_1", "fake_0", "fake_0"]
+    assert names(graph, Objective("ram", ram_exchange=0)) == ["fake_1", "fake_0", "fake_0"]
+
+
+def test_ram_is_given_for_time_where_it_is_worth_that() -> None:
+    """A quarter more arena for a third of the cycles is taken; a half more is beyond what may be given."""
+    a_little = chain(200, 200, 8, 8, cycles=(10, 50), scratch=(100, 0))
+    assert names(a_little, Objective("ram")) == ["fake_0", "fake_0", "fake_0"]
+    too_much = chain(200, 200, 8, 8, cycles=(10, 50), scratch=(210, 0))
+    assert names(too_much, Objective("ram")) == ["fake_1", "fake_0", "fake_0"]
 
 
 def test_the_least_needs_are_not_taken_where_they_pack_worse() -> None:
