@@ -22,6 +22,8 @@ _ATTEMPTS = 10
 _NOTICEABLE = 1.01
 _WORTH_SHARING = 0.8
 """From this share of the flash budget on, what layers share of their code may decide."""
+_LESS_STACK = (0.9, 0.75)
+"""Shares of the least memory seen beside the arena that other kernels may do with: their frames differ."""
 _NEAR = 1.25
 """Up to this excess over a limit, what no estimate knows may decide: plans of every goal are then tried."""
 
@@ -91,8 +93,9 @@ def _search(
     tried again where its own measurement leaves more to the arena. What layers share of their code, which no estimate
     knows, is found by halving between a flash limit that was held and an estimate that was not. Where time is missed,
     the fastest kernels that the memory allows are tried, whatever is optimized. Where that nearly fits, each goal's
-    plan without a limit on estimates is tried too: it may share most code. A network that does not fit comes with the
-    program whose worst excess over a limit is least.
+    plan without a limit on estimates is tried too: it may share most code. Where memory alone is nearly kept, so are
+    larger arenas that kernels with less stack would leave room for. A network that does not fit comes with the program
+    whose worst excess over a limit is least.
     """
 
     def attempt(limits: Objective, place: Path) -> _Attempt:
@@ -158,12 +161,28 @@ def _next(done: list[_Attempt], budget: Budget, goal: Objective) -> Objective | 
     learnt = _learnt(done, budget, goal)
     if learnt is not None and learnt not in tried:
         return learnt
-    if min(worst_excess(one.fitted.cost, budget) for one in done) > _NEAR:
-        return None
-    room = max((_room(one, done, budget) or 0 for one in done), default=0) or None
-    orders = (goal.optimize, *GOALS)
-    plain = (replace(goal, optimize=order, flash_bytes=None, ram_bytes=room) for order in orders)
-    return next((one for one in plain if one not in tried), None)
+    others = _with_less_stack(done, budget, goal)
+    if min(worst_excess(one.fitted.cost, budget) for one in done) <= _NEAR:
+        room = max((_room(one, done, budget) or 0 for one in done), default=0) or None
+        orders = (goal.optimize, *GOALS)
+        others += [replace(goal, optimize=order, flash_bytes=None, ram_bytes=room) for order in orders]
+    return next((one for one in others if one not in tried), None)
+
+
+def _with_less_stack(done: list[_Attempt], budget: Budget, goal: Objective) -> list[Objective]:
+    """Limits on the arena that are right for kernels with less stack than any so far, where RAM is nearly kept."""
+    if budget.ram_bytes is None or min(one.fitted.cost.ram_bytes for one in done) > _NEAR * budget.ram_bytes:
+        return []
+    outside = min(_outside_bytes(one) for one in done)
+    rooms = (budget.ram_bytes - int(share * outside) for share in _LESS_STACK)
+    least = max(one.least_arena_bytes or 1 for one in done)
+    seen = [(one.fitted.build.program.arena_bytes, one.limits.ram_bytes or 0) for one in done]
+    limits = replace(goal, flash_bytes=budget.flash_bytes)
+    return [
+        replace(limits, ram_bytes=room)
+        for room in rooms
+        if room >= least and not any(arena <= room <= limit for arena, limit in seen)
+    ]
 
 
 def _learnt(done: list[_Attempt], budget: Budget, goal: Objective) -> Objective | None:

@@ -113,3 +113,15 @@ def test_the_fastest_plan_that_fits_by_its_own_stack_is_found(monkeypatch: pytes
     assert found.fits
     assert found.cost == flat.cost
     assert fitted(Budget(ram_bytes=9_900)).cost == slow.cost
+
+
+def test_a_larger_arena_is_tried_whose_kernels_have_less_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest arena misses by four bytes of stack; one between it and the fastest does with less in all."""
+    fast = Plan(arena=152, estimate=1, cycles=100, linked=1, stack=116)
+    between = Plan(arena=76, estimate=1, cycles=110, linked=1, stack=104)
+    least = Plan(arena=64, estimate=1, cycles=150, linked=1, stack=120)
+    monkeypatch.setattr("tests.unit.test_fit.PLANS", (fast, between, least))
+    found = fitted(Budget(ram_bytes=183))
+    assert found.fits
+    assert found.cost == between.cost
+    assert not fitted(Budget(ram_bytes=179)).fits
