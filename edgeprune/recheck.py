@@ -135,4 +135,5 @@ def bundle_sources(contents: Contents, graph: Graph) -> Sources:
         stages=tuple(map(str, about.get("stages", ()))),
         fed_rows=int(about.get("fed_rows", 0)),
         more_arenas=more,
+        arena_waits=tuple(map(int, about.get("arena_waits", ()))),
     )

@@ -10,7 +10,16 @@ from edgeprune.graph.ir import Tensor
 from edgeprune.plan.program import Program
 from edgeprune.templating import c_identifier
 
-__all__ = ["Arena", "arena_of", "arena_values", "arenas", "in_arena", "layer_output", "unused_arenas"]
+__all__ = [
+    "Arena",
+    "arena_of",
+    "arena_values",
+    "arena_waits",
+    "arenas",
+    "in_arena",
+    "layer_output",
+    "unused_arenas",
+]
 
 _TAKEN = ("persistent", "scratch")
 """Words that the header's macros have for something else."""
@@ -43,6 +52,14 @@ def arenas(program: Program) -> tuple[Arena, ...]:
         found.append(Arena(region, word, f"arena_{word}" if found else "arena", start, size_bytes))
         start += size_bytes
     return tuple(found)
+
+
+def arena_waits(program: Program) -> tuple[int, ...]:
+    """Cycles that an access to each part waits for its memory; a whole arena lies in the fastest there is."""
+    waits = {memory.name: memory.wait_states for memory in program.device.memories}
+    if not program.parts:
+        return (program.device.data_memories[0].wait_states,)
+    return tuple(waits.get(region, 0) for region, _ in program.parts)
 
 
 def arena_of(parts: Sequence[Arena], offset: int) -> Arena:

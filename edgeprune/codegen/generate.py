@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edgeprune.codegen.arenas import arena_values, arenas, in_arena, layer_output, unused_arenas
+from edgeprune.codegen.arenas import arena_values, arena_waits, arenas, in_arena, layer_output, unused_arenas
 from edgeprune.codegen.constants import StepConstants, step_constants
 from edgeprune.codegen.describe import c_type, describe_layer
 from edgeprune.codegen.functions import share_functions
@@ -143,6 +143,7 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         arena_bytes=scratch_offset + parts_of_arena[0].size_bytes,
         arena_align=program.arena_align,
         more_arenas=tuple((one.macro, one.size_bytes) for one in parts_of_arena[1:]),
+        arena_waits=arena_waits(program),
     )
 
 

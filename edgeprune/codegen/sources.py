@@ -42,6 +42,8 @@ class Sources:
     """The C functions that run several layers in turns, row by row."""
     more_arenas: tuple[tuple[str, int], ...] = ()
     """Of an arena split over memories the parts behind the first, which `arena_bytes` is: name in macros, and bytes."""
+    arena_waits: tuple[int, ...] = ()
+    """Cycles that an access to each part of the arena waits for the memory it lies in, by the device's profile."""
     fed_rows: int = 0
     """Rows of the input, which the caller pushes one by one; 0 where inputs are written into the arena."""
 

@@ -18,7 +18,7 @@ from edgeprune.cycles.cores import cortex_m0plus, cortex_m4, cortex_m7, cortex_m
 from edgeprune.cycles.cores._events import Event
 from edgeprune.cycles.cores._single_issue import SingleIssue
 from edgeprune.cycles.cost import Cause, Cost
-from edgeprune.cycles.flash import FlashTraffic, flash_cost
+from edgeprune.cycles.waiting import Traffic, waiting_cost
 from edgeprune.device import Flash
 
 __all__ = ["FILES", "Case", "read_cases", "rms_percent", "worst_percent"]
@@ -151,7 +151,7 @@ def _flash_cost(core: str, features: Mapping[str, float]) -> Cost:
         return sum(features.get(name, 0.0) for name in names)
 
     separate = core != "cortex-m33"
-    traffic = FlashTraffic(
+    traffic = Traffic(
         sequential_misses=count("cache0_miss_seq", "imiss_seq"),
         other_misses=count("cache0_miss_nseq", "imiss_nseq"),
         data_misses=count("cache1_miss_seq", "cache1_miss_nseq", "dmiss_seq", "dmiss_nseq")
@@ -160,4 +160,4 @@ def _flash_cost(core: str, features: Mapping[str, float]) -> Cost:
         loads=count("ld_flash"),
     )
     load_cycles = cortex_m33.MODEL.flash_load_cycles if core == "cortex-m33" else 0.0
-    return flash_cost(traffic, _FLASH[core], load_cycles)
+    return waiting_cost(traffic, _FLASH[core], load_cycles)

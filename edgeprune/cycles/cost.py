@@ -24,6 +24,7 @@ class Cause(Enum):
     BRANCH = "branch"
     FLASH_CODE = "code from flash"
     FLASH_DATA = "data from flash"
+    RAM = "slow RAM"
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgeprune.cycles.estimate import CycleEstimate, estimate
-from edgeprune.cycles.flash import FlashTraffic
 from edgeprune.cycles.model import core_models
 from edgeprune.cycles.traffic import simulate_traffic
+from edgeprune.cycles.waiting import Traffic
 from edgeprune.emulate import Measurement
 from edgeprune.emulate.blocks import BlockCounts
 from edgeprune.emulate.plugin import PluginUnavailable
@@ -35,7 +35,7 @@ def with_cycles(
         measurement: of `image`.
         image: what was run.
         inputs: stored values, one array [N, *shape] per input; the first sample is the one that was counted.
-        timeout_s: time limit of the flash's simulation.
+        timeout_s: time limit of the memories' simulation.
         progress: told about it.
 
     Raises:
@@ -64,11 +64,11 @@ def with_cycles(
 def estimate_image(
     image: Image, blocks: BlockCounts, inputs: tuple[Array, ...], timeout_s: float
 ) -> CycleEstimate:
-    """Simulates the flash of the image's device, where it has any and QEMU takes plugins, and estimates cycles."""
-    traffic: tuple[FlashTraffic, ...] | None = None
-    if image.device.flash is not None:
+    """Simulates the memories that are waited for, where there are any and QEMU takes plugins, and estimates cycles."""
+    traffic: tuple[Traffic, ...] | None = None
+    if image.device.flash is not None or any(image.sources.arena_waits):
         try:
             traffic = simulate_traffic(image, tuple(array[:1] for array in inputs), timeout_s)
         except PluginUnavailable:
-            traffic = None  # the estimate's error then says that waiting for flash is left out
+            traffic = None  # the estimate's error then says that waiting for memories is left out
     return estimate(image, blocks, image.device, traffic)

@@ -1,4 +1,4 @@
-"""What the cycles of a layer are for: products, their operands, loops, requantisation, moving inputs, flash.
+"""What the cycles of a layer are for: products, their operands, loops, requantisation, moving inputs, memories.
 
 Code is told apart by its instructions, block by block, so that any kernel's can be, also one that is not known here:
 
@@ -49,6 +49,7 @@ class Part(Enum):
     INPUTS = "laying out inputs"
     FLASH_CODE = "code from flash"
     FLASH_DATA = "data from flash"
+    RAM = "slow RAM"
 
 
 @dataclass(frozen=True)

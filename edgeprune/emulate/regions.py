@@ -1,4 +1,4 @@
-"""Where in an image the library's `run` and its layers begin and end, read from the symbols."""
+"""Where in an image the library's `run`, its layers and its arena lie, read from the symbols."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from elftools.elf.sections import SymbolTableSection
 from edgeprune.errors import EnvironmentFailure
 from edgeprune.firmware import Image
 
-__all__ = ["Regions", "find_regions"]
+__all__ = ["Regions", "find_arenas", "find_regions"]
 
 _RETURNED = "testbed_returned"
 """Label of templates/firmware: where `run` returns to when an inference is counted."""
+
+_ARENA = "testbed_memory"
+"""The arena's first part between its guard zones, in templates/firmware; the others follow with a number."""
 
 _THUMB_BIT = 1
 """Set in the symbols of functions in Thumb code; their instructions lie at even addresses everywhere."""
@@ -67,14 +70,27 @@ def find_regions(image: Image) -> Regions:
     )
 
 
-def _symbols(elf: Path) -> Mapping[str, list[tuple[int, int]]]:
-    """Address and size of all code by name; parts and clones of a function follow it under its own name."""
+def find_arenas(image: Image) -> tuple[tuple[int, int], ...]:
+    """The parts of the arena with their guard zones, as ranges of addresses [low, high), in order."""
+    names = [_ARENA, *(f"{_ARENA}_{number + 1}" for number in range(len(image.sources.more_arenas)))]
+    symbols = _symbols(image.elf, ("STT_OBJECT",))
+    found = [symbols[name][0] for name in names]
+    return tuple((address, address + size) for address, size in found)
+
+
+def _symbols(
+    elf: Path, kinds: tuple[str, ...] = ("STT_FUNC", "STT_NOTYPE")
+) -> Mapping[str, list[tuple[int, int]]]:
+    """Address and size of all code, or of what is of `kinds`, by name.
+
+    Parts and clones of a function follow it under its own name.
+    """
     found: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     with elf.open("rb") as file:
         table = ELFFile(file).get_section_by_name(".symtab")
         assert isinstance(table, SymbolTableSection), "images are linked with their symbols"
         for symbol in sorted(table.iter_symbols(), key=lambda symbol: len(symbol.name)):
-            if symbol["st_info"]["type"] in ("STT_FUNC", "STT_NOTYPE"):
+            if symbol["st_info"]["type"] in kinds:
                 name = symbol.name.partition(".")[0]  # the compiler names its clones kws_run.part.0
                 found[name].append((symbol["st_value"] & ~_THUMB_BIT, symbol["st_size"]))
     return found

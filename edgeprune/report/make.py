@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,7 +125,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
             "static": static,
             "stack": measurement.stack_bytes,
         }
-        report["latency"] = _latency(measurement, _slow_memories(program))
+        report["latency"] = _latency(measurement)
         report["library"] = {
             "prefix": image.sources.prefix,
             "files": list(image.sources.files),
@@ -133,6 +133,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
             "stages": list(image.sources.stages),
             "fed_rows": image.sources.fed_rows,
             "more_arenas": [{"name": name, "bytes": size} for name, size in image.sources.more_arenas],
+            "arena_waits": list(image.sources.arena_waits),
             "compacted": findings.compacted,
         }
         report["tuning"] = {"measured_candidates": findings.measured_candidates}
@@ -149,13 +150,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
     return report
 
 
-def _slow_memories(program: Program) -> list[str]:
-    """Memories that hold a part of the arena and are waited for, which no cycle model knows."""
-    slow = {memory.name for memory in program.device.memories if memory.wait_states}
-    return [name for name, _ in program.parts if name in slow]
-
-
-def _latency(measurement: Measurement, slow: Sequence[str]) -> dict[str, Any] | None:
+def _latency(measurement: Measurement) -> dict[str, Any] | None:
     latency = measurement.latency
     if latency is None:
         return None
@@ -163,9 +158,7 @@ def _latency(measurement: Measurement, slow: Sequence[str]) -> dict[str, Any] | 
         "instructions": latency.instructions,
         "cycles": latency.cycles,
         "cycles_model": latency.cycles_model,
-        "cycles_error": "; ".join(
-            (latency.cycles_error, *(f"waits for {name} not counted" for name in slow))
-        ),
+        "cycles_error": latency.cycles_error,
         "ms": latency.ms,
         **measured_values(measurement),
     }

@@ -10,12 +10,12 @@ import pytest
 
 from edgeprune.cycles import core_models, estimate, with_cycles
 from edgeprune.cycles.cost import Cause
-from edgeprune.cycles.flash import FlashTraffic, flash_cost
 from edgeprune.cycles.hottest import hottest_instructions
 from edgeprune.cycles.parts import Part
 from edgeprune.cycles.program import read_code
 from edgeprune.cycles.source_lines import read_source_lines
 from edgeprune.cycles.traffic import simulate_traffic
+from edgeprune.cycles.waiting import Traffic, waiting_cost
 from edgeprune.device import Flash, load_device
 from edgeprune.emulate import Measurement, run
 from edgeprune.emulate.blocks import BlockCounts
@@ -70,6 +70,23 @@ def test_the_simulated_flash_sees_the_weights(image: Image, blocks: BlockCounts)
     assert found.cycles > estimate(image, blocks, DEVICE).cycles
 
 
+def test_slow_ram_is_waited_for_at_each_access(image: Image, blocks: BlockCounts) -> None:
+    """Layer "first" reads and writes each byte of the arena once, and the second its half of it."""
+    slow = replace(image, sources=replace(image.sources, arena_waits=(6,)))
+    traffic = simulate_traffic(slow, SAMPLE, 60)
+    assert [one.ram_waits % 6 for one in traffic] == [0, 0, 0]
+    assert all(one.ram_waits >= 6 * 2 * SIZE for one in traffic[1:])
+    assert [replace(one, ram_waits=0.0) for one in traffic] == list(simulate_traffic(image, SAMPLE, 60))
+    found = estimate(slow, blocks, DEVICE, traffic)
+    assert found.cost.stalls[Cause.RAM] == sum(one.ram_waits for one in traffic)
+    assert all(sum(layer.parts.values()) == pytest.approx(layer.cost.cycles) for layer in found.layers)
+    assert "wait for slow RAM" in found.error
+    assert (
+        estimate(slow, blocks, replace(DEVICE, flash=None)).error
+        == "unvalidated: waiting for memories is left out"
+    )
+
+
 def test_a_measurement_gets_the_estimate(image: Image, measurement: Measurement, blocks: BlockCounts) -> None:
     latency = with_cycles(measurement, image, SAMPLE).latency
     assert latency is not None and measurement.latency is not None
@@ -89,12 +106,12 @@ def test_without_blocks_the_measurement_stays(image: Image, measurement: Measure
 
 
 def test_the_error_says_what_was_not_validated(image: Image, blocks: BlockCounts) -> None:
-    assert estimate(image, blocks, DEVICE).error == "unvalidated: waiting for flash is left out"
+    assert estimate(image, blocks, DEVICE).error == "unvalidated: waiting for memories is left out"
     m3 = replace(DEVICE, core="cortex-m3")
-    assert estimate(image, blocks, m3, [FlashTraffic()] * 3).error == "unvalidated"
-    quiet = estimate(image, blocks, DEVICE, [FlashTraffic()] * 3).error
+    assert estimate(image, blocks, m3, [Traffic()] * 3).error == "unvalidated"
+    quiet = estimate(image, blocks, DEVICE, [Traffic()] * 3).error
     assert quiet == str(core_models()["cortex-m4"].validation)
-    busy = estimate(image, blocks, DEVICE, [FlashTraffic(other_misses=10_000)] * 3).error
+    busy = estimate(image, blocks, DEVICE, [Traffic(other_misses=10_000)] * 3).error
     assert busy.startswith(quiet) and "wait for flash" in busy
 
 
@@ -120,5 +137,8 @@ def test_the_hottest_instructions_have_source_lines(image: Image, blocks: BlockC
     ],
 )
 def test_waiting_for_flash(flash: Flash, load_cycles: float, cycles: float) -> None:
-    traffic = FlashTraffic(sequential_misses=3, other_misses=2, data_misses=7, loads=11, load_bytes=44)
-    assert flash_cost(traffic, flash, load_cycles).cycles == cycles
+    traffic = Traffic(sequential_misses=3, other_misses=2, data_misses=7, loads=11, load_bytes=44)
+    assert waiting_cost(traffic, flash, load_cycles).cycles == cycles
+    elsewhere = replace(traffic, unaligned=2, ram_waits=8)
+    assert waiting_cost(elsewhere, flash, load_cycles, unaligned_cycles=3).cycles == cycles + 14
+    assert waiting_cost(elsewhere, None, load_cycles, unaligned_cycles=3).cycles == 14

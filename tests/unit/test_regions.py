@@ -105,7 +105,7 @@ def test_the_firmware_for_boards_is_planned_for_one_memory(
     monkeypatch.setattr(pipeline, "compress", compress)
     b = QdqBuilder(3)
     (tmp_path / "net.onnx").write_bytes(b.model(conv_block(b, b.input(1, 3, 4, 4), 3, 8)))
-    (tmp_path / "banks.toml").write_text(BOARD_FILE.format(size=1536))
+    (tmp_path / "banks.toml").write_text(BOARD_FILE.format(size=1536, waits=0))
     for firmware in (False, True):
         deploy(tmp_path / "net.onnx", device=str(tmp_path / "banks.toml"), board_firmware=firmware)
     assert asked == [(("sram1", "sram2"), 3072), (("sram1",), 1536)]
@@ -233,18 +233,19 @@ clock = "100 MHz"
 memories = [
   {{ name = "flash", kind = "flash", origin = 0x08000000, size = "256K" }},
   {{ name = "sram1", kind = "ram", origin = 0x20000000, size = {size} }},
-  {{ name = "sram2", kind = "ram", origin = 0x10000000, size = {size} }},
+  {{ name = "sram2", kind = "ram", origin = 0x10000000, size = {size}, wait_states = {waits} }},
 ]
 """
 
 
-def test_a_network_for_two_memories_is_deployed_and_checked_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("waits", [0, 3])
+def test_a_network_for_two_memories_is_deployed_and_checked_again(waits: int, tmp_path: Path) -> None:
     b = QdqBuilder(3)
     x = conv_block(b, b.input(1, 3, 16, 16), 3, 8)
     x = b.op("Add", [conv_block(b, conv_block(b, x, 8, 8), 8, 8), x], 0.06, -128)
     (tmp_path / "net.onnx").write_bytes(b.model(b.op("GlobalAveragePool", [x])))
     size = least() * 7 // 8 // 8 * 8
-    (tmp_path / "banks.toml").write_text(BOARD_FILE.format(size=size))
+    (tmp_path / "banks.toml").write_text(BOARD_FILE.format(size=size, waits=waits))
     deployed = deploy(
         tmp_path / "net.onnx",
         device=str(tmp_path / "banks.toml"),
@@ -253,6 +254,7 @@ def test_a_network_for_two_memories_is_deployed_and_checked_again(tmp_path: Path
         output=tmp_path / "bundle",
     )
     assert deployed.report["fits"], deployed.report["reason"]
+    assert ("wait for slow RAM" in deployed.report["latency"]["cycles_error"]) == (waits > 0)
     maps = memory_maps(deployed.report)
     assert {memory.region for memory in maps} == {"sram1", "sram2"}
     assert all(memory.size_bytes <= size for memory in maps)

@@ -1,4 +1,4 @@
-"""What an inference reads from flash, simulated while it runs in QEMU."""
+"""What an inference reads from flash and waits for slow RAM, simulated while it runs in QEMU."""
 
 from edgeprune.cycles.traffic.simulate import simulate_traffic
 

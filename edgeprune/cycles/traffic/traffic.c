@@ -1,15 +1,16 @@
 /* A plugin for QEMU's code generator: what one inference reads from flash, layer by layer, and what of that the
- * cache in front of the flash does not hold.
+ * cache in front of the flash does not hold; and how long it waits for slow RAM, as if no cache held any of it.
  *
  *   -plugin file=traffic.so,regions=FILE,counts=FILE,low=HEX,high=HEX,line=BYTES,word=BYTES,
- *           code_lines=N,code_ways=N,data_lines=N,data_ways=N,unified=0|1
+ *           code_lines=N,code_ways=N,data_lines=N,data_ways=N,unified=0|1[,slow=HEX-HEX-N]...
  *
  * `regions` is the file that edgeprune/emulate/plugin/plugin.c describes. [low, high) is flash. A cache has lines of
  * `line` bytes, replaces the one used longest ago and is filled by words of `word` bytes, as they are needed; zero
- * lines are no cache, zero ways are all of them. Without a cache for code, the word read last is held.
+ * lines are no cache, zero ways are all of them. Without a cache for code, the word read last is held. Each `slow` is RAM
+ * from the first address to below the second, of which an access waits N cycles.
  *
  * `counts` is written when QEMU ends: "traffic 1 STATE", then one line per region
- *     SEQUENTIAL_MISSES OTHER_MISSES DATA_MISSES LOADS LOAD_BYTES UNALIGNED
+ *     SEQUENTIAL_MISSES OTHER_MISSES DATA_MISSES LOADS LOAD_BYTES UNALIGNED RAM_WAITS
  * where a miss of code is sequential if it is of the word behind the one fetched before, and unaligned accesses are
  * those to any memory.
  *
@@ -84,9 +85,11 @@ typedef struct {
     uint64_t loads;
     uint64_t load_bytes;
     uint64_t unaligned;
+    uint64_t ram_waits;
 } traffic_t;
 
 #define MAX_RUN_RANGES 16U
+#define MAX_SLOW_RANGES 16U
 
 typedef struct {
     uint64_t low;
@@ -94,6 +97,9 @@ typedef struct {
 } range_t;
 
 static range_t flash;
+static range_t slow_ranges[MAX_SLOW_RANGES];
+static uint64_t slow_waits[MAX_SLOW_RANGES];
+static size_t slow_range_count;
 static uint64_t start_address;
 static uint64_t stop_address;
 static range_t run_ranges[MAX_RUN_RANGES];
@@ -193,6 +199,9 @@ static void on_memory(unsigned int processor, qemu_plugin_meminfo_t info, uint64
         return;
     }
     traffic[region].unaligned += (address & (bytes - 1)) != 0;
+    for (size_t i = 0; i < slow_range_count; i++) {
+        traffic[region].ram_waits += within(slow_ranges[i], address) ? slow_waits[i] : 0;
+    }
     if (!qemu_plugin_mem_is_store(info) && within(flash, address)) {
         traffic[region].loads++;
         traffic[region].load_bytes += bytes;
@@ -231,8 +240,9 @@ static void on_exit_of_qemu(qemu_plugin_id_t id, void *data)
     fprintf(file, "traffic 1 %s\n", state == WHOLE && !all_layers_begun() ? "disordered" : state_names[state]);
     for (size_t i = 0; i <= layer_count; i++) {
         const traffic_t *t = &traffic[i];
-        fprintf(file, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-                t->sequential_misses, t->other_misses, t->data_misses, t->loads, t->load_bytes, t->unaligned);
+        fprintf(file, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                t->sequential_misses, t->other_misses, t->data_misses, t->loads, t->load_bytes, t->unaligned,
+                t->ram_waits);
     }
     fclose(file);
 }
@@ -269,6 +279,19 @@ static bool read_regions(const char *path)
     return good;
 }
 
+static bool read_slow(const char *text)
+{
+    range_t range;
+    uint64_t waits;
+    if (slow_range_count == MAX_SLOW_RANGES
+        || sscanf(text, "%" SCNx64 "-%" SCNx64 "-%" SCNu64, &range.low, &range.high, &waits) != 3) {
+        return false;
+    }
+    slow_ranges[slow_range_count] = range;
+    slow_waits[slow_range_count++] = waits;
+    return true;
+}
+
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
 {
     static const char *const names[] = { "low",       "high",       "line",      "word",   "code_lines",
@@ -276,6 +299,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     enum { LOW, HIGH, LINE, WORD, CODE_LINES, CODE_WAYS, DATA_LINES, DATA_WAYS, UNIFIED, NAMES };
     uint64_t values[NAMES] = { 0 };
     const char *regions_path = NULL;
+    bool good = true;
     (void)info;
     for (int i = 0; i < argc; i++) {
         const char *value = strchr(argv[i], '=');
@@ -284,6 +308,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
             regions_path = value + 1;
         } else if (length == 6 && strncmp(argv[i], "counts", 6) == 0) {
             counts_path = strdup(value + 1);
+        } else if (length == 4 && strncmp(argv[i], "slow", 4) == 0) {
+            good = good && read_slow(value + 1);
         }
         for (size_t j = 0; j < NAMES; j++) {
             if (length == strlen(names[j]) && strncmp(argv[i], names[j], length) == 0) {
@@ -295,12 +321,12 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     line_bytes = values[LINE];
     word_bytes = values[WORD];
     unified = values[UNIFIED] != 0;
-    if (regions_path == NULL || counts_path == NULL || line_bytes == 0 || word_bytes == 0 || !read_regions(regions_path)
+    if (!good || regions_path == NULL || counts_path == NULL || line_bytes == 0 || word_bytes == 0 || !read_regions(regions_path)
         || !make_cache(&code_cache, values[CODE_LINES], values[CODE_WAYS])
         || !make_cache(&data_cache, values[DATA_LINES], values[DATA_WAYS])
         || (traffic = calloc(layer_count + 1, sizeof *traffic)) == NULL
         || (layers_begun = calloc(layer_count + 1, sizeof *layers_begun)) == NULL) {
-        fprintf(stderr, "plugin: the flash or the regions are not described\n");
+        fprintf(stderr, "plugin: the memories or the regions are not described\n");
         return 1;
     }
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);

@@ -1,4 +1,4 @@
-"""What waiting for flash costs, from what a simulated cache or prefetch buffer saw."""
+"""What waiting for memories costs, from what a simulated cache or prefetch buffer saw."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from edgeprune.cycles.cost import Cause, Cost
 from edgeprune.device import Flash
 
-__all__ = ["FlashTraffic", "flash_cost"]
+__all__ = ["Traffic", "waiting_cost"]
 
 
 @dataclass(frozen=True)
-class FlashTraffic:
-    """Accesses to flash, as the accelerator between core and flash saw them.
+class Traffic:
+    """Accesses to flash, as the accelerator between core and flash saw them, and waits for slow RAM.
 
     A miss is sequential if it is of the flash word behind the one read before, which a prefetch has fetched.
 
@@ -23,6 +23,7 @@ class FlashTraffic:
         loads: load instructions that read flash, cached or not.
         load_bytes: bytes they read.
         unaligned: accesses that were not aligned, to any memory.
+        ram_waits: cycles that reads and writes of parts of the arena in slow RAM wait, as if nothing cached them.
     """
 
     sequential_misses: float = 0.0
@@ -31,18 +32,25 @@ class FlashTraffic:
     loads: float = 0.0
     load_bytes: float = 0.0
     unaligned: float = 0.0
+    ram_waits: float = 0.0
 
 
-def flash_cost(traffic: FlashTraffic, flash: Flash, load_cycles: float) -> Cost:
-    """Cycles lost to flash.
+def waiting_cost(
+    traffic: Traffic, flash: Flash | None, load_cycles: float = 0.0, unaligned_cycles: float = 0.0
+) -> Cost:
+    """Cycles lost to flash, to slow RAM and to accesses that are not aligned.
 
     Args:
         traffic: what was read.
-        flash: wait states, and whether a prefetch hides sequential misses.
+        flash: wait states, and whether a prefetch hides sequential misses; None where flash is as fast as the core.
         load_cycles: what the core's own path to flash adds to a load.
+        unaligned_cycles: what an access that is not aligned costs besides.
     """
+    cost = Cost.stall(Cause.LOAD, unaligned_cycles * traffic.unaligned)
+    cost += Cost.stall(Cause.RAM, traffic.ram_waits)
+    if flash is None:
+        return cost
     misses = traffic.other_misses + (0.0 if flash.prefetch else traffic.sequential_misses)
     data = traffic.data_misses if flash.data_lines or flash.unified else traffic.loads
-    return Cost.stall(Cause.FLASH_CODE, flash.wait_states * misses) + Cost.stall(
-        Cause.FLASH_DATA, flash.wait_states * data + load_cycles * traffic.loads
-    )
+    cost += Cost.stall(Cause.FLASH_CODE, flash.wait_states * misses)
+    return cost + Cost.stall(Cause.FLASH_DATA, flash.wait_states * data + load_cycles * traffic.loads)
