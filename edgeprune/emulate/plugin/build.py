@@ -15,7 +15,6 @@ from edgeprune.firmware.toolchain import run_tool, tool_version
 __all__ = ["PluginUnavailable", "cache_dir", "shared_object"]
 
 _SOURCE = Path(__file__).with_name("plugin.c")
-_HEADERS = tuple(sorted(_SOURCE.parent.glob("*.h")))
 _COMPILERS = ("cc", "gcc", "clang")
 _FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
 _LIBRARIES = ("-ldl",)
@@ -63,7 +62,8 @@ def cache_dir() -> Path:
 def _name(compiler: str, source: Path) -> str:
     """A name that changes with the source, its headers, the compiler and the flags."""
     identity = "\n".join((tool_version(compiler), *_FLAGS, *_PLATFORM_FLAGS, *_LIBRARIES)).encode()
-    code = b"\n".join(file.read_bytes() for file in (source, *_HEADERS))
+    headers = sorted(header for folder in {source.parent, _SOURCE.parent} for header in folder.glob("*.h"))
+    code = b"\n".join(file.read_bytes() for file in (source, *headers))
     digest = hashlib.sha256(identity + b"\n" + code).hexdigest()
     return f"{source.stem}-{digest[:20]}.so"
 
