@@ -42,7 +42,8 @@ class Block:
     """`pixels` windows of `words` words of four inputs, times an image's `outputs` channels.
 
     `wide` says how weights are stored; a `grouped` function takes several blocks. Columns hold `lanes` pixels side by
-    side, 4, or 3 for blocks of 3 alone, which an LDM loads at once.
+    side, 4, or 3 for blocks of 3 alone, which an LDM loads at once. From a pixel to the next it is `outputs`. Blocks
+    follow one another, unless `columns_step` (words) and `outputs_step` say how far from one the next begins.
     """
 
     pixels: int
@@ -51,6 +52,18 @@ class Block:
     wide: bool
     grouped: bool
     lanes: int = 4
+    columns_step: int | None = None
+    outputs_step: int | None = None
+
+    @property
+    def next_columns(self) -> int:
+        """Words from the columns of a block to those of the next."""
+        return self.column_words if self.columns_step is None else self.columns_step
+
+    @property
+    def next_outputs(self) -> int:
+        """Outputs from a block to the next."""
+        return self.pixels * self.outputs if self.outputs_step is None else self.outputs_step
 
     @property
     def unrolled(self) -> int:
@@ -87,6 +100,7 @@ def fused_block(prefix: str, scaling: _dsp.Scaling, block: Block) -> tuple[str, 
     """
     assert scaling.is_short
     assert block.lanes in (block.pixels, 4)
+    assert block.next_columns <= block.column_words
     assert block.outputs <= LARGEST_OUTPUTS
     assert block.words <= LARGEST_WORDS
     scale, functions = scaling.functions(prefix, 1 if block.wide else 8)
@@ -94,6 +108,8 @@ def fused_block(prefix: str, scaling: _dsp.Scaling, block: Block) -> tuple[str, 
         ("_dense" if block.lanes == 3 else "")
         + ("_wide" if block.wide else "")
         + ("_groups" if block.grouped else "")
+        + ("" if block.columns_step is None else f"_{block.columns_step}")
+        + ("" if block.outputs_step is None else f"_{block.outputs_step}")
     )
     name = f"{prefix}_block{block.pixels}_{4 * block.words}x{block.outputs}_{scaling.kind}{form}"
     values = {"prefix": prefix, "name": name, "scale": scale, "scaling": scaling, "b": block}
