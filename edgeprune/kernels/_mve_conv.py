@@ -16,11 +16,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _mve, _mve_strips
+from edgeprune.kernels._fully_connected import as_pointwise
 from edgeprune.kernels._mve_cost import Work, strip_work
-from edgeprune.kernels.base import Code, Function, LayerNames
-from edgeprune.ops._convolution import ConvGeometry
+from edgeprune.kernels._sparsity import weight_rows
+from edgeprune.kernels.base import Code, Function, LayerNames, weights_of
+from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
 
 __all__ = [
@@ -30,12 +33,15 @@ __all__ = [
     "emit_walk",
     "is_direct",
     "is_walked",
+    "layer_name",
     "least_distance",
     "places",
     "runs",
+    "sparse_walk",
     "strip_bytes",
     "sums_bytes",
     "walk_work",
+    "walked_geometry",
     "window_rows",
 ]
 
@@ -69,6 +75,32 @@ class Pixels:
     scratch_bytes: int
     steps: int = 0
     pair_bytes: int = 0
+
+
+def sparse_walk(nodes: tuple[Node, ...], device: Device) -> tuple[ConvGeometry, Array] | None:
+    """Geometry and weights [outputs, K] in a window's order of the one of `nodes`, where zeros may pay.
+
+    That is a convolution of one group, or rows times a matrix, to several pixels, that the walk knows.
+    """
+    if not device.mve or len(nodes) != 1 or nodes[0].op not in ("Conv", "FullyConnected"):
+        return None
+    (node,) = nodes
+    if weight_rows(node) is None or (node.op == "Conv" and node.int("group") != 1):
+        return None
+    g = walked_geometry(node)
+    if g.batch * g.out_height * g.out_width == 1 or not is_walked(g):
+        return None
+    return g, window_rows(weights_of(nodes)[node.inputs[1].name])
+
+
+def walked_geometry(node: Node) -> ConvGeometry:
+    """`node`, a Conv or FullyConnected, as a convolution."""
+    return conv_geometry(node) if node.op == "Conv" else as_pointwise(node)
+
+
+def layer_name(stem: str, g: ConvGeometry) -> str:
+    """A layer's function, by its shape."""
+    return f"{stem}_{g.kernel_height}x{g.kernel_width}_{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
 
 
 def is_direct(g: ConvGeometry) -> bool:

@@ -80,10 +80,7 @@ def emit_conv(candidate: Candidate, g: ConvGeometry, names: LayerNames) -> Code:
     (node,), prefix = candidate.nodes, names.prefix
     order = Order(int(candidate.parameters["rows"]), int(candidate.parameters["tile"]))
     form = _form(g)
-    stem = (
-        f"{prefix}_conv_{g.kernel_height}x{g.kernel_width}_"
-        f"{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
-    )
+    stem = _mve_conv.layer_name(f"{prefix}_conv", g)
     functions = _mve.pixels(prefix, _mve.Scaling.of(node), form)
     pair_bytes = _mve.stream_bytes(2, g.taps, 2)
     pixels = Pixels(functions, _mve_conv.sums_bytes(order.tile), form.steps, pair_bytes)

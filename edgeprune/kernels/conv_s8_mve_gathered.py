@@ -18,13 +18,12 @@ import numpy as np
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _mve, _mve_conv, _mve_strips
-from edgeprune.kernels._fully_connected import as_pointwise
 from edgeprune.kernels._mve_conv import Order, Pixels
 from edgeprune.kernels._mve_cost import Work, cycles, multiply_work, requantize_work
 from edgeprune.kernels._mve_sparse import SharedInputs, gather_function, gather_work
-from edgeprune.kernels._sparsity import LARGEST_INPUTS, block_sizes, fastest_and_smallest, weight_rows
+from edgeprune.kernels._sparsity import LARGEST_INPUTS, block_sizes, fastest_and_smallest
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights, weights_of
-from edgeprune.ops._convolution import ConvGeometry, conv_geometry
+from edgeprune.ops._convolution import ConvGeometry
 
 __all__ = ["FAMILY", "ConvGatheredMve"]
 
@@ -41,13 +40,13 @@ class ConvGatheredMve(KernelFamily):
     name = "conv_s8_mve_gathered"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        found = sparse_walk(nodes, device)
+        found = _mve_conv.sparse_walk(nodes, device)
         if found is None or found[0].taps > LARGEST_INPUTS:
             return ()
         return fastest_and_smallest(self._candidates(nodes[0], *found, device))
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
-        node, g = candidate.nodes[0], walked_geometry(candidate.nodes[0])
+        node, g = candidate.nodes[0], _mve_conv.walked_geometry(candidate.nodes[0])
         rows = _mve_conv.window_rows(weights[node.inputs[1].name])
         starts = _mve.initial_sums(rows, weights[node.inputs[2].name], node.inputs[0].zero_point)
         shared = SharedInputs.of(rows, _size(candidate))
@@ -63,7 +62,7 @@ class ConvGatheredMve(KernelFamily):
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node, prefix = candidate.nodes[0], names.prefix
-        g, scaling = walked_geometry(node), _mve.Scaling.of(node)
+        g, scaling = _mve_conv.walked_geometry(node), _mve.Scaling.of(node)
         rows = _mve_conv.window_rows(weights_of((node,))[node.inputs[1].name])
         shared = SharedInputs.of(rows, _size(candidate))
         form = _mve.Form.of_vectors(shared.vectors)[0]
@@ -80,7 +79,7 @@ class ConvGatheredMve(KernelFamily):
         pixels = self.render(f"{prefix}_mve_gathered{shared.size}_{form.suffix}_{scaling.suffix}", values)
         needed = _mve.helpers(prefix, ("layer_t", "requantize"), scaling)
         functions = (*needed, *_mve.products(prefix, form), gather, pixels)
-        stem = layer_name(f"{prefix}_gathered{shared.size}", g)
+        stem = _mve_conv.layer_name(f"{prefix}_gathered{shared.size}", g)
         scratch = _pixels_bytes(g, shared)
         order = Order(1, g.out_channels)
         return _mve_conv.emit_walk(node, g, names, order, stem, Pixels(functions, scratch))
@@ -103,32 +102,6 @@ class ConvGatheredMve(KernelFamily):
                 parameters={"block": size},
                 density=shared.density,
             )
-
-
-def sparse_walk(nodes: tuple[Node, ...], device: Device) -> tuple[ConvGeometry, Array] | None:
-    """Geometry and weights [outputs, K] in a window's order of the one of `nodes`, where zeros may pay.
-
-    That is a convolution of one group, or rows times a matrix, to several pixels, that the walk knows.
-    """
-    if not device.mve or len(nodes) != 1 or nodes[0].op not in ("Conv", "FullyConnected"):
-        return None
-    (node,) = nodes
-    if weight_rows(node) is None or (node.op == "Conv" and node.int("group") != 1):
-        return None
-    g = walked_geometry(node)
-    if g.batch * g.out_height * g.out_width == 1 or not _mve_conv.is_walked(g):
-        return None
-    return g, _mve_conv.window_rows(weights_of(nodes)[node.inputs[1].name])
-
-
-def walked_geometry(node: Node) -> ConvGeometry:
-    """`node`, a Conv or FullyConnected, as a convolution."""
-    return conv_geometry(node) if node.op == "Conv" else as_pointwise(node)
-
-
-def layer_name(stem: str, g: ConvGeometry) -> str:
-    """A layer's function, by its shape."""
-    return f"{stem}_{g.kernel_height}x{g.kernel_width}_{g.in_height}x{g.in_width}x{g.in_channels}_{g.out_channels}"
 
 
 def _size(candidate: Candidate) -> int:

@@ -20,9 +20,10 @@ SHAPES = (
     {"height": 2, "width": 9, "in_channels": 20, "out_channels": 37, **POINTWISE},
     {"height": 1, "width": 7, "in_channels": 300, "out_channels": 20, "clamp": (-90, 50), **POINTWISE},
     {"height": 4, "width": 5, "in_channels": 32, "out_channels": 70},
+    {"height": 3, "width": 4, "in_channels": 116, "out_channels": 6},
     {"in_channels": 4, "out_channels": 5, "strides": (2, 2), "pads": (0, 0, 1, 1), "batch": 2},
 )
-MATRICES = ((40, 19), (300, 9), (64, 70))
+MATRICES = ((40, 19), (1100, 9), (64, 70))
 
 
 def nodes(rng: np.random.Generator) -> list[Node]:

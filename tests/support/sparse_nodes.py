@@ -31,7 +31,12 @@ SPARSE = {
     "fully_connected_s8_dsp_blocks",
 }
 """The families that skip zeros: for any core, and for the DSP extension."""
-SPARSE_MVE = {"conv_s8_mve_gathered", "fully_connected_s8_mve_gathered"}
+SPARSE_MVE = {
+    "conv_s8_mve_gathered",
+    "conv_s8_mve_blocks",
+    "fully_connected_s8_mve_gathered",
+    "fully_connected_s8_mve_blocks",
+}
 """Those for Helium."""
 WHOLE = (-128, 127)
 Mask = Callable[[np.random.Generator, int, int], np.ndarray]
