@@ -104,21 +104,30 @@ CONV_PATTERNS = (
     Pattern(
         "shared by 16",
         shared,
-        ("conv_s8_dsp_gathered", "conv_s8_dsp_picked"),
+        ("conv_s8_dsp_gathered", "conv_s8_dsp_picked", "conv_s8_mve_gathered"),
         (0.75, 0.5, 0.25, 0.125, 0.0625),
     ),
-    Pattern("block 2x4", blocks(2, 4), ("conv_s8_dsp_blocks",), _MOST),
+    Pattern("block 2x4", blocks(2, 4), ("conv_s8_dsp_blocks", "conv_s8_mve_blocks"), _MOST),
     Pattern("unstructured", singles, ("conv_s8_dsp_singles",), (0.5, 0.3, 0.2, 0.1, 0.05)),
 )
 FULL_PATTERNS = (
-    Pattern("shared by 16", shared, ("fully_connected_s8_dsp_gathered",), (0.75, 0.5, 0.25, 0.125, 0.0625)),
-    Pattern("block 8x4", blocks(8, 4), ("fully_connected_s8_dsp_blocks",), _MOST),
+    Pattern(
+        "shared by 16",
+        shared,
+        ("fully_connected_s8_dsp_gathered", "fully_connected_s8_mve_gathered"),
+        (0.75, 0.5, 0.25, 0.125, 0.0625),
+    ),
+    Pattern(
+        "block 8x4", blocks(8, 4), ("fully_connected_s8_dsp_blocks", "fully_connected_s8_mve_blocks"), _MOST
+    ),
     Pattern("unstructured", singles, ("conv_s8_c_indexed",), (0.5, 0.3, 0.2, 0.1, 0.05)),
 )
 DENSE = (
     "conv_s8_dsp",
     "fully_connected_s8_dsp",
     "fully_connected_s8_dsp_pairs",
+    "conv_s8_mve",
+    "fully_connected_s8_mve",
 )
 
 

@@ -69,6 +69,9 @@ _COPROCESSOR = 0xEC00
 _COPROCESSOR_MASK = 0xEC00
 _COPROCESSOR_NAMES = ("cdp", "ldc", "stc", "mcr", "mrc", "mrrc")
 _MEMORY, _MEMORY_MASK, _LOAD_BIT = 0xEC00, 0xEE00, 0x0010
+# A base register and a vector of offsets; VLD2, VLD4 and their stores are told apart by the second halfword.
+_GATHER, _GATHER_MASK, _STRUCTURES_BIT = 0xEC80, 0xEFA0, 0x1000
+_VECTOR_WORDS, _VECTOR_BYTES = 4, 16
 # VPST and VPT without comparison; low-overhead loops and VCTP, told apart by their second halfwords.
 _PREDICATE, _PREDICATE_MASK, _PREDICATE_SECOND, _PREDICATE_SECOND_MASK = 0xFE31, 0xFFBF, 0x0F4D, 0x1FFF
 _LOOP, _LOOP_MASK, _LOOP_END, _LOOP_END_MASK = 0xF000, 0xFF80, 0xF00F, 0xFFCF
@@ -120,9 +123,19 @@ def _undecoded(word: bytes, location: int) -> Instruction:
     if len(word) == 4 and first & _COPROCESSOR_MASK == _COPROCESSOR:
         if first & _MEMORY_MASK == _MEMORY:
             kind = Kind.LOAD if first & _LOAD_BIT else Kind.STORE
-            return Instruction(location, 4, "vector", text, kind, transfers=4, access_bytes=4)
+            transfers, access_bytes = _vector_accesses(first, second)
+            return Instruction(
+                location, 4, "vector", text, kind, transfers=transfers, access_bytes=access_bytes
+            )
         return Instruction(location, 4, "vector", text, Kind.VECTOR)
     return Instruction(location, len(word), "unknown", text, Kind.UNKNOWN)
+
+
+def _vector_accesses(first: int, second: int) -> tuple[int, int]:
+    """Accesses of a vector load or store, and bytes of each: words, or one for each lane of a gather or scatter."""
+    if first & _GATHER_MASK != _GATHER or second & _STRUCTURES_BIT:
+        return _VECTOR_WORDS, 4
+    return _VECTOR_BYTES >> (second >> 7 & 3), 1 << (second >> 5 & 2 | second >> 4 & 1)
 
 
 def _instruction(raw: Any) -> Instruction:

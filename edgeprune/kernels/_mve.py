@@ -14,7 +14,8 @@ keeps h above -2**31. `Scaling` says when the correction can be left out, or mus
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,7 @@ __all__ = [
     "interleaved_stream",
     "padded",
     "pixels",
+    "products",
     "stream_bytes",
     "take_apart",
 ]
@@ -67,6 +69,14 @@ class Form:
             return Form(taps, vectors, looped=False)
         divisor = max(n for n in range(1, _MOST_CHUNKS + 1) if vectors % n == 0)
         return Form(taps, divisor if divisor > 1 else 0, looped=True)
+
+    @staticmethod
+    def of_vectors(vectors: Sequence[int]) -> tuple[Form, ...]:
+        """The fastest form for windows of so many whole vectors each, the same code for all of them."""
+        same = Form.of(LANES * math.gcd(*vectors), whole=True)
+        looped = same.looped or len(set(vectors)) > 1
+        chunks = same.chunks if same.chunks > 1 or not looped else 0
+        return tuple(Form(LANES * count, chunks, looped) for count in vectors)
 
     @property
     def steps(self) -> int:
@@ -168,20 +178,22 @@ def helpers(prefix: str, parts: Iterable[str], scaling: Scaling) -> tuple[Functi
     return tuple(_part(part, prefix, scaling=scaling) for part in parts)
 
 
-def pixels(prefix: str, scaling: Scaling, form: Form) -> tuple[str, tuple[Function, ...]]:
-    """The name of the function that computes pixels next to each other, and what it needs, itself last."""
+def products(prefix: str, form: Form) -> tuple[Function, ...]:
+    """The functions that multiply three and two windows next to each other with pairs of output channels."""
+    return tuple(
+        _part("multiply", prefix, f"{prefix}_mve_multiply_{count}x2_{form.suffix}", pixels=count, form=form)
+        for count in (3, 2)
+    )
+
+
+def pixels(prefix: str, scaling: Scaling, form: Form) -> tuple[Function, ...]:
+    """The function that computes pixels next to each other, last, and what it needs."""
     name = f"{prefix}_mve_pixels_{form.suffix}_{scaling.suffix}"
-    functions = (
+    return (
         *helpers(prefix, ("layer_t", "requantize"), scaling),
-        *(
-            _part(
-                "multiply", prefix, f"{prefix}_mve_multiply_{count}x2_{form.suffix}", pixels=count, form=form
-            )
-            for count in (3, 2)
-        ),
+        *products(prefix, form),
         _part("pixels", prefix, name, scaling=scaling, form=form),
     )
-    return name, functions
 
 
 def _part(part: str, prefix: str, name: str | None = None, **values: object) -> Function:

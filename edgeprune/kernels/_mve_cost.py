@@ -13,7 +13,17 @@ from edgeprune.kernels import _cost
 from edgeprune.kernels._mve import Form, Scaling
 from edgeprune.kernels._mve_strips import Strip
 
-__all__ = ["Work", "cycles", "depthwise_work", "pixels_work", "row_work", "strip_work"]
+__all__ = [
+    "Work",
+    "cycles",
+    "depthwise_work",
+    "multiply_row_work",
+    "multiply_work",
+    "pixels_work",
+    "requantize_work",
+    "row_work",
+    "strip_work",
+]
 
 
 @dataclass(frozen=True)
@@ -41,9 +51,14 @@ def pixels_work(count: int, form: Form, channels: int, scaling: Scaling) -> Work
     pairs = -(-channels // 2)
     threes = count // 3 if count % 3 != 1 else max(0, count // 3 - 1)
     twos = -(-(count - 3 * threes) // 2)
-    three = pairs * (_products(form, 3) + Work(scalar=11 + 4 * form.looped)) + Work(scalar=50)
-    two = pairs * (_products(form, 2) + Work(scalar=8 + 3 * form.looped)) + Work(scalar=50)
+    three, two = multiply_work(form, 3, pairs), multiply_work(form, 2, pairs)
     return threes * three + twos * two + count * requantize_work(channels, scaling)
+
+
+def multiply_work(form: Form, pixels: int, pairs: int) -> Work:
+    """Of the products of 3 or 2 windows with so many pairs of channels, and of calling for them."""
+    scalar = 11 + 4 * form.looped if pixels == 3 else 8 + 3 * form.looped
+    return pairs * (_products(form, pixels) + Work(scalar=scalar)) + Work(scalar=50)
 
 
 def _products(form: Form, pixels: int) -> Work:
@@ -55,8 +70,12 @@ def _products(form: Form, pixels: int) -> Work:
 
 def row_work(taps: int, channels: int, scaling: Scaling) -> Work:
     """Of one row, four channels at a time."""
-    quads = -(-channels // 4)
-    return quads * Work(11 * -(-taps // 16), 13) + requantize_work(channels, scaling) + Work(scalar=30)
+    return multiply_row_work(taps, channels) + requantize_work(channels, scaling) + Work(scalar=30)
+
+
+def multiply_row_work(taps: int, channels: int) -> Work:
+    """Of the products of one row, four channels at a time."""
+    return -(-channels // 4) * Work(11 * -(-taps // 16), 13)
 
 
 def depthwise_work(taps: int, scaling: Scaling) -> Work:
@@ -70,7 +89,7 @@ def strip_work(strip: Strip, channels: int, scattered: bool) -> Work:
     """Of laying out one row of an image; `scattered`: several columns at a time."""
     if scattered:
         vectors = sum(-(-copy.count // (16 // channels)) for copy in strip.copies)
-        return Work(4 * vectors, 6 * vectors + 25)
+        return Work(10 * vectors, 6 * vectors + 25)
     return sum((_copy_work(channels, copy.count) for copy in strip.copies), Work())
 
 

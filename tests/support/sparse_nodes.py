@@ -9,7 +9,17 @@ import numpy as np
 from edgeprune.graph.ir import Node
 from tests.support.dsp_kernels import scaled_by, with_weights
 
-__all__ = ["MASKS", "SPARSE", "SPARSE_PORTABLE", "WHOLE", "columns", "pruned", "singles", "unclamped"]
+__all__ = [
+    "MASKS",
+    "SPARSE",
+    "SPARSE_MVE",
+    "SPARSE_PORTABLE",
+    "WHOLE",
+    "columns",
+    "pruned",
+    "singles",
+    "unclamped",
+]
 
 SPARSE_PORTABLE = "conv_s8_c_indexed"
 SPARSE = {
@@ -21,6 +31,13 @@ SPARSE = {
     "fully_connected_s8_dsp_blocks",
 }
 """The families that skip zeros: for any core, and for the DSP extension."""
+SPARSE_MVE = {
+    "conv_s8_mve_gathered",
+    "conv_s8_mve_blocks",
+    "fully_connected_s8_mve_gathered",
+    "fully_connected_s8_mve_blocks",
+}
+"""Those for Helium."""
 WHOLE = (-128, 127)
 Mask = Callable[[np.random.Generator, int, int], np.ndarray]
 

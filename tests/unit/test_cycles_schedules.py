@@ -257,6 +257,22 @@ def test_helium_that_looks_like_other_instructions() -> None:
     assert [instruction.kind for instruction in found] == list(HELIUM.values())
 
 
+def test_a_gather_or_scatter_takes_an_access_for_each_lane() -> None:
+    lanes = {
+        ("fc91 0e0a", 16, 1): 8,  # vldrb.u8 q0, [r1, q5]
+        ("fc91 0e8a", 8, 1): 4,  # vldrb.u16 q0, [r1, q5]
+        ("fc91 0e9b", 8, 2): 4,  # vldrh.u16 q0, [r1, q5, uxtw #1]
+        ("fc91 0f4b", 4, 4): 2,  # vldrw.u32 q0, [r1, q5, uxtw #2]
+        ("ec81 0e0a", 16, 1): 8,  # vstrb.8 q0, [r1, q5]
+        ("fc90 1f01", 4, 4): 2,  # vld40.32 {q0, q1, q2, q3}, [r0], which is none
+    }
+    for (word, accesses, size), taken in lanes.items():
+        (instruction,) = code("cortex-m55", (word,))
+        assert (instruction.transfers, instruction.access_bytes) == (accesses, size)
+        assert cycles("cortex-m55", word) == taken
+        assert cycles("cortex-m55", VMLADAV, word) == taken + 1
+
+
 def test_loops_begin_and_end() -> None:
     started, ended = code("cortex-m55", ("f00b e001", "f01f c005"))  # dlstp.8 lr, r11; letp lr, -8
     assert (started.name, ended.name) == ("dls", "le")

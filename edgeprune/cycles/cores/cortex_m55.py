@@ -11,6 +11,9 @@ __all__ = ["MODEL"]
 
 _VECTOR_CYCLES = 2
 """A vector instruction has four beats of 32 bits, of which the core executes two per cycle (Arm 102692)."""
+_ACCESSES_PER_CYCLE = 2
+"""One for each beat. A gather or scatter of bytes or halfwords has several accesses for a beat: that each takes as long
+as a beat's is assumed, for Arm publishes no figure."""
 
 TIMING = Timing(narrow_multiply=1, loop_branch=0)
 
@@ -24,7 +27,8 @@ class _HeliumRun(Run):
             return super().duration(instruction)
         before = self.previous
         overlaps = before is not None and _is_vector(before) and _pipe(before) != _pipe(instruction)
-        return (1 if overlaps else _VECTOR_CYCLES), Cause.VECTOR
+        taken = max(_VECTOR_CYCLES, instruction.transfers // _ACCESSES_PER_CYCLE)
+        return taken - overlaps, Cause.VECTOR
 
 
 def _is_vector(instruction: Instruction) -> bool:
