@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _dsp
+from edgeprune.kernels._dsp_eights import CHANNELS, crossed_stream
 from edgeprune.kernels._dsp_sparse_streams import gathered_bytes, gathered_constants
 from edgeprune.kernels._fully_connected import matrix_shape
 from edgeprune.kernels._sparsity import (
@@ -30,7 +31,7 @@ from edgeprune.kernels._sparsity import (
     weight_rows,
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights, weights_of
-from edgeprune.kernels.fully_connected_s8_dsp_pairs import CHANNELS, is_row, pairs_stream, row_cycles
+from edgeprune.kernels.fully_connected_s8_dsp_pairs import END_BYTES, END_MARK, QUAD_BYTES, is_row, row_cycles
 from edgeprune.kernels.fully_connected_s8_dsp_pairs import FAMILY as PAIRS
 
 __all__ = ["FAMILY", "FullyConnectedGatheredDsp"]
@@ -58,7 +59,7 @@ class FullyConnectedGatheredDsp(KernelFamily):
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         comment = "blocks of outputs: size, then their weights"
         return gathered_constants(
-            candidate.nodes[0], weights, _size(candidate), CHANNELS, pairs_stream, comment
+            candidate.nodes[0], weights, _size(candidate), CHANNELS, crossed_stream, comment
         )
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
@@ -79,13 +80,13 @@ class FullyConnectedGatheredDsp(KernelFamily):
             "blocks": len(block_ranges(outputs, size, CHANNELS)),
             "group": group,
             "gather": gather.name,
+            "end_mark": END_MARK,
         }
         layer = self.render(stem, {**shared, **values})
         x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
         constants = f"{names.constants['stream']}, {names.constants['places']}"
         pairs = f"({prefix}_u32_t *)(void *){names.scratch}"
-        gathered = _quads(output_blocks(rows, size, CHANNELS))
-        body = f"{stem}({x}, {constants}, {y}, {pairs}, {gathered}, {scaling.zero});"
+        body = f"{stem}({x}, {constants}, {y}, {pairs}, {scaling.zero});"
         return Code((*functions, gather, layer), body)
 
     def _candidates(self, node: Node, rows: Array, device: Device) -> Iterator[Candidate]:
@@ -98,7 +99,7 @@ class FullyConnectedGatheredDsp(KernelFamily):
                 (node,),
                 flash_bytes=_CODE_BYTES + constant_bytes,
                 cycles=_cycles(blocks, constant_bytes, device),
-                scratch_bytes=8 * _quads(blocks),
+                scratch_bytes=QUAD_BYTES * _quads(blocks) + END_BYTES * len(blocks),
                 overlap=(None,),
                 parameters={"block": size},
                 density=gathered_density(rows, blocks),
