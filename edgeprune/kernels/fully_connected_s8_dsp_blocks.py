@@ -13,9 +13,9 @@ from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _dsp
 from edgeprune.kernels._dsp_eights import CHANNELS, plain_stream
 from edgeprune.kernels._dsp_sparse_streams import record_counts, record_stream, records_bytes
+from edgeprune.kernels._fully_connected import matrix_shape
 from edgeprune.kernels._sparsity import weight_rows
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
-from edgeprune.kernels._fully_connected import matrix_shape
 from edgeprune.kernels.fully_connected_s8_dsp_pairs import QUAD_BYTES, STREAM_ALIGN, is_row, row_cycles
 
 __all__ = ["FAMILY", "FullyConnectedBlocksDsp"]

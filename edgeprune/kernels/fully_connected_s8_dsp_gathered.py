@@ -30,7 +30,7 @@ from edgeprune.kernels._sparsity import (
     place_type,
     weight_rows,
 )
-from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights, weights_of
+from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.kernels.fully_connected_s8_dsp_pairs import END_BYTES, END_MARK, QUAD_BYTES, is_row, row_cycles
 from edgeprune.kernels.fully_connected_s8_dsp_pairs import FAMILY as PAIRS
 
@@ -65,7 +65,6 @@ class FullyConnectedGatheredDsp(KernelFamily):
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
         outputs, inputs = matrix_shape(node)
-        rows = weights_of((node,))[node.inputs[1].name].reshape(outputs, inputs)
         prefix, scaling, size = names.prefix, _dsp.Scaling.of(node), _size(candidate)
         places = f"{place_type(inputs)}_t"
         group, functions = PAIRS.group(prefix, scaling, _UNROLLED)
@@ -116,11 +115,11 @@ def _quads(blocks: tuple[OutputBlock, ...]) -> int:
 
 
 def _cycles(blocks: tuple[OutputBlock, ...], constant_bytes: int, device: Device) -> int:
-    """A quad of inputs costs 18 to gather and, for each eight channels, 34.25; eight channels cost 90, a block 50."""
+    """A quad of inputs costs 18 to gather and, for each eight channels, 31.25; eight channels cost 90, a block 50."""
     groups = [((end - first) // CHANNELS, gathered_words(kept)) for first, end, kept in blocks]
     return row_cycles(
         device,
-        products=sum(count * (34.25 * quads + 90) for count, quads in groups) + 40,
+        products=sum(count * (31.25 * quads + 90) for count, quads in groups) + 40,
         gathering=sum(18 * quads + 50 for _, quads in groups),
         code_bytes=_CODE_BYTES,
         constant_bytes=constant_bytes,

@@ -7,10 +7,10 @@ Computers C-17, 1968: of two inputs and their weights
 
     (v0 + x1) * (v1 + x0) = v0*x0 + v1*x1 + v0*v1 + x0*x1
 
-where products of weights alone are known, so that the initial sum lacks them, and products of inputs alone are the same
-for all channels: they are summed while the row is widened, and taken off once a channel. SXTAB16 makes v0 + x1 of two
-weights at once, for what unpacking them costs anyway. For two words of weights, of four inputs and two channels, that is
-two SMLAD, two SXTAB16 and one SMLAD: five instructions where six would sum the products of V one by one.
+where products of weights alone are known, so that the initial sum lacks them, and products of inputs alone are the
+same for all channels: they are summed while the row is widened, and taken off once a channel. SXTAB16 makes v0 + x1 of
+two weights at once, for what unpacking them costs anyway. For two words of weights, of four inputs and two channels,
+that is two SMLAD, two SXTAB16 and one SMLAD: five instructions where six would sum the products of V one by one.
 
 It is exact where |w| <= 127 and both accumulators are below 2**23 over the whole input range (`_dsp.is_exact`):
 then 256*w + v is within int16, as is v + x, and 256*W within int32; sums on the way may wrap, because additions modulo
@@ -166,11 +166,11 @@ def _group_bytes(quads: int) -> int:
 
 
 def _cycles(groups: int, quads: int, device: Device) -> int:
-    """A quad costs a group 32.75, and 7 to widen; a group costs 90."""
+    """A quad costs a group 30, and 6 to widen; a group costs 90."""
     return row_cycles(
         device,
-        products=groups * (32.75 * quads + 90) + 40,
-        gathering=7 * quads,
+        products=groups * (30 * quads + 90) + 40,
+        gathering=6 * quads,
         code_bytes=_CODE_BYTES,
         constant_bytes=groups * _group_bytes(quads),
     )
