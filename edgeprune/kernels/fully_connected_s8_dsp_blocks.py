@@ -11,18 +11,12 @@ from __future__ import annotations
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _dsp
+from edgeprune.kernels._dsp_eights import CHANNELS, plain_stream
 from edgeprune.kernels._dsp_sparse_streams import record_counts, record_stream, records_bytes
+from edgeprune.kernels._fully_connected import matrix_shape
 from edgeprune.kernels._sparsity import weight_rows
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
-from edgeprune.kernels.fully_connected_s8_dsp_pairs import (
-    CHANNELS,
-    QUAD_BYTES,
-    STREAM_ALIGN,
-    emit_row,
-    is_row,
-    pairs_stream,
-    row_cycles,
-)
+from edgeprune.kernels.fully_connected_s8_dsp_pairs import QUAD_BYTES, STREAM_ALIGN, is_row, row_cycles
 
 __all__ = ["FAMILY", "FullyConnectedBlocksDsp"]
 
@@ -57,13 +51,20 @@ class FullyConnectedBlocksDsp(KernelFamily):
         return _dsp.is_exact_and_short(candidate.nodes[0], weights)
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
-        stream = record_stream(candidate.nodes[0], weights, CHANNELS, QUAD_BYTES, pairs_stream)
+        stream = record_stream(candidate.nodes[0], weights, CHANNELS, QUAD_BYTES, plain_stream)
         comment = "initial sums, records of weights, multipliers of eight channels"
         return (Constant("stream", "uint32_t", stream, comment, align=STREAM_ALIGN),)
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
-        node = candidate.nodes[0]
-        return emit_row(self, "blocks", node, names, *self._group(names.prefix, _dsp.Scaling.of(node)))
+        node, prefix = candidate.nodes[0], names.prefix
+        (outputs, inputs), scaling = matrix_shape(node), _dsp.Scaling.of(node)
+        group, functions = self._group(prefix, scaling)
+        values = {"part": "layer", "prefix": prefix, "inputs": inputs, "outputs": outputs, "group": group}
+        layer = self.render(f"{prefix}_fully_connected_{inputs}_{outputs}_blocks", values)
+        x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
+        wide = f"({prefix}_u32_t *)(void *){names.scratch}"
+        body = f"{layer.name}({x}, {names.constants['stream']}, {y}, {wide}, {scaling.zero});"
+        return Code((*functions, *_dsp.helpers(prefix, ("portable_sxtb16", "widen")), layer), body)
 
     def _group(self, prefix: str, scaling: _dsp.Scaling) -> tuple[str, tuple[Function, ...]]:
         """The name of the function that computes all channels, and the functions it needs, itself last."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _dsp
+from edgeprune.kernels._dsp_eights import CHANNELS, crossed_stream
 from edgeprune.kernels._dsp_sparse_streams import gathered_bytes, gathered_constants
 from edgeprune.kernels._fully_connected import matrix_shape
 from edgeprune.kernels._sparsity import (
@@ -29,8 +30,8 @@ from edgeprune.kernels._sparsity import (
     place_type,
     weight_rows,
 )
-from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights, weights_of
-from edgeprune.kernels.fully_connected_s8_dsp_pairs import CHANNELS, is_row, pairs_stream, row_cycles
+from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.kernels.fully_connected_s8_dsp_pairs import END_BYTES, END_MARK, QUAD_BYTES, is_row, row_cycles
 from edgeprune.kernels.fully_connected_s8_dsp_pairs import FAMILY as PAIRS
 
 __all__ = ["FAMILY", "FullyConnectedGatheredDsp"]
@@ -58,13 +59,12 @@ class FullyConnectedGatheredDsp(KernelFamily):
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         comment = "blocks of outputs: size, then their weights"
         return gathered_constants(
-            candidate.nodes[0], weights, _size(candidate), CHANNELS, pairs_stream, comment
+            candidate.nodes[0], weights, _size(candidate), CHANNELS, crossed_stream, comment
         )
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node = candidate.nodes[0]
         outputs, inputs = matrix_shape(node)
-        rows = weights_of((node,))[node.inputs[1].name].reshape(outputs, inputs)
         prefix, scaling, size = names.prefix, _dsp.Scaling.of(node), _size(candidate)
         places = f"{place_type(inputs)}_t"
         group, functions = PAIRS.group(prefix, scaling, _UNROLLED)
@@ -79,13 +79,13 @@ class FullyConnectedGatheredDsp(KernelFamily):
             "blocks": len(block_ranges(outputs, size, CHANNELS)),
             "group": group,
             "gather": gather.name,
+            "end_mark": END_MARK,
         }
         layer = self.render(stem, {**shared, **values})
         x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
         constants = f"{names.constants['stream']}, {names.constants['places']}"
         pairs = f"({prefix}_u32_t *)(void *){names.scratch}"
-        gathered = _quads(output_blocks(rows, size, CHANNELS))
-        body = f"{stem}({x}, {constants}, {y}, {pairs}, {gathered}, {scaling.zero});"
+        body = f"{stem}({x}, {constants}, {y}, {pairs}, {scaling.zero});"
         return Code((*functions, gather, layer), body)
 
     def _candidates(self, node: Node, rows: Array, device: Device) -> Iterator[Candidate]:
@@ -98,7 +98,7 @@ class FullyConnectedGatheredDsp(KernelFamily):
                 (node,),
                 flash_bytes=_CODE_BYTES + constant_bytes,
                 cycles=_cycles(blocks, constant_bytes, device),
-                scratch_bytes=8 * _quads(blocks),
+                scratch_bytes=QUAD_BYTES * _quads(blocks) + END_BYTES * len(blocks),
                 overlap=(None,),
                 parameters={"block": size},
                 density=gathered_density(rows, blocks),
@@ -115,11 +115,11 @@ def _quads(blocks: tuple[OutputBlock, ...]) -> int:
 
 
 def _cycles(blocks: tuple[OutputBlock, ...], constant_bytes: int, device: Device) -> int:
-    """A quad of inputs costs 18 to gather and, for each eight channels, 34.25; eight channels cost 90, a block 50."""
+    """A quad of inputs costs 18 to gather and, for each eight channels, 31.25; eight channels cost 90, a block 50."""
     groups = [((end - first) // CHANNELS, gathered_words(kept)) for first, end, kept in blocks]
     return row_cycles(
         device,
-        products=sum(count * (34.25 * quads + 90) for count, quads in groups) + 40,
+        products=sum(count * (31.25 * quads + 90) for count, quads in groups) + 40,
         gathering=sum(18 * quads + 50 for _, quads in groups),
         code_bytes=_CODE_BYTES,
         constant_bytes=constant_bytes,
