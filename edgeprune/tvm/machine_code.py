@@ -74,8 +74,10 @@ def _compiled(nest: Nest, symbol: str, machine: Machine) -> bytes:
 def _check_symbols(data: bytes, symbol: str) -> None:
     """Refuse an object that defines more than `symbol`, or calls what a firmware does not have."""
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
 
     table = ELFFile(io.BytesIO(data)).get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection), "LLVM writes symbols"
     named = [one for one in table.iter_symbols() if one["st_info"]["bind"] != "STB_LOCAL"]
     called = {one.name for one in named if one["st_shndx"] == "SHN_UNDEF"}
     assert {one.name for one in named} - called == {symbol}, f"the object of {symbol} defines more than it"
