@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edgeprune.device import Device
@@ -21,7 +21,7 @@ from edgeprune.plan.regions import split_arena, whole_arena
 from edgeprune.plan.rows import image_rows
 from edgeprune.plan.schedule import Schedule, schedule
 from edgeprune.plan.settle import Settled, merit
-from edgeprune.plan.streaming import Cut, cuts
+from edgeprune.plan.streaming import Cut, Reason, cuts
 
 __all__ = ["leanest", "plan"]
 
@@ -29,8 +29,8 @@ _CUTS = 2
 """Ways to stream layers that are packed and compared, of those that promise most."""
 _LEAST_TIME = 0.8
 """Of what a plan takes without constants in RAM, what one with them may take."""
-_ORDERS = 2
-"""How often ways to stream are looked for: in the order chosen without stages, then in that of the best plan."""
+_SEARCHES = (Reason.UNFIT, Reason.UNFIT)
+"""Why layers are streamed each time ways are looked for: in the order without stages, then in that of the best plan."""
 
 
 def plan(
@@ -188,12 +188,16 @@ def _with_stages(
         limit = objective.ram_bytes
     limit = device.ram_bytes if limit is None else limit
     assert limit is not None
-    order: Sequence[Node] | None = None
+    order: tuple[Node, ...] | None = None
+    looked: set[tuple[Reason, tuple[Node, ...] | None]] = set()
     tried: set[tuple[Group, ...]] = set()
-    for _ in range(_ORDERS):
+    for reason in (*_SEARCHES, *([Reason.SLOWED] if objective.optimize == "latency" else [])):
+        if (reason, order) in looked:
+            continue
+        looked.add((reason, order))
         for fused in dict.fromkeys(((), pairs)):
             table = with_measured(schedule(graph, device, objective, fused, order, fed), measured)
-            found = sorted(cuts(table, device, limit), key=lambda cut: cut.merit(objective))
+            found = sorted(cuts(table, device, limit, reason), key=lambda cut: cut.merit(objective))
             for cut in found[:_CUTS]:
                 streamed = {node for stage in cut.stages for node in stage}
                 kept = [pair for pair in fused if not streamed.intersection(pair)]
@@ -208,7 +212,6 @@ def _with_stages(
                     continue
                 if best is None or merit(plan.settled, objective) < merit(best.settled, objective):
                     best = plan
-        if best is apart or best is None:
-            break
-        order = [node for nodes in best.table.steps for node in nodes]
+        if best is not None and best is not apart:
+            order = tuple(node for nodes in best.table.steps for node in nodes)
     return None if best is apart else best

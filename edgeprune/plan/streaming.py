@@ -4,6 +4,9 @@ The schedule's steps, in their order, are cut into steps as they are and stages 
 what else is in use then is known before rows are placed (`stage_estimate`), and so is its time. So for a limit of
 memory the fastest cut is a shortest path, and lowering the limit below what it needs gives the next one: the fronts of
 time and memory, of which the planner packs and compares a few.
+
+Layers that fit by themselves are left alone, or, where they are asked for, streamed too if memory slows them: two rows
+of a fast kernel may fit where all of them do not.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from edgeprune.device import Device
 from edgeprune.kernels.base import Candidate
@@ -21,13 +25,20 @@ from edgeprune.plan.rows import RowForms, image_rows, row_bytes
 from edgeprune.plan.schedule import Schedule
 from edgeprune.plan.stage import stage_estimate
 
-__all__ = ["Cut", "cuts"]
+__all__ = ["Cut", "Reason", "cuts"]
 
 _LONGEST = 40
 """Steps of a stage, at most."""
 _MOST_CUTS = 60
 _STEP_SHARE = 1 / 32
 """By which the limit falls from one cut to the next."""
+
+
+class Reason(Enum):
+    """Why layers are streamed: each stage has at least one such layer."""
+
+    UNFIT = "by itself it needs more memory than there is"
+    SLOWED = "by itself it needs more memory than there is for its fastest kernel"
 
 
 @dataclass(frozen=True)
@@ -47,13 +58,15 @@ class Cut:
         return float(self.need_bytes)
 
 
-def cuts(table: Schedule, device: Device, limit: int) -> tuple[Cut, ...]:
+def cuts(table: Schedule, device: Device, limit: int, reason: Reason) -> tuple[Cut, ...]:
     """The fastest cuts within `limit` bytes and, one after another, within less than the one before needs.
+
+    Layers are streamed for the `reason`.
 
     Limits fall in steps of a share, so that the least is reached whatever there is in between, and at the end byte by
     byte.
     """
-    search = _Search(table, device)
+    search = _Search(table, device, reason)
     found: list[Cut] = []
     share = _STEP_SHARE
     while len(found) < _MOST_CUTS:
@@ -69,8 +82,9 @@ def cuts(table: Schedule, device: Device, limit: int) -> tuple[Cut, ...]:
 
 
 class _Search:
-    def __init__(self, table: Schedule, device: Device) -> None:
+    def __init__(self, table: Schedule, device: Device, reason: Reason) -> None:
         self._table = table
+        self._reason = reason
         self._forms = RowForms(device)
         self._estimates: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {}
         self._single = [
@@ -83,8 +97,8 @@ class _Search:
     def fastest(self, limit: int) -> Cut | None:
         """The cut with the fewest cycles all of whose steps need at most `limit` bytes; None where there is none."""
         count = len(self._table.steps)
-        tight = [
-            fed or min(need for _, need in options) > limit
+        urgent = [
+            fed or self._needs(options) > limit
             for options, fed in zip(self._single, self._is_fed, strict=True)
         ]
         best: list[tuple[int, int, int] | None] = [None] * (
@@ -96,13 +110,17 @@ class _Search:
                 before = best[start]
                 if start < end - 1 and not self._may_stream(start, end):
                     break
-                if before is None or (start < end - 1 and not any(tight[start:end])):
+                if before is None or (start < end - 1 and not any(urgent[start:end])):
                     continue
                 step = self._step(start, end, limit)
                 known = best[end]
                 if step is not None and (known is None or before[0] + step[0] < known[0]):
                     best[end] = (before[0] + step[0], start, step[1])
         return self._cut(best)
+
+    def _needs(self, options: Sequence[tuple[int, int]]) -> int:
+        """Bytes within which there is no reason to stream the step of `options`, fastest first."""
+        return options[0][1] if self._reason is Reason.SLOWED else min(need for _, need in options)
 
     def _cut(self, best: Sequence[tuple[int, int, int] | None]) -> Cut | None:
         stages, needs, end, total = [], [0], len(best) - 1, best[-1]

@@ -18,10 +18,11 @@ from edgeprune.graph.execute import execute
 from edgeprune.graph.ir import Graph
 from edgeprune.graph.onnx_import import import_onnx
 from edgeprune.graph.passes import simplify
-from edgeprune.kernels.base import RowForm, RowWindow
+from edgeprune.kernels.base import Candidate, RowForm, RowWindow
 from edgeprune.plan import Objective, Program, plan
 from edgeprune.plan.assemble import program_of
 from edgeprune.plan.lifetimes import work_nodes
+from edgeprune.plan.pairs import with_pairs
 from edgeprune.plan.row_schedule import row_events
 from edgeprune.plan.row_slots import Slot, place_slots, slots_floor
 from edgeprune.plan.rows import RowForms
@@ -75,7 +76,14 @@ def signal(b: QdqBuilder, size: int) -> str:
     return b.op("GlobalAveragePool", [x])
 
 
-NETWORKS = {"residual": residual, "separable": separable, "tall windows": tall_windows}
+def quarters(b: QdqBuilder, size: int) -> str:
+    """Rows of three blocks of four pixels a quarter of the row apart, and a sum behind."""
+    x = conv_block(b, b.input(1, 8, 6 * size, 12), 8, 8)
+    y = b.op("Conv", [x, b.weights(8, 8, 3, 3)], 0.05, 4, pads=[1] * 4)
+    return b.op("Add", [y, x], 0.06, 4)
+
+
+NETWORKS = {"residual": residual, "separable": separable, "tall windows": tall_windows, "quarters": quarters}
 SIGNALS = {"signal": signal}
 
 
@@ -127,6 +135,39 @@ def test_bit_exact_on_the_emulated_core(name: str, tmp_path: Path) -> None:
     assert latency is not None
     assert len(latency.layer_instructions) > 2
     assert all(latency.layer_instructions), "each layer of the stage is counted by itself"
+
+
+def test_weights_copied_for_a_row_on_the_emulated_core(tmp_path: Path) -> None:
+    graph = network("quarters")
+    table = schedule(graph, DEVICE, Objective("ram"), (work_nodes(graph),))
+    option = next(one for one in table.options[0] if layers_by_strips(one.candidate) == 2)
+    alone = replace(table, options=((option,),))
+    program = program_of(alone, DEVICE, Objective("ram"), settle(alone, Objective("ram")))
+    image = build(generate(program, "net"), DEVICE, tmp_path)
+    x = np.random.default_rng(0).integers(-128, 128, (2, *graph.inputs[0].shape)).astype(np.int8)
+    outputs = QemuRunner().run(image, (x,), progress=SilentProgress()).outputs[0]
+    for sample, got in zip(x, outputs, strict=True):
+        np.testing.assert_array_equal(got, execute(graph, [sample])[graph.outputs[0].name])
+
+
+def layers_by_strips(candidate: Candidate) -> int:
+    assert isinstance(candidate, StageCandidate)
+    return sum("_strip" in layer.form.candidate.name for layer in candidate.layers)
+
+
+def test_layers_that_memory_slows_are_streamed_too() -> None:
+    b = QdqBuilder(5)
+    x = conv_block(b, b.input(1, 32, 16, 8), 32, 64, stride=2)
+    y = b.op("Conv", [x, b.weights(64, 64, 3, 3)], 0.05, 4, pads=[1] * 4)
+    graph = simplify(import_onnx(b.model(b.op("Add", [y, x], 0.06, -128)), "net"))
+    objective = Objective("latency", ram_bytes=12_000)
+    apart = with_pairs(graph, DEVICE, objective, {}).settled
+    assert apart.packing.arena_bytes < 12_000
+    program = plan(graph, DEVICE, objective)
+    assert any(isinstance(step.candidate, StageCandidate) for step in program.steps)
+    cycles = sum(option.candidate.cycles for option in apart.chosen)
+    assert sum(step.candidate.cycles for step in program.steps) < cycles
+    simulate(program)
 
 
 @pytest.mark.parametrize("target", ["nucleo-l4r5zi", "host"])
