@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.torch_layers import export
-from edgeprune.config import Settings
+from edgeprune.config import Settings, TvmOutput
 from edgeprune.pipeline import deploy
 
 __all__ = ["NETWORKS", "measured"]
@@ -103,17 +104,21 @@ NETWORKS: Mapping[str, Callable[[], tuple[nn.Module, torch.Tensor]]] = {
 """By MLPerf Tiny's names: key word spotting, visual wake words, image classification, anomaly detection."""
 
 
-def measured(name: str, device: str, directory: Path, *, tune: bool = False) -> dict[str, Any]:
+def measured(
+    name: str, device: str, directory: Path, *, tune: bool = False, output: TvmOutput = "source"
+) -> dict[str, Any]:
     """What a network takes on `device`, as verified within 1e-4 of ONNX Runtime."""
     torch.manual_seed(0)
     module, image = NETWORKS[name]()
     path = directory / f"{name}.onnx"
     path.write_bytes(export(module.eval(), (image,)))
     settings = Settings(path, device, output=directory / name, dtype="float32", samples=2, tune=tune)
+    settings = replace(settings, tvm_output=output)
     report = deploy(settings).report
     return {
         "network": name,
         "instructions": report["latency"]["instructions"],
+        "cycles": report["latency"]["cycles"],
         "arena": report["ram"]["arena"],
         "stack": report["ram"]["stack"],
         "lower_bound": report["ram"]["arena_lower_bound"],
@@ -137,6 +142,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared"), help="folder with peers/peers.json")
     parser.add_argument("--device", default="mps2-an386")
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--tvm-output", choices=["source", "object"], default="source")
     parser.add_argument("names", nargs="*")
     given = parser.parse_args()
     peers = json.loads((given.data / "peers/peers.json").read_text(encoding="utf-8"))
@@ -145,7 +151,7 @@ def main() -> None:
     rows = []
     for name in given.names or NETWORKS:
         with tempfile.TemporaryDirectory() as directory:
-            row = measured(name, given.device, Path(directory), tune=given.tune)
+            row = measured(name, given.device, Path(directory), tune=given.tune, output=given.tvm_output)
         row["prototype_instructions"] = prototype[name]
         row["onnx2c_instructions"] = onnx2c["instructions_float32"]["cortex-m4"][name]
         row["onnx2c_ram"] = onnx2c["ram_float32"][name]

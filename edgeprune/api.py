@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from edgeprune.config import Objective, RunnerName, Settings, SparsifyWhen
+from edgeprune.config import Objective, RunnerName, Settings, SparsifyWhen, TvmOutput
 from edgeprune.float_network import load_pruned
 from edgeprune.pipeline import Deployment
 from edgeprune.pipeline import deploy as run
@@ -27,6 +27,7 @@ def deploy(
     accuracy_drop: float | None = None,
     output: str | Path | None = None,
     backend: Literal["auto", "c", "tvm"] = "auto",
+    tvm_output: TvmOutput = "source",
     dtype: Literal["int8", "float32"] = "int8",
     data: str | Path | None = None,
     samples: int | None = None,
@@ -66,6 +67,7 @@ def deploy(
         accuracy_drop: Find the smallest network that loses at most so many points of the metric.
         output: Where the bundle goes; `build/<model>-<device>` by default.
         backend: Where kernels come from.
+        tvm_output: What TVM's kernels become: C source, or objects by the LLVM in its package.
         dtype: What the library computes in.
         data: An .npz file of inputs `x` and labels `y` to verify on.
         samples: How many of them to use.
@@ -117,6 +119,7 @@ def deploy(
             resume=resume,
             output=_path(output),
             backend=backend,
+            tvm_output=tvm_output,
             dtype=dtype,
             data=_path(data),
             samples=samples,

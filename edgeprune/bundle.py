@@ -40,14 +40,14 @@ _FIRMWARE, _PACKAGE = "firmware", "package"
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """What a bundle holds: C files by name, the int8 ONNX model, stored inputs and the outputs they must give.
+    """What a bundle holds: the library's files by name, the int8 ONNX model, stored inputs, the outputs they must give.
 
     `device_toml` is the profile when it was the user's own file; `firmware` the project of a board's firmware by file
     name, when it was asked for; `float_files` the float network by file name; `packages` the library for build systems
     by `<format>/<path>`. The last three are not read back.
     """
 
-    library: Mapping[str, str]
+    library: Mapping[str, bytes]
     onnx: bytes
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
@@ -55,7 +55,7 @@ class Contents:
     device_toml: str | None = None
     firmware: Mapping[str, str] = field(default_factory=dict)
     float_files: Mapping[str, bytes] = field(default_factory=dict)
-    packages: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
 def bundle_files(contents: Contents) -> dict[str, str | bytes]:
@@ -64,7 +64,7 @@ def bundle_files(contents: Contents) -> dict[str, str | bytes]:
     arrays = {f"input_{i}": array for i, array in enumerate(contents.inputs)}
     arrays.update({f"output_{i}": array for i, array in enumerate(contents.outputs)})
     np.savez_compressed(vectors, **arrays)  # type: ignore[arg-type]
-    files: dict[str, str | bytes] = {f"{_LIBRARY}/{name}": text for name, text in contents.library.items()}
+    files: dict[str, str | bytes] = {f"{_LIBRARY}/{name}": data for name, data in contents.library.items()}
     files.update({f"{_FIRMWARE}/{name}": text for name, text in contents.firmware.items()})
     files.update({f"{_PACKAGE}/{name}": text for name, text in contents.packages.items()})
     files.update(contents.float_files)
@@ -88,9 +88,7 @@ def read_bundle(directory: Path) -> Contents:
     """
     report = read_report(directory)
     try:
-        library = {
-            path.name: path.read_text(encoding="utf-8") for path in sorted((directory / _LIBRARY).iterdir())
-        }
+        library = {path.name: path.read_bytes() for path in sorted((directory / _LIBRARY).iterdir())}
         onnx = (directory / _MODEL).read_bytes()
         with np.load(directory / _VECTORS, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

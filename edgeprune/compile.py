@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeprune.codegen import Golden, Sources, generate
+from edgeprune.config import TvmOutput
 from edgeprune.cycles import with_cycles
-from edgeprune.device import Device
+from edgeprune.device import Device, load_device
 from edgeprune.emulate import Measurement
 from edgeprune.firmware import Image, build
 from edgeprune.graph.execute import execute
@@ -36,6 +37,8 @@ class Build:
     graph: Graph
     program: Program
     sources: Sources
+    host_sources: Sources
+    """The same library for the development machine: other sources only where kernels are machine code."""
     image: Image
     measured_candidates: int = 0
     """How many kernel candidates were measured before the plan chose among them."""
@@ -79,24 +82,28 @@ def compile_network(
     dtype: str = "int8",
     stream_input: bool = False,
     backend: str = "auto",
+    tvm_output: TvmOutput = "source",
 ) -> Build:
     """Lower, plan, generate and link; sources and images go to `directory`.
 
     Where `tuned`, the plan knows what every candidate takes as run in the emulator. With `stream_input` the library
-    takes the input row by row.
+    takes the input row by row. With the `tvm_output` "object" TVM's kernels are machine code.
     """
+    machine = device if tvm_output == "object" else None
     with progress.task("compiling", 4) as task:
         whole = lower(onnx, name, dtype=dtype, compacted=False, backend=backend)
         graph = verify(compact.run(whole) if compacted and dtype == "int8" else whole)
-        measured = tune(graph, device, directory, progress) if tuned else {}
+        measured = tune(graph, device, directory, progress, machine) if tuned else {}
         task.advance(1, "planning")
         program = plan(graph, device, objective, measured, stream_input=stream_input)
         task.advance(1, "generating C")
-        sources = generate(program, name, _golden(graph))
+        golden = _golden(graph)
+        sources = generate(program, name, golden, machine)
+        for_host = generate(program, name, golden, load_device("host")) if sources.archives else sources
         task.advance(1, "linking")
         image = build(sources, device, directory)
         task.advance(1, "linked")
-    return Build(onnx, whole, graph, program, sources, image, len(measured))
+    return Build(onnx, whole, graph, program, sources, for_host, image, len(measured))
 
 
 def measure(

@@ -19,6 +19,7 @@ __all__ = [
     "RunnerName",
     "Settings",
     "SparsifyWhen",
+    "TvmOutput",
     "parse_ceiling",
     "parse_duration_ms",
     "parse_size",
@@ -27,6 +28,8 @@ __all__ = [
 
 Objective = Literal["latency", "ram", "flash"]
 RunnerName = Literal["qemu", "serial", "pyocd"]
+TvmOutput = Literal["source", "object"]
+"""What TVM's kernels become: C, or machine code by LLVM."""
 SparsifyWhen = Literal["before", "during", "after"]
 """When single weights are set to zero: before the pruned network is trained, gradually while it is, or after."""
 
@@ -112,6 +115,7 @@ class Settings:
     latency: str | None = None
     output: Path | None = None
     backend: Literal["auto", "c", "tvm"] = "auto"
+    tvm_output: TvmOutput = "source"
     dtype: Literal["int8", "float32"] = "int8"
     data: Path | None = None
     samples: int | None = None

@@ -118,7 +118,7 @@ def _contents(
     own_device = Path(settings.device)
     image, stack_bytes = network.build.image, proof.measurement.stack_bytes
     return Contents(
-        library=network.build.sources.files,
+        library=network.build.sources.contents,
         onnx=network.build.onnx,
         inputs=proof.inputs,
         outputs=proof.measurement.outputs,

@@ -74,7 +74,7 @@ def prove(
     where = "the host library" if built.image.device.emulator is None else runner.place
     _check(graph, built.image, inputs, expected, measurement.outputs, where, progress)
     if built.image.device.emulator is not None:
-        host = build(built.sources, load_device("host"), directory / "host")
+        host = build(built.host_sources, load_device("host"), directory / "host")
         outputs = run(host, inputs, progress=progress).outputs
         found.append(outputs)
         _check(graph, host, inputs, expected, outputs, "the host library", progress)

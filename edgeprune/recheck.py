@@ -121,9 +121,13 @@ def bundle_sources(contents: Contents, graph: Graph) -> Sources:
         more = tuple((str(one["name"]), int(one["bytes"])) for one in about.get("more_arenas") or ())
         arena_bytes = int(report["ram"]["arena"]) - sum(size for _, size in more)
         arena_align = int(about["arena_align"])
-        prefix, files = str(about["prefix"]), {name: contents.library[name] for name in about["files"]}
+        prefix = str(about["prefix"])
+        files = {name: contents.library[name].decode() for name in about["files"]}
+        archives = {name: contents.library[name] for name in about.get("archives", ())}
     except (KeyError, TypeError) as error:
         raise UsageError(f"the bundle's report does not describe its library: {error} is missing") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the bundle's library is damaged: {error}") from error
     return Sources(
         prefix=prefix,
         files=files,
@@ -136,4 +140,5 @@ def bundle_sources(contents: Contents, graph: Graph) -> Sources:
         fed_rows=int(about.get("fed_rows", 0)),
         more_arenas=more,
         arena_waits=tuple(map(int, about.get("arena_waits", ()))),
+        archives=archives,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from edgeprune.codegen.packages import check_packages
 from edgeprune.config import Settings
 from edgeprune.device import Device
 from edgeprune.errors import UsageError
@@ -37,6 +38,8 @@ def refuse_unused(settings: Settings, model: Model, device: Device) -> None:
     ]
     if model.kind == "onnx-int8" and "calibration" in given:
         raise UsageError(f"{model.path.name} is int8 already: leave out --calibration")
+    if settings.tvm_output == "object":
+        _refuse_objects(settings)
     if settings.dtype == "float32":
         _refuse_float(settings, model, device, given)
     elif settings.backend == "tvm":
@@ -68,6 +71,13 @@ def refuse_unused(settings: Settings, model: Model, device: Device) -> None:
         raise UsageError("--accuracy-drop cuts each network that it tries at once: leave out --rounds")
     if settings.sparsity != "none" and not settings.train:
         raise UsageError("single weights cannot go without training: leave out --no-train or --sparsity")
+
+
+def _refuse_objects(settings: Settings) -> None:
+    if settings.backend == "c":
+        raise UsageError("machine code is of TVM's kernels: leave out --backend c, or --tvm-output object")
+    check_packages(settings.package, machine_code=True)
+    require_tvm("machine code")
 
 
 def _refuse_float(settings: Settings, model: Model, device: Device, given: list[str]) -> None:

@@ -102,6 +102,10 @@ def deploy(
     backend: Annotated[
         Literal["auto", "c", "tvm"] | None, typer.Option(help="Where kernels come from.")
     ] = None,
+    tvm_output: Annotated[
+        Literal["source", "object"] | None,
+        typer.Option(help="What TVM's kernels become: C, or objects by LLVM."),
+    ] = None,
     dtype: Annotated[
         Literal["int8", "float32"] | None, typer.Option(help="What the library computes in.")
     ] = None,
@@ -147,6 +151,7 @@ def deploy(
         "reserve_flash": reserve_flash,
         "reserve_ram": reserve_ram,
         "backend": backend,
+        "tvm_output": tvm_output,
         "dtype": dtype,
         "seed": seed,
         "runner": runner,

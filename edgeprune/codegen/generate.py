@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from edgeprune.codegen.archive import archive
 from edgeprune.codegen.arenas import arena_values, arena_waits, arenas, in_arena, layer_output, unused_arenas
 from edgeprune.codegen.constants import StepConstants, step_constants
 from edgeprune.codegen.describe import c_type, describe_layer
@@ -14,6 +15,7 @@ from edgeprune.codegen.functions import share_functions
 from edgeprune.codegen.ports import port_values
 from edgeprune.codegen.sources import Layer, Port, Sources
 from edgeprune.codegen.stage import StageSource, row_names, row_pointers, stage_source, turn_rows
+from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Tensor
 from edgeprune.graph.islands import has_islands
 from edgeprune.kernels.base import Code, Constant, LayerNames, families
@@ -73,8 +75,13 @@ class _StepSource:
         return self.stage is None and self.layers[0].persistent
 
 
-def generate(program: Program, name: str, golden: Golden | None = None) -> Sources:
-    """The library's C files for `program`, every symbol prefixed with `name` made an identifier."""
+def generate(
+    program: Program, name: str, golden: Golden | None = None, machine: Device | None = None
+) -> Sources:
+    """The library's C files for `program`, every symbol prefixed with `name` made an identifier.
+
+    With `machine`, kernels of families that can are machine code for it, in an archive beside the C files.
+    """
     prefix = c_identifier(name, limit=32)
     scratch_offset = program.scratch_offset
     program = _two_parts(program)
@@ -82,7 +89,8 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
     parts_of_arena = arenas(program)
     parts = program.layers
     packed = [step_constants(program, index, prefix) for index in range(len(parts))]
-    codes = [_emit(program, index, own, prefix) for index, own in enumerate(packed)]
+    codes = [_emit(program, index, own, prefix, machine) for index, own in enumerate(packed)]
+    objects = {one.symbol: one.data for code in codes for one in code.machine_code}
     functions, bodies = share_functions(codes)
     layers = tuple(
         _layer(program, index, prefix, constants, body)
@@ -133,7 +141,8 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         inputs=tuple(Port(tensor, graph.layouts.get(tensor.name)) for tensor in graph.inputs),
         outputs=tuple(Port(tensor, graph.layouts.get(tensor.name)) for tensor in graph.outputs),
         layers=tuple(
-            Layer(part.name, layer.function, _left(part)) for part, layer in zip(parts, layers, strict=True)
+            Layer(part.name, layer.function, _left(part), tuple(one.symbol for one in code.machine_code))
+            for part, layer, code in zip(parts, layers, codes, strict=True)
         ),
         stages=(
             *(step.stage.function for step in steps if step.stage is not None),
@@ -144,6 +153,7 @@ def generate(program: Program, name: str, golden: Golden | None = None) -> Sourc
         arena_align=program.arena_align,
         more_arenas=tuple((one.macro, one.size_bytes) for one in parts_of_arena[1:]),
         arena_waits=arena_waits(program),
+        archives={f"lib{prefix}_kernels.a": archive(objects)} if objects else {},
     )
 
 
@@ -205,7 +215,9 @@ def _steps(
     return tuple(found)
 
 
-def _emit(program: Program, index: int, constants: StepConstants, prefix: str) -> Code:
+def _emit(
+    program: Program, index: int, constants: StepConstants, prefix: str, machine: Device | None
+) -> Code:
     part = program.layers[index]
     step, family = program.steps[part.step], families()[part.candidate.family]
     if isinstance(step.candidate, StageCandidate):
@@ -213,9 +225,9 @@ def _emit(program: Program, index: int, constants: StepConstants, prefix: str) -
         layer = step.candidate.layers[index - first]
         names = row_names(program, step, layer, constants.expressions, prefix, first)
         emit = family.emit_row if layer.form.is_own else family.emit
-        code = emit(part.candidate, names)
+        code = emit(part.candidate, replace(names, machine=machine))
         rows, found = turn_rows(layer), row_pointers(program, step, layer, prefix, first)
-        return Code(code.functions, "\n".join(text for text in (rows, found, code.body) if text))
+        return replace(code, body="\n".join(text for text in (rows, found, code.body) if text))
     inputs = set(step.candidate.activation_inputs)
     tensors = {t.name: t for node in step.nodes for t in (*node.inputs, *node.outputs) if t.value is None}
     pointers = {
@@ -225,7 +237,7 @@ def _emit(program: Program, index: int, constants: StepConstants, prefix: str) -
     }
     own = step.scratch if step.candidate.kernel_scratch_bytes else None
     scratch = "NULL" if own is None else f"({in_arena(program, own.offset)})"
-    names = LayerNames(prefix, pointers, constants.expressions, scratch)
+    names = LayerNames(prefix, pointers, constants.expressions, scratch, machine=machine)
     return family.emit(step.candidate, names)
 
 

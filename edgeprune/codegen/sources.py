@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgeprune.graph.ir import Tensor
 
@@ -12,11 +12,15 @@ __all__ = ["Layer", "Port", "Sources"]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of the library: its qualified `name`, the C function that runs it or a row of it, and what it leaves."""
+    """A layer of the library: its qualified `name`, the C function that runs it or a row of it, and what it leaves.
+
+    `machine_code` are the functions in the library's archive that it calls.
+    """
 
     name: str
     function: str
     outputs: tuple[Tensor, ...]
+    machine_code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,10 @@ class Port:
 
 @dataclass(frozen=True)
 class Sources:
-    """C files of one library. `prefix` starts every symbol in lower case, every macro in upper case."""
+    """C files of one library. `prefix` starts every symbol in lower case, every macro in upper case.
+
+    Where kernels come as machine code, `archives` hold it: static libraries by file name, to be linked with the rest.
+    """
 
     prefix: str
     files: Mapping[str, str]
@@ -46,6 +53,12 @@ class Sources:
     """Cycles that an access to each part of the arena waits for the memory it lies in, by the device's profile."""
     fed_rows: int = 0
     """Rows of the input, which the caller pushes one by one; 0 where inputs are written into the arena."""
+    archives: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def contents(self) -> Mapping[str, bytes]:
+        """Every file of the library as bytes."""
+        return {name: text.encode() for name, text in self.files.items()} | dict(self.archives)
 
     @property
     def header(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeprune.byte_input import ByteInput
 from edgeprune.compile import compile_network
 from edgeprune.compress.fit import Fitted, fit_program
-from edgeprune.config import Budget, Settings
+from edgeprune.config import Budget, Settings, TvmOutput
 from edgeprune.device import Device
 from edgeprune.errors import UsageError
 from edgeprune.graph.onnx_import import with_byte_input
@@ -44,6 +44,7 @@ class Builder:
     stream_input: bool = False
     byte_input: ByteInput | None = None
     backend: str = "auto"
+    tvm_output: TvmOutput = "source"
 
     def int8(self, model: Model) -> bytes:
         """The network as QDQ ONNX or, where builds are in float32, as float ONNX."""
@@ -75,6 +76,7 @@ class Builder:
             dtype=self.dtype,
             stream_input=self.stream_input,
             backend=self.backend,
+            tvm_output=self.tvm_output,
         )
         return fit_program(compiled, budget, self.goal, self.directory / folder, self.progress)
 

@@ -85,6 +85,7 @@ def compress(
         settings.stream_input,
         settings.byte_input(),
         settings.backend,
+        settings.tvm_output,
     )
     whole = builder.fit(model, budget, "unpruned")
     budget = _with_ceilings(budget, settings, whole.cost)

@@ -113,8 +113,9 @@ def build(sources: Sources, device: Device, directory: Path, *, debug: bool = Fa
     """
     compiler = _Compiler(require_compiler(device.compiler), device, directory.resolve(), debug)
     compiler.check_flags()
-    library = {f"library/{name}": text for name, text in sources.files.items()}
-    _write(compiler.directory, {**library, **render_testbed(sources, device)})
+    library = {f"library/{name}": data for name, data in sources.contents.items()}
+    testbed = {name: text.encode() for name, text in render_testbed(sources, device).items()}
+    _write(compiler.directory, {**library, **testbed})
 
     # The library's files have a folder of their own: its name, and so theirs, may be any identifier.
     stems = [f"library/{name.removesuffix('.c')}" for name in sources.c_files]
@@ -126,8 +127,11 @@ def build(sources: Sources, device: Device, directory: Path, *, debug: bool = Fa
     shared = [_object(name) for name in platform_files(device)]
     plain = [f"{stem}.o" for stem in stems]
     counting = [f"{stem}.o" if stem == weights else f"{stem}.counting.o" for stem in stems]
-    elf = compiler.link(["testbed.o", *shared, *plain], "firmware.elf")
-    counting_elf = compiler.link(["testbed.counting.o", *shared, *counting], "firmware.counting.elf")
+    archives = [f"library/{name}" for name in sources.archives]
+    elf = compiler.link(["testbed.o", *shared, *plain, *archives], "firmware.elf")
+    counting_elf = compiler.link(
+        ["testbed.counting.o", *shared, *counting, *archives], "firmware.counting.elf"
+    )
     bare_elf = compiler.link(["testbed.o", *shared, "stubs.o"], "firmware.bare.elf")
     return Image(
         device=device,
@@ -167,11 +171,11 @@ def _callback(prefix: str) -> str:
     return f"-D{prefix.upper()}_ENABLE_LAYER_CALLBACK"
 
 
-def _write(directory: Path, files: dict[str, str]) -> None:
+def _write(directory: Path, files: dict[str, bytes]) -> None:
     try:
         (directory / "library").mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (directory / name).write_text(text, encoding="utf-8")
+        for name, data in files.items():
+            (directory / name).write_bytes(data)
     except OSError as error:
         raise EnvironmentFailure(
             f"The firmware's sources cannot be written to {directory}: {error}."

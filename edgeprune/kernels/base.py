@@ -28,6 +28,7 @@ __all__ = [
     "Function",
     "KernelFamily",
     "LayerNames",
+    "MachineCode",
     "Placement",
     "RowForm",
     "RowWindow",
@@ -183,11 +184,23 @@ class Function:
 
 
 @dataclass(frozen=True)
+class MachineCode:
+    """An object file for the library's core that defines the one function `symbol`, and nothing else that links."""
+
+    symbol: str
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Code:
-    """What a layer needs in the library: functions to define once, and the statements of its wrapper."""
+    """What a layer needs in the library: functions to define once, and the statements of its wrapper.
+
+    Of the functions in `machine_code`, `functions` hold the declarations. Their names differ where their code does.
+    """
 
     functions: tuple[Function, ...]
     body: str
+    machine_code: tuple[MachineCode, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,6 +222,8 @@ class LayerNames:
     row: str = "0"
     state: str = "NULL"
     rows: str = "1"
+    machine: Device | None = None
+    """What to compile machine code for, where a family can; None: all is to be C."""
 
 
 class KernelFamily:

@@ -7,6 +7,7 @@ step's scratch. A group is compiled to know what it costs, with its constants, s
 from __future__ import annotations
 
 import functools
+import hashlib
 from typing import ClassVar
 
 from edgeprune.device import Device
@@ -15,11 +16,31 @@ from edgeprune.graph.ir import Node
 from edgeprune.graph.islands import in_float
 from edgeprune.kernels import _cost
 from edgeprune.kernels._cost import Kind
-from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
+from edgeprune.kernels.base import (
+    Candidate,
+    Code,
+    Constant,
+    Function,
+    KernelFamily,
+    LayerNames,
+    MachineCode,
+    Weights,
+)
 from edgeprune.ops._onnx_model import onnx_model
 from edgeprune.ops._onnx_shapes import flat_shapes
 from edgeprune.ops.onnx import ELEMENTWISE, RECURRENT
-from edgeprune.tvm import REGISTERS, Argument, Call, Role, Routine, compile_model
+from edgeprune.tvm import (
+    REGISTERS,
+    Argument,
+    Call,
+    Kernel,
+    Nest,
+    Role,
+    Routine,
+    compile_model,
+    object_code,
+    wrapped,
+)
 
 __all__ = ["FAMILY", "OnnxTvm"]
 
@@ -77,14 +98,22 @@ class OnnxTvm(KernelFamily):
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         routine = _of(candidate)
         functions: dict[str, Function] = {}
+        symbols, objects = [], []
         for kernel in routine.kernels:
+            if names.machine is not None and kernel.nest is not None:
+                symbol = _named(f"{kernel.name}_{_digest(kernel)}", names)
+                objects.append(MachineCode(symbol, object_code(kernel.nest, symbol, names.machine)))
+                functions[symbol] = Function(symbol, _declaration(symbol, kernel.nest, names))
+                symbols.append(symbol)
+                continue
             for helper, text in kernel.helpers:
                 functions[helper] = _function(helper, text, names)
             functions[kernel.name] = _function(kernel.name, kernel.text, names)
+            symbols.append(_named(kernel.name, names))
         outputs = [names.tensors[tensor.name] for tensor in candidate.nodes[-1].outputs]
         inputs = [names.tensors[name] for name in candidate.activation_inputs]
-        calls = [_call(routine, call, inputs, outputs, names) for call in routine.calls]
-        return Code(tuple(functions.values()), "\n".join(calls))
+        calls = [_call(routine, call, symbols[call.kernel], inputs, outputs, names) for call in routine.calls]
+        return Code(tuple(functions.values()), "\n".join(calls), tuple(objects))
 
 
 def _of(candidate: Candidate) -> Routine:
@@ -107,7 +136,19 @@ def _named(text: str, names: LayerNames) -> str:
     return text.replace("PREFIX", names.prefix).replace("MACRO", names.prefix.upper())
 
 
-def _call(routine: Routine, call: Call, inputs: list[str], outputs: list[str], names: LayerNames) -> str:
+def _digest(kernel: Kernel) -> str:
+    """What tells its code from that of kernels of the same name: linkers know but the name."""
+    return hashlib.sha256(kernel.text.encode()).hexdigest()[:8]
+
+
+def _declaration(symbol: str, nest: Nest, names: LayerNames) -> str:
+    head = wrapped(f"void {symbol}(", [_named(parameter, names) for parameter in nest.parameters])
+    return f"/* Machine code, in the archive beside this file. */\n{head};\n"
+
+
+def _call(
+    routine: Routine, call: Call, symbol: str, inputs: list[str], outputs: list[str], names: LayerNames
+) -> str:
     kernel = routine.kernels[call.kernel]
 
     def pointer(argument: Argument) -> str:
@@ -122,7 +163,7 @@ def _call(routine: Routine, call: Call, inputs: list[str], outputs: list[str], n
     arguments = [pointer(argument) for argument in call.arguments]
     if kernel.scratch_bytes:
         arguments.append(f"{names.scratch} + {call.scratch}")
-    head = f"{_named(kernel.name, names)}("
+    head = f"{symbol}("
     line = f"{head}{', '.join(arguments)});"
     return line if len(line) <= 110 else head + "\n    " + ",\n    ".join(arguments) + ");"
 

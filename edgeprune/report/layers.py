@@ -38,6 +38,7 @@ def layer_values(
                 "op": "+".join(operator_for(node).title(node) for node in layer.nodes),
                 "kernel": layer.candidate.name,
                 "source": families()[layer.candidate.family].source,
+                "compiled_by": _compiler(index, image),
                 "dtype": arithmetic(layer),
                 "placement": layer.candidate.placement.value,
                 "function": None if image is None else image.sources.layers[index].function,
@@ -62,6 +63,13 @@ def layer_values(
 
 def _bound(found: Bound | None) -> dict[str, Any] | None:
     return None if found is None else {"part": found.part, "share": round(found.share, 3)}
+
+
+def _compiler(index: int, image: Image | None) -> str | None:
+    """What made the code of the layer's kernels: "llvm" where it came as objects, else the C compiler."""
+    if image is None:
+        return None
+    return "llvm" if image.sources.layers[index].machine_code else image.device.compiler
 
 
 def _layer_flash(index: int, image: Image) -> int:

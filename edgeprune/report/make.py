@@ -17,7 +17,7 @@ from edgeprune.plan.stage_types import StageCandidate
 from edgeprune.report.in_float import in_float_values
 from edgeprune.report.layers import layer_values
 from edgeprune.report.pruning import PruningSummary, pruning_values
-from edgeprune.tvm import tvm_version
+from edgeprune.tvm import compiler_name, tvm_version
 from edgeprune.verify.compare import Verification
 from edgeprune.version import __version__
 
@@ -107,6 +107,8 @@ def make_report(findings: Findings) -> dict[str, Any]:
         report["layers"] = layer_values(program, image, measurement)
         if any(row["source"] == "tvm" for row in report["layers"]):
             report["tools"]["tvm"] = tvm_version()
+        if image is not None and image.sources.archives:
+            report["tools"]["llvm"] = compiler_name(image.device)
         report["in_float"] = in_float_values(findings.dtype, report["layers"], findings.device)
     if program is not None and image is not None and measurement is not None:
         sizes = image.sizes
@@ -129,6 +131,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
         report["library"] = {
             "prefix": image.sources.prefix,
             "files": list(image.sources.files),
+            "archives": list(image.sources.archives),
             "arena_align": image.sources.arena_align,
             "stages": list(image.sources.stages),
             "fed_rows": image.sources.fed_rows,

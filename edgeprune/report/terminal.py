@@ -209,11 +209,14 @@ def _stages(accuracy: Mapping[str, Any]) -> str:
 def _usage(report: Mapping[str, Any], directory: Path) -> list[Text]:
     prefix, library = report["library"]["prefix"], directory / "library"
     sources = " ".join(name for name in report["library"]["files"] if name.endswith(".c"))
+    linked = "".join(f" and link {name}" for name in report["library"].get("archives") or ())
     work = ("push_row",) if report["library"].get("fed_rows") else ("input_0", "run")
     calls = ", ".join(f"{prefix}_{name}" for name in ("init", *work, "output_0"))
     return [
         Text("library: ", "bold") + Text(str(library)),
-        Text(f'  compile {sources} with your firmware, #include "{prefix}.h", and call {calls}', "dim"),
+        Text(
+            f'  compile {sources} with your firmware{linked}, #include "{prefix}.h", and call {calls}', "dim"
+        ),
     ]
 
 

@@ -66,10 +66,9 @@ _WITHOUT_CYCLE_COUNTER = ("cortex-m0plus",)
 def fingerprint(sources: Sources) -> bytes:
     """Eight bytes that tell libraries apart: the beginning of the SHA-256 of their files."""
     digest = hashlib.sha256()
-    for name, text in sorted(sources.files.items()):
-        for part in (name, text):
-            encoded = part.encode()
-            digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    for name, data in sorted(sources.contents.items()):
+        for part in (name.encode(), data):
+            digest.update(len(part).to_bytes(8, "little") + part)
     return digest.digest()[:8]
 
 
@@ -129,6 +128,7 @@ def board_project(image: Image, stack_bytes: int, line: Line = "uart") -> dict[s
         "tool_prefix": device.compiler.removesuffix("gcc"),
         "flags": [*image.flags, *c_library_flags(device.compiler)],
         "sources": [_DRIVER, *_SOURCES],
+        "archives": list(sources.archives),
         "library": [name for name in sources.c_files if not name.endswith("_self_test.c")],
     }
     templates = {name: name for name in (*_SOURCES, *_HEADERS, "serial.ld")}

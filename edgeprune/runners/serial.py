@@ -80,10 +80,11 @@ def write_project(image: Image, stack_bytes: int, directory: Path, line: Line = 
     """
     project = board_project(image, stack_bytes, line)
     try:
-        for folder, files in ((FOLDER, project), (LIBRARY, image.sources.files)):
+        texts = {name: text.encode() for name, text in project.items()}
+        for folder, files in ((FOLDER, texts), (LIBRARY, image.sources.contents)):
             (directory / folder).mkdir(parents=True, exist_ok=True)
-            for name, text in files.items():
-                (directory / folder / name).write_text(text, encoding="utf-8")
+            for name, data in files.items():
+                (directory / folder / name).write_bytes(data)
     except OSError as error:
         raise EnvironmentFailure(f"the board's firmware cannot be written to {directory}: {error}") from None
     return directory / FOLDER

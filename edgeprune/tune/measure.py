@@ -33,7 +33,9 @@ _MEASURING = (_PACKAGE / "cycles", _PACKAGE / "emulate", _PACKAGE / "firmware")
 """The code that builds a trial, runs it and models its cycles; with the templates of firmware."""
 
 
-def tune(graph: Graph, device: Device, directory: Path, progress: Progress) -> MeasuredCycles:
+def tune(
+    graph: Graph, device: Device, directory: Path, progress: Progress, machine: Device | None = None
+) -> MeasuredCycles:
     """Cycles of every candidate of the steps that have a choice, by the cycle model, as run in the emulator.
 
     What was measured before is taken from the user's cache: it is filed under the generated C, the device, the
@@ -44,6 +46,7 @@ def tune(graph: Graph, device: Device, directory: Path, progress: Progress) -> M
         device: What it is built for.
         directory: Where images go.
         progress: Told of every image.
+        machine: What kernels are machine code for; see `codegen.generate`.
 
     Raises:
         VerificationFailed: a candidate hung or faulted.
@@ -55,16 +58,16 @@ def tune(graph: Graph, device: Device, directory: Path, progress: Progress) -> M
     found: dict[tuple[str, str], int] = {}
     with progress.task("measuring kernels", len(candidates)) as task:
         for number, program in enumerate(trial_programs(candidates, device)):
-            cycles = _cycles(program, directory / f"{_NAME}_{number}", progress)
+            cycles = _cycles(program, machine, directory / f"{_NAME}_{number}", progress)
             keys = [candidate_key(step.candidate) for step in program.steps]
             found |= dict(zip(keys, cycles, strict=True)) if cycles else {}
             task.advance(len(program.steps))
     return found
 
 
-def _cycles(program: Program, directory: Path, progress: Progress) -> tuple[int, ...]:
+def _cycles(program: Program, machine: Device | None, directory: Path, progress: Progress) -> tuple[int, ...]:
     """Cycles of each step; none where the image turns out too large for the board, or cycles are not modelled."""
-    sources = generate(program, _NAME)
+    sources = generate(program, _NAME, machine=machine)
     kept = _cache_file(sources, program.device)
     if kept.is_file():
         return tuple(json.loads(kept.read_text(encoding="utf-8")))
@@ -83,8 +86,8 @@ def _cache_file(sources: Sources, device: Device) -> Path:
     measuring = code_digest((*_MEASURING, resource_dir("templates") / "firmware"))
     conditions = (__version__, repr(device), tool_version(device.compiler), measuring)
     digest = hashlib.sha256("\n".join(conditions).encode())
-    for name, text in sorted(sources.files.items()):
-        digest.update(f"\n{name}\n{text}".encode())
+    for name, data in sorted(sources.contents.items()):
+        digest.update(f"\n{name}\n".encode() + data)
     return cache_dir() / "tuning" / f"{digest.hexdigest()[:32]}.json"
 
 

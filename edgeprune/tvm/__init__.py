@@ -8,11 +8,19 @@ of it reaches the device: its kernels are printed as plain C, and `plan` and `co
     lowering   a scheduled loop nest -> plain loops over flat buffers
     c_source   plain loops -> a C function, with what it costs
     compile    all of these in a row
+
+On request the loops become machine code instead, by the LLVM in TVM's package:
+
+    raw_loops     plain loops -> a function over pointers
+    machine       what LLVM calls the device's core
+    machine_code  a function over pointers -> an object file
 """
 
+from edgeprune.tvm.c_terms import wrapped
 from edgeprune.tvm.compile import compile_model
 from edgeprune.tvm.installed import require_tvm, tvm_version
-from edgeprune.tvm.routine import Argument, Call, Kernel, Role, Routine
+from edgeprune.tvm.machine_code import compiler_name, object_code
+from edgeprune.tvm.routine import Argument, Call, Kernel, Nest, Role, Routine
 from edgeprune.tvm.tiles import REGISTERS
 
 __all__ = [
@@ -20,9 +28,13 @@ __all__ = [
     "Argument",
     "Call",
     "Kernel",
+    "Nest",
     "Role",
     "Routine",
     "compile_model",
+    "compiler_name",
+    "object_code",
     "require_tvm",
     "tvm_version",
+    "wrapped",
 ]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["flat", "starting_values", "variables"]
+__all__ = ["flat", "inside", "starting_values", "variables"]
 
 
 def starting_values(statements: Sequence[Any], bound: frozenset[int]) -> dict[tuple[int, int], Any]:
@@ -30,7 +30,7 @@ def starting_values(statements: Sequence[Any], bound: frozenset[int]) -> dict[tu
     for statement in statements:
         if type(statement).__name__ != "BufferStore" or _zeroed(statement) is not None:
             continue
-        for node in _inside(statement.value):
+        for node in inside(statement.value):
             if type(node).__name__ == "Add":
                 for sum_, other in ((node.a, node.b), (node.b, node.a)):
                     place = _place(sum_)
@@ -51,7 +51,7 @@ def flat(sequence: Any) -> Iterator[Any]:
 
 def variables(expression: Any) -> frozenset[int]:
     """Hashes of the variables in `expression`."""
-    return frozenset(hash(node) for node in _inside(expression) if type(node).__name__ == "Var")
+    return frozenset(hash(node) for node in inside(expression) if type(node).__name__ == "Var")
 
 
 def _zeroed(statement: Any) -> tuple[int, int] | None:
@@ -86,7 +86,7 @@ def _read(statement: Any) -> Iterator[tuple[int, int | None]]:
         terms = list(_addends(statement.value))
         if own is not None and sum(_place(term) == own for term in terms) == 1:
             parts = [*statement.indices, *(term for term in terms if _place(term) != own)]
-    for node in (node for part in parts for node in _inside(part)):
+    for node in (node for part in parts for node in inside(part)):
         if type(node).__name__ == "TensorLoad":
             yield _place(node) or (hash(node.source), None)
 
@@ -106,14 +106,14 @@ def _known(value: Any, bound: frozenset[int], written: set[int]) -> bool:
     return frozenset[int]().union(*map(variables, value.indices)) <= bound
 
 
-def _inside(node: Any) -> Iterator[Any]:
+def inside(node: Any) -> Iterator[Any]:
     """`node` and every expression in it."""
     yield node
     parts = [getattr(node, name) for name in ("a", "b", "value", "condition") if hasattr(node, name)]
     parts += [part for name in ("args", "indices") if hasattr(node, name) for part in getattr(node, name)]
     for part in parts:
         if hasattr(part, "ty"):
-            yield from _inside(part)
+            yield from inside(part)
 
 
 def _all(statements: Sequence[Any]) -> Iterator[Any]:

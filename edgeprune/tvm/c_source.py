@@ -14,21 +14,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from edgeprune.tvm.biases import flat, starting_values, variables
 from edgeprune.tvm.c_expressions import Expressions, Scope, Tally
 from edgeprune.tvm.c_terms import ATOM, CTYPES, EQUAL, NARROW, arena_type, wrapped
 from edgeprune.tvm.edges import edged
+from edgeprune.tvm.storage import Scratch
 
 __all__ = ["CSource", "c_source"]
 
-_LOCAL_BYTES = 256
 _UNROLLED = 8
 """Copies up to which the part of a row that is inside is written out: a call of memcpy would take longer."""
 _SHORT = 24
 """Of an index that is written out wherever it is used, rather than named."""
-_ALIGN = 8
 _LOOP_COST, _BRANCH_COST, _INSTRUCTION_BYTES = 3.0, 2.0, 3.6
 
 
@@ -37,6 +34,7 @@ class CSource:
     """A C function; see `routine.Kernel` for its fields."""
 
     text: str
+    parameters: tuple[str, ...]
     helpers: tuple[tuple[str, str], ...]
     scratch_bytes: int
     instructions: float
@@ -60,7 +58,7 @@ class _Printer:
     def __init__(self, name: str) -> None:
         self.lines: list[str] = []
         self.depth = 1
-        self.scratch_bytes = 0
+        self.scratch = Scratch()
         self.scope, self.tally = Scope(name, taken={name}), Tally()
         self.express = Expressions(self.scope, self.tally)
 
@@ -76,14 +74,15 @@ class _Printer:
             qualifier = "const " if position < read else ""
             parameters.append(f"{qualifier}{arena_type(dtype)} *restrict {role}")
         self._statement(function.body)
-        if self.scratch_bytes:
+        if self.scratch.bytes:
             parameters.append("unsigned char *scratch")
         head = wrapped(f"static MACRO_NOINLINE void {self.scope.function}(", parameters)
         text = "\n".join([head, "{", *self.lines, "}", ""])
         return CSource(
             text,
+            tuple(parameters),
             tuple(self.scope.helpers.items()),
-            self.scratch_bytes,
+            self.scratch.bytes,
             self.tally.instructions,
             round(self.tally.static * _INSTRUCTION_BYTES),
         )
@@ -113,17 +112,16 @@ class _Printer:
 
     def _do_AllocBuffer(self, node: Any) -> None:  # noqa: N802
         dtype = str(node.buffer.ty.dtype)
-        elements = math.prod(int(extent) for extent in node.buffer.ty.shape)
-        size = elements * np.dtype(dtype).itemsize
         name = self.scope.fresh(re.sub("^T_|_intermediate", "", node.buffer.name))
         self.scope.names[hash(node.buffer)] = name
-        if size <= _LOCAL_BYTES:
+        offset = self.scratch.place(node.buffer)
+        if offset is None:
             self.scope.locals.add(name)
+            elements = math.prod(int(extent) for extent in node.buffer.ty.shape)
             self._line(f"{CTYPES[dtype]} {name}[{elements}];")
             return
-        place = f" + {self.scratch_bytes}" if self.scratch_bytes else ""
+        place = f" + {offset}" if offset else ""
         self._line(f"{arena_type(dtype)} *restrict {name} = ({arena_type(dtype)} *)(void *)(scratch{place});")
-        self.scratch_bytes += -(-size // _ALIGN) * _ALIGN
 
     def _do_DeclBuffer(self, node: Any) -> None:  # noqa: N802
         source = node.data.args[0] if hasattr(node.data, "args") else node.data

@@ -13,8 +13,9 @@ from edgeprune.graph.ir import Array
 from edgeprune.tvm.c_source import c_source
 from edgeprune.tvm.front import Loops, Value, kinds_of, loops_of
 from edgeprune.tvm.lowering import lower
-from edgeprune.tvm.routine import Argument, Call, Kernel, Role, Routine
+from edgeprune.tvm.routine import Argument, Call, Kernel, Nest, Role, Routine
 from edgeprune.tvm.schedules import Packing, is_tiled, scheduled
+from edgeprune.tvm.storage import rounded
 from edgeprune.tvm.tiles import REGISTERS
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compile_model"]
 
-_ALIGN = 8
 _INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "int64")
 
 
@@ -122,9 +122,16 @@ def _printed(loops: Loops, name: str, registers: int) -> tuple[Kernel, Mapping[i
     constants = [position for position, value in enumerate(call.reads) if value.role is Role.CONSTANT]
     plan = scheduled(loops.functions[name], constants, registers)
     symbol = "PREFIX_" + re.sub(r"\W", "_", name)
-    source = c_source(lower(plan.function), symbol, len(call.writes), _stored(loops, name))
+    lowered, stored = lower(plan.function), _stored(loops, name)
+    source = c_source(lowered, symbol, len(call.writes), stored)
     kernel = Kernel(
-        symbol, source.text, source.helpers, source.scratch_bytes, source.instructions, source.code_bytes
+        symbol,
+        source.text,
+        source.helpers,
+        source.scratch_bytes,
+        source.instructions,
+        source.code_bytes,
+        Nest(lowered, source.parameters, stored),
     )
     return kernel, plan.packings
 
@@ -170,7 +177,7 @@ def _placed(loops: Loops) -> tuple[dict[int, int], int]:
     for value in live:
         others = [o for o in live if id(o) in offsets and _meet(spans[id(o)], spans[id(value)])]
         offsets[id(value)] = _lowest_gap(value.bytes, [(offsets[id(o)], o.bytes) for o in others])
-    return offsets, max((offsets[id(v)] + _rounded(v.bytes) for v in live), default=0)
+    return offsets, max((offsets[id(v)] + rounded(v.bytes) for v in live), default=0)
 
 
 def _meet(one: tuple[int, int], other: tuple[int, int]) -> bool:
@@ -182,9 +189,5 @@ def _lowest_gap(size: int, taken: Sequence[tuple[int, int]]) -> int:
     for start, length in sorted(taken):
         if offset + size <= start:
             break
-        offset = max(offset, _rounded(start + length))
+        offset = max(offset, rounded(start + length))
     return offset
-
-
-def _rounded(size: int) -> int:
-    return -(-size // _ALIGN) * _ALIGN

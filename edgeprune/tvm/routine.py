@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from edgeprune.graph.ir import Array
 
-__all__ = ["Argument", "Call", "Kernel", "Role", "Routine"]
+__all__ = ["Argument", "Call", "Kernel", "Nest", "Role", "Routine"]
 
 
 class Role(Enum):
@@ -29,6 +31,19 @@ class Argument:
     dtype: str
 
 
+@dataclass(frozen=True, eq=False)
+class Nest:
+    """What a kernel was printed from, for LLVM to compile: plain loops as TVM has them, opaque to all but this package.
+
+    `parameters` are those of the C function. `stored` are the types of constants that hold narrower integers than the
+    loops compute with, by position.
+    """
+
+    loops: Any
+    parameters: tuple[str, ...]
+    stored: Mapping[int, str]
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A C function over pointers, inputs and constants first, then outputs, then `scratch` where it needs any.
@@ -43,6 +58,8 @@ class Kernel:
     scratch_bytes: int
     instructions: float
     code_bytes: int
+    nest: Nest | None = field(default=None, compare=False)
+    """None for a call of the C library's, which is left to the C compiler."""
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,12 @@ def library(network: str, device: Device) -> Sources:
     return generate(plan(graph, device, Objective()), network, Golden(inputs, tuple(outputs)))
 
 
-def write(folder: Path, files: Mapping[str, str]) -> Path:
-    """`files` (path -> text) below `folder`, which is returned."""
+def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
+    """`files` (path -> contents) below `folder`, which is returned."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
     return folder
 
 
