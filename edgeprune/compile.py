@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from edgeprune.codegen import Golden, Sources, generate
+from edgeprune.codegen import Sources, generate
 from edgeprune.config import TvmOutput
 from edgeprune.cycles import with_cycles
 from edgeprune.device import Device, load_device
 from edgeprune.emulate import Measurement
 from edgeprune.firmware import Image, build
-from edgeprune.graph.execute import execute
-from edgeprune.graph.ir import Array, Graph, Tensor
+from edgeprune.golden import golden_inference
+from edgeprune.graph.ir import Array, Graph
 from edgeprune.graph.onnx_import import byte_input_of, import_onnx, import_plain
 from edgeprune.graph.passes import compact, remove_dead, simplify, take_bytes
 from edgeprune.graph.verify import verify
@@ -97,7 +95,7 @@ def compile_network(
         task.advance(1, "planning")
         program = plan(graph, device, objective, measured, stream_input=stream_input)
         task.advance(1, "generating C")
-        golden = _golden(graph)
+        golden = golden_inference(graph)
         sources = generate(program, name, golden, machine)
         for_host = generate(program, name, golden, load_device("host")) if sources.archives else sources
         task.advance(1, "linking")
@@ -120,20 +118,3 @@ def measure(
     latency = None if measurement.latency is None else measurement.latency.ms
     program = built.program
     return measurement, Cost(sizes.flash_bytes, ram, latency, program.macs, program.parameters)
-
-
-def _golden(graph: Graph) -> Golden:
-    """A pseudo-random inference for the library's self test, the same for the same graph."""
-    generator = np.random.default_rng(0)
-    inputs = tuple(_golden_input(tensor, generator) for tensor in graph.inputs)
-    values = execute(graph, inputs)
-    return Golden(inputs, tuple(values[tensor.name] for tensor in graph.outputs))
-
-
-def _golden_input(tensor: Tensor, generator: np.random.Generator) -> Array:
-    if tensor.dtype in ("int8", "uint8"):
-        limits = np.iinfo(tensor.dtype)
-        return generator.integers(limits.min, limits.max + 1, tensor.shape).astype(tensor.dtype)
-    if tensor.dtype == "float32":
-        return generator.standard_normal(tensor.shape, np.float32)
-    return np.zeros(tensor.shape, tensor.dtype)

@@ -70,3 +70,5 @@ def test_islands_of_a_core_without_an_fpu(device: str, tmp_path: Path) -> None:
     assert report["backend"] == "auto"
     assert [row["name"] for row in report["layers"] if row["compiled_by"] == "llvm"] == ["normalise", "norm"]
     assert report["verify"]["first_mismatch"] is None
+    said = call("make", "run", cwd=tmp_path / "bundle/package/cmake")
+    assert "islands: the self test passes" in said
