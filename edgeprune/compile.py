@@ -10,6 +10,7 @@ from edgeprune.config import TvmOutput
 from edgeprune.cycles import with_cycles
 from edgeprune.device import Device, load_device
 from edgeprune.emulate import Measurement
+from edgeprune.errors import UsageError
 from edgeprune.firmware import Image, build
 from edgeprune.golden import golden_inference
 from edgeprune.graph.ir import Array, Graph
@@ -86,6 +87,9 @@ def compile_network(
 
     Where `tuned`, the plan knows what every candidate takes as run in the emulator. With `stream_input` the library
     takes the input row by row. With the `tvm_output` "object" TVM's kernels are machine code.
+
+    Raises:
+        UsageError: the model cannot be lowered, or has none of those kernels.
     """
     machine = device if tvm_output == "object" else None
     with progress.task("compiling", 4) as task:
@@ -97,6 +101,8 @@ def compile_network(
         task.advance(1, "generating C")
         golden = golden_inference(graph)
         sources = generate(program, name, golden, machine)
+        if machine is not None and not sources.archives:
+            raise UsageError("no kernel of this network comes from TVM: leave out --tvm-output object")
         for_host = generate(program, name, golden, load_device("host")) if sources.archives else sources
         task.advance(1, "linking")
         image = build(sources, device, directory)

@@ -153,6 +153,10 @@ class Settings:
                 raise UsageError(f"{item.name} must be one of {', '.join(map(str, allowed))}")
         if self.optimize not in get_args(Objective):
             raise UsageError(f"--optimize {self.optimize!r} is not one of {', '.join(get_args(Objective))}")
+        if self.tvm_output not in get_args(TvmOutput):
+            raise UsageError(
+                f"--tvm-output {self.tvm_output!r} is not one of {', '.join(get_args(TvmOutput))}"
+            )
         if self.samples is not None and self.samples <= 0:
             raise UsageError(f"--samples {self.samples} must be greater than zero")
         if self.effort is not None and self.effort < 0:

@@ -2,8 +2,8 @@
 
 Layers in float add in an order of their own, so a real number that lies close to the middle between two integers may
 be stored as either. Where a network has such layers, of several inputs the one is embedded whose real numbers stay
-furthest from any middle. Where that is further than compilers and libraries of functions differ, every right build gives
-the same bytes, and the self test asks for them.
+furthest from any middle. Where that is further than compilers and libraries of functions differ, every right build
+gives the same bytes, and the self test asks for them.
 """
 
 from __future__ import annotations

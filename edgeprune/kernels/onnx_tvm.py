@@ -28,7 +28,7 @@ from edgeprune.kernels.base import (
 )
 from edgeprune.ops._onnx_model import onnx_model
 from edgeprune.ops._onnx_shapes import flat_shapes
-from edgeprune.ops.onnx import ELEMENTWISE, RECURRENT
+from edgeprune.ops.onnx import ELEMENTWISE, OWN
 from edgeprune.tvm import (
     REGISTERS,
     Argument,
@@ -58,7 +58,7 @@ class OnnxTvm(KernelFamily):
     source: ClassVar[str] = "tvm"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        if any(node.op != "Onnx" or node.attrs["type"] in RECURRENT for node in nodes):
+        if any(node.op != "Onnx" or node.attrs["type"] in OWN for node in nodes):
             return ()
         found: dict[tuple[str, ...], Candidate] = {}
         for registers in REGISTERS:

@@ -20,7 +20,7 @@ from edgeprune.ops._onnx_integers import INTEGERS, in_integers
 from edgeprune.ops._onnx_model import node_proto, onnx_model
 from edgeprune.ops.base import OnnxNode, Operator
 
-__all__ = ["ELEMENTWISE", "OPERATOR", "RECURRENT", "Onnx"]
+__all__ = ["ELEMENTWISE", "OPERATOR", "OWN", "Onnx"]
 
 ELEMENTWISE = frozenset(
     (
@@ -68,7 +68,9 @@ ELEMENTWISE = frozenset(
 
 _FILTERED = ("Conv", "ConvTranspose")
 _PRODUCTS = ("Gemm", "MatMul")
-RECURRENT = ("GRU", "LSTM", "RNN")
+_RECURRENT = ("GRU", "LSTM", "RNN")
+OWN = (*_RECURRENT, "CumSum")
+"""Operators that TVM has no form of: kernels of ours run them, one by one."""
 
 
 class Onnx(Operator):
@@ -104,7 +106,7 @@ class Onnx(Operator):
                 a.name == "transA" and a.i for a in node_proto(node).attribute
             )
             return node.output.elements * node.inputs[0].shape[0 if transposed else -1]
-        if kind in RECURRENT:
+        if kind in _RECURRENT:
             return node.inputs[0].shape[0] * sum(tensor.elements for tensor in node.inputs[1:3])
         return 0
 

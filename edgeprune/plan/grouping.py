@@ -8,7 +8,7 @@ What is stored as int8 is dequantised by the step that reads it, and quantised b
 from __future__ import annotations
 
 from edgeprune.graph.ir import Graph, Node
-from edgeprune.ops.onnx import ELEMENTWISE, RECURRENT
+from edgeprune.ops.onnx import ELEMENTWISE, OWN
 from edgeprune.plan.lifetimes import Group, work_nodes
 
 __all__ = ["standing_groups"]
@@ -50,7 +50,7 @@ def _follower(node: Node, readers: dict[str, tuple[Node, ...]], returned: set[st
 def _joins(node: Node, reader: Node, same: bool) -> bool:
     """Whether `reader` may follow `node` in a step; `same` where its one result has the shape that it reads."""
     first, second = str(node.attrs["type"]), str(reader.attrs["type"])
-    if second in RECURRENT or first in RECURRENT:
+    if second in OWN or first in OWN:
         return False
     if first == _TO_REAL:
         return True

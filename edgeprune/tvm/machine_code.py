@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
 from edgeprune.device import Device
 from edgeprune.errors import UsageError
 from edgeprune.tvm.helpers import MATH_CALLS
@@ -73,11 +76,8 @@ def _compiled(nest: Nest, symbol: str, machine: Machine) -> bytes:
 
 def _check_symbols(data: bytes, symbol: str) -> None:
     """Refuse an object that defines more than `symbol`, or calls what a firmware does not have."""
-    from elftools.elf.elffile import ELFFile
-    from elftools.elf.sections import SymbolTableSection
-
     table = ELFFile(io.BytesIO(data)).get_section_by_name(".symtab")
-    assert isinstance(table, SymbolTableSection), "LLVM writes symbols"
+    assert isinstance(table, SymbolTableSection), "LLVM writes a table of symbols"
     named = [one for one in table.iter_symbols() if one["st_info"]["bind"] != "STB_LOCAL"]
     called = {one.name for one in named if one["st_shndx"] == "SHN_UNDEF"}
     assert {one.name for one in named} - called == {symbol}, f"the object of {symbol} defines more than it"

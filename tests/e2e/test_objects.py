@@ -9,10 +9,12 @@ import pytest
 
 from edgeprune.bundle import read_report
 from edgeprune.config import Settings
+from edgeprune.errors import UsageError
 from edgeprune.pipeline import deploy
 from edgeprune.recheck import verify_bundle
 from tests.support.float_models import separable
 from tests.support.islands import float_network
+from tests.support.onnx_models import MODELS
 from tests.support.packaged import call
 from tests.support.tools import lacking
 
@@ -50,6 +52,13 @@ def test_the_package_links_them(bundle: Path) -> None:
     call("cmake", "--build", "build", cwd=folder)
     assert "small: the self test passes" in call("ctest", "--test-dir", "build", "--verbose", cwd=folder)
     assert "small: the self test passes" in call("make", "run", cwd=folder)
+
+
+def test_a_network_without_such_kernels_has_none(tmp_path: Path) -> None:
+    model = tmp_path / "residual.onnx"
+    model.write_bytes(MODELS["residual"]())
+    with pytest.raises(UsageError, match="no kernel of this network comes from TVM"):
+        deploy(Settings(model, "mps2-an386", output=tmp_path / "bundle", tvm_output="object"))
 
 
 @pytest.mark.parametrize("device", ["nucleo-g0b1re", "riscv-virt"])

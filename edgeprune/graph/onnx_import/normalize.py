@@ -14,6 +14,7 @@ from onnx_ir.passes import common
 from edgeprune.errors import UsageError
 from edgeprune.graph.onnx_import.explain import unsupported_operator
 from edgeprune.graph.onnx_import.qlinear import rewrite_qlinear
+from edgeprune.graph.onnx_import.steps_first import steps_first
 
 __all__ = ["normalize"]
 
@@ -22,7 +23,10 @@ _DOMAINS = ("", "ai.onnx", "com.microsoft")
 
 
 def normalize(data: bytes, *, as_qdq: bool) -> ir.Model:
-    """Parse and canonicalise an ONNX model; `as_qdq` rewrites QLinear operators to what they stand for.
+    """Parse and canonicalise an ONNX model.
+
+    With `as_qdq` QLinear operators are rewritten to what they stand for; without it recurrent layers whose batch comes
+    first have their steps first.
 
     Raises:
         UsageError: the bytes are not an ONNX model, or its shapes do not follow from its inputs; with `as_qdq`, an
@@ -34,7 +38,8 @@ def normalize(data: bytes, *, as_qdq: bool) -> ir.Model:
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     try:
-        model = ir.from_proto(onnx.load_model_from_string(data))
+        proto = onnx.load_model_from_string(data)
+        model = ir.from_proto(proto if as_qdq else steps_first(proto))
     except Exception as error:  # protobuf raises its own DecodeError, onnx-ir ValueError and others
         raise UsageError(f"the ONNX model cannot be read: {error}") from error
     common.InlinePass()(model)
