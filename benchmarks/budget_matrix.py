@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from edgeprune.cli.standard_output import kept_for_results
 from edgeprune.cli.terminal import Terminal
 from edgeprune.config import Settings
 from edgeprune.errors import EdgepruneError
@@ -172,7 +173,7 @@ def main() -> int:
     parser.add_argument("--no-reach", action="store_true", help="do not deploy to the nearest budgets")
     arguments = parser.parse_args()
     terminal, cells = Terminal(), list[Cell]()
-    with tempfile.TemporaryDirectory(prefix="edgeprune-matrix-") as scratch:
+    with kept_for_results(), tempfile.TemporaryDirectory(prefix="edgeprune-matrix-") as scratch:
         matrix = Matrix(Path(scratch), arguments.device)
         for network in arguments.networks:
             for budget in arguments.budgets:

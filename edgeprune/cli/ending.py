@@ -11,7 +11,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from typing import Any
 import typer
 from rich.console import RenderableType
 
+from edgeprune.cli.standard_output import kept_for_results
 from edgeprune.cli.terminal import Terminal
 from edgeprune.errors import EdgepruneError
 
@@ -51,7 +52,7 @@ def conclude(body: Callable[[Terminal], Outcome], as_json: bool, debug: bool) ->
     """
     terminal = Terminal()
     with _one_sentence(terminal, debug):
-        with redirect_stdout(sys.stderr), _quiet_libraries(debug):
+        with kept_for_results(), _quiet_libraries(debug):
             outcome = body(terminal)
         terminal.show(outcome.shown)
     if as_json:
