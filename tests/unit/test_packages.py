@@ -277,3 +277,35 @@ def test_esp_idf_component_follows_its_manifest() -> None:
     }
     assert re.search(r"idf_component_register\(\s+SRCS\s", lists)
     assert "idf_component_register(SRCS main.c" in files["flatten/examples/self_test/main/CMakeLists.txt"]
+
+
+MACHINE_CODE = {
+    "arduino": ("flatten/src/cortex-m4/libflatten_kernels.a", "flatten/library.properties"),
+    "cmake": ("lib/libflatten_kernels.a", "CMakeLists.txt"),
+    "cmsis-pack": ("lib/libflatten_kernels.a", "edgeprune.flatten.pdsc"),
+    "esp-idf": ("flatten/lib/libflatten_kernels.a", "flatten/CMakeLists.txt"),
+    "platformio": ("flatten/lib/libflatten_kernels.a", "flatten/library.json"),
+    "zephyr": ("lib/libflatten_kernels.a", "zephyr/CMakeLists.txt"),
+}
+
+
+@pytest.mark.parametrize("name", MACHINE_CODE)
+def test_machine_code_lies_where_the_build_looks_for_it(name: str) -> None:
+    place, build_file = MACHINE_CODE[name]
+    archives = {"libflatten_kernels.a": b"!<arch>\n"}
+    files = render(name, replace(sources(), archives=archives), load_device(DEVICE))
+    assert files[place] == archives["libflatten_kernels.a"]
+    text = files[build_file]
+    assert isinstance(text, str)
+    assert "flatten_kernels" in text
+    assert "flatten_kernels" not in str(rendered(name)[build_file])
+    if build_file.endswith(".json"):
+        assert "-lflatten_kernels" in json.loads(text)["build"]["flags"]
+    if build_file.endswith(".pdsc"):
+        assert place in [file.get("name") for file in ElementTree.fromstring(text).iter("file")]
+
+
+def test_a_format_of_one_file_refuses_machine_code() -> None:
+    assert set(packages()) - set(MACHINE_CODE) == {"amalgamation"}
+    with pytest.raises(UsageError, match="amalgamation holds no machine code"):
+        check_packages(["cmake,amalgamation"], machine_code=True)
