@@ -17,7 +17,7 @@ help:
 	@echo "make lint    ruff, mypy --strict, import-linter"
 	@echo "make docs    the documentation as a web site, in build/site"
 	@echo "make bench   the figures of the README, as a table and as JSON (BENCH_ARGS='--data DIR')"
-	@echo "make bench-sparse  cycles and flash of sparse kernels against density (SPARSE_ARGS='--device D')"
+	@echo "make bench-sparse  cycles and flash of sparse kernels against density, on a Cortex-M4 and M55"
 	@echo "make clean   remove the virtual environment and build results"
 
 demo: setup
@@ -40,6 +40,8 @@ bench: setup
 
 bench-sparse: setup
 	$(BIN)/python -m benchmarks.sparse --json benchmarks/results/sparse.json --plot docs/sparse.svg $(SPARSE_ARGS)
+	$(BIN)/python -m benchmarks.sparse --device mps3-an547 \
+	    --json benchmarks/results/sparse_mps3_an547.json --plot docs/sparse-m55.svg $(SPARSE_ARGS)
 
 setup: tools $(VENV)/.installed
 

@@ -108,7 +108,9 @@ CONV_PATTERNS = (
         (0.75, 0.5, 0.25, 0.125, 0.0625),
     ),
     Pattern("block 2x4", blocks(2, 4), ("conv_s8_dsp_blocks", "conv_s8_mve_blocks"), _MOST),
-    Pattern("unstructured", singles, ("conv_s8_dsp_singles",), (0.5, 0.3, 0.2, 0.1, 0.05)),
+    Pattern(
+        "unstructured", singles, ("conv_s8_dsp_singles", "conv_s8_mve_blocks"), (0.5, 0.3, 0.2, 0.1, 0.05)
+    ),
 )
 FULL_PATTERNS = (
     Pattern(
@@ -120,7 +122,12 @@ FULL_PATTERNS = (
     Pattern(
         "block 8x4", blocks(8, 4), ("fully_connected_s8_dsp_blocks", "fully_connected_s8_mve_blocks"), _MOST
     ),
-    Pattern("unstructured", singles, ("conv_s8_c_indexed",), (0.5, 0.3, 0.2, 0.1, 0.05)),
+    Pattern(
+        "unstructured",
+        singles,
+        ("conv_s8_c_indexed", "fully_connected_s8_mve_blocks"),
+        (0.5, 0.3, 0.2, 0.1, 0.05),
+    ),
 )
 DENSE = (
     "conv_s8_dsp",

@@ -115,7 +115,7 @@ def _cycles(
 
 def _block_work(pixels: int, words: SharedWords, channels: int, scaling: _mve.Scaling) -> Work:
     """Of `pixels` pixels, of which one alone is computed twice."""
-    record, pair = (15, 18) if pixels == 3 else (10, 15)
+    record, pair = (14, 18) if pixels == 3 else (10, 15)
     products = Work(record * sum(words.records) + 3 * len(words.words), pair * len(words.words) + 50)
     return products + pixels * requantize_work(channels, scaling)
 

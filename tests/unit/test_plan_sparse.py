@@ -47,6 +47,20 @@ def test_zeros_get_the_kernel_that_pays(pattern):
     assert (step.candidate.density < 1) == (pattern != "many singles")
 
 
+HELIUM = {
+    "shared": "conv_s8_mve_gathered",
+    "blocks": "conv_s8_mve_blocks",
+    "few singles": "conv_s8_mve_blocks",
+    "many singles": "conv_s8_mve",
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_zeros_get_the_kernel_that_pays_with_helium(pattern):
+    (step,) = planned(PATTERNS[pattern][0], "mps3-an547").steps
+    assert step.candidate.family == HELIUM[pattern]
+
+
 def test_the_report_says_which_zeros_paid():
     rows = {pattern: layer_values(planned(mask), None, None)[0] for pattern, (mask, _) in PATTERNS.items()}
     shared, many = rows["shared"], rows["many singles"]
