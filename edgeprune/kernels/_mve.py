@@ -46,6 +46,9 @@ LANES = 16
 _MOST_CHUNKS = 8
 """Vectors of a window whose products are one straight line; offsets of loads reach as far."""
 
+_PRODUCTS = ("multiply", "multiply_row")
+"""Parts of the template of products; others are of that of what is shared besides."""
+
 
 @dataclass(frozen=True)
 class Form:
@@ -186,13 +189,20 @@ def products(prefix: str, form: Form) -> tuple[Function, ...]:
     )
 
 
-def pixels(prefix: str, scaling: Scaling, form: Form) -> tuple[Function, ...]:
-    """The function that computes pixels next to each other, last, and what it needs."""
+def pixels(prefix: str, scaling: Scaling, form: Form, adding: Function | None = None) -> tuple[Function, ...]:
+    """The function that computes pixels next to each other, last, and what it needs.
+
+    With `adding`, `vector_sum` of `add_s8_mve`, outputs are sums with another tensor's elements.
+    """
     name = f"{prefix}_mve_pixels_{form.suffix}_{scaling.suffix}"
+    name += "" if adding is None else adding.name.removeprefix(f"{prefix}_mve")
+    sums = () if adding is None else (adding, *helpers(prefix, ("sum_t",), scaling))
+    values = {"scaling": scaling, "form": form, "adding": None if adding is None else adding.name}
     return (
         *helpers(prefix, ("layer_t", "requantize"), scaling),
         *products(prefix, form),
-        _part("pixels", prefix, name, scaling=scaling, form=form),
+        *sums,
+        _part("pixels", prefix, name, **values),
     )
 
 
@@ -203,4 +213,7 @@ def _part(part: str, prefix: str, name: str | None = None, **values: object) -> 
         if part == "requantize":
             assert isinstance(scaling, Scaling)
             name += f"_{scaling.suffix}"
-    return Function(name, render("kernels/_mve.j2", {"part": part, "prefix": prefix, "name": name, **values}))
+    template = "_mve_products" if part in _PRODUCTS else "_mve"
+    return Function(
+        name, render(f"kernels/{template}.j2", {"part": part, "prefix": prefix, "name": name, **values})
+    )

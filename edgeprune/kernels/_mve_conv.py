@@ -29,6 +29,7 @@ from edgeprune.templating import render
 __all__ = [
     "Order",
     "Pixels",
+    "Sum",
     "block_ends",
     "emit_walk",
     "is_direct",
@@ -75,6 +76,21 @@ class Pixels:
     scratch_bytes: int
     steps: int = 0
     pair_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum behind a convolution, whose output is `output`: its function, and arguments of the layer in C.
+
+    A block's own outputs go to `rows`. `numbers` are the multipliers of both operands, the convolution's first, the
+    constant and the limits.
+    """
+
+    function: Function
+    output: str
+    rows: str
+    shortcut: str
+    numbers: tuple[int, ...]
 
 
 def sparse_walk(nodes: tuple[Node, ...], device: Device) -> tuple[ConvGeometry, Array] | None:
@@ -183,9 +199,18 @@ def walk_work(g: ConvGeometry) -> Work:
 
 
 def emit_walk(
-    node: Node, g: ConvGeometry, names: LayerNames, order: Order, stem: str, pixels: Pixels
+    node: Node,
+    g: ConvGeometry,
+    names: LayerNames,
+    order: Order,
+    stem: str,
+    pixels: Pixels,
+    behind: Sum | None = None,
 ) -> Code:
-    """The C of `node` with the constants "stream", "scaling" and, with `places`, "places"; its function is `stem`."""
+    """The C of `node` with the constants "stream", "scaling" and, with `places`, "places"; its function is `stem`.
+
+    With a sum `behind` it, `pixels` takes that too.
+    """
     prefix, scaling, direct = names.prefix, _mve.Scaling.of(node), is_direct(g)
     times, count = runs(g)
     values = {
@@ -204,12 +229,16 @@ def emit_walk(
         "strip_bytes": strip_bytes(g),
         "pixels_bytes": pixels.scratch_bytes,
         "places": places(g) is not None,
+        "behind": behind,
     }
     layer = Function(stem, render("kernels/_mve_conv.j2", values))
-    x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
+    x, y = (
+        names.tensors[name] for name in (node.inputs[0].name, behind.output if behind else node.output.name)
+    )
     constants = f"{names.constants['stream']}, {names.constants['scaling']}"
     more = [] if places(g) is None else [names.constants["places"]]
     more += [] if direct else [str(node.inputs[0].zero_point)]
+    more += [] if behind is None else [behind.rows, behind.shortcut, *map(str, behind.numbers)]
     body = f"{stem}({', '.join([x, constants, y, names.scratch, *more, scaling.arguments])});"
     copy = () if direct else (_mve_strips.copy_function(prefix, places(g)),)
     return Code((*pixels.functions, *copy, layer), body)

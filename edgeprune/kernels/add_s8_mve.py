@@ -22,13 +22,13 @@ from edgeprune.kernels._operands import (
     operand_constants,
     operand_pointers,
 )
-from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
+from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops import operator_for
 from edgeprune.ops._arithmetic import Additive
 
-__all__ = ["FAMILY", "AddMve"]
+__all__ = ["CODE_BYTES", "FAMILY", "AddMve", "sum_work"]
 
-_CODE_BYTES = 120
+CODE_BYTES = 120
 
 
 class AddMve(KernelFamily):
@@ -44,14 +44,18 @@ class AddMve(KernelFamily):
         if broadcasts or sum_constant(sum_arithmetic(node)) is None:
             return ()
         constants = constant_bytes(node)
-        work = -(-node.output.elements // 4) * Work(_VECTOR_CYCLES) + Work(scalar=25)
         return (
             Candidate(
                 self.name,
                 self.name,
                 nodes,
-                flash_bytes=_CODE_BYTES + constants,
-                cycles=cycles(device, work, code_bytes=_CODE_BYTES, constants=constants),
+                flash_bytes=CODE_BYTES + constants,
+                cycles=cycles(
+                    device,
+                    sum_work(node.output.elements, calls=1),
+                    code_bytes=CODE_BYTES,
+                    constants=constants,
+                ),
                 overlap=elementwise_overlap(node),
             ),
         )
@@ -62,11 +66,20 @@ class AddMve(KernelFamily):
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         (node,) = candidate.nodes
         p = sum_arithmetic(node)
-        stem = f"{names.prefix}_mve_add_shift{p.shift}"
-        function = self.render(stem, {"prefix": names.prefix, "shift": p.shift})
+        function = self.vector_sum(node, names.prefix)
         numbers = (node.output.elements, p.multiplier_a, p.multiplier_b, sum_constant(p), p.low, p.high)
         operands = (*operand_pointers(node, names), names.tensors[node.output.name])
-        return Code((function,), f"{stem}({', '.join(map(str, (*operands, *numbers)))});")
+        return Code((function,), f"{function.name}({', '.join(map(str, (*operands, *numbers)))});")
+
+    def vector_sum(self, node: Node, prefix: str) -> Function:
+        """The function of the sum `node`, of any length."""
+        shift = sum_arithmetic(node).shift
+        return self.render(f"{prefix}_mve_add_shift{shift}", {"prefix": prefix, "shift": shift})
+
+
+def sum_work(elements: int, calls: int) -> Work:
+    """Of so many sums, made in so many calls."""
+    return -(-elements // 4) * Work(_VECTOR_CYCLES) + calls * Work(scalar=25)
 
 
 _VECTOR_CYCLES = 12

@@ -19,7 +19,7 @@ from edgeprune.kernels import add_s8_dsp, conv_s8_dsp
 from edgeprune.kernels._dsp_conv import row_geometry
 from edgeprune.kernels._fully_connected import as_pointwise
 from edgeprune.kernels._operands import sum_shortcut
-from edgeprune.kernels._residual import with_sum
+from edgeprune.kernels._residual import loop_cycles, with_sum
 from edgeprune.kernels.base import (
     Candidate,
     Code,
@@ -33,7 +33,7 @@ from edgeprune.kernels.base import (
 from edgeprune.kernels.conv_s8_dsp import BLOCK, Combine, Form, emit_blocks, form_of, pack_blocks
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
-__all__ = ["FAMILY", "SUM_BYTES", "ConvAddDsp", "sum_instructions", "words_sum"]
+__all__ = ["FAMILY", "SUM_BYTES", "ConvAddDsp", "sum_cycles", "words_sum"]
 
 SUM_BYTES = 200
 """Of the sums, which layers share, and of calling them."""
@@ -80,8 +80,7 @@ class ConvAddDsp(KernelFamily):
             one,
             self.name,
             nodes,
-            device,
-            instructions=sum_instructions(nodes[1], calls),
+            cycles=sum_cycles(nodes[1], calls, device),
             code_bytes=SUM_BYTES,
             rows_bytes=BLOCK * groups * g.out_channels,
         )
@@ -126,9 +125,10 @@ def words_sum(candidate: Candidate, names: LayerNames) -> Combine:
     )
 
 
-def sum_instructions(add: Node, calls: int) -> float:
+def sum_cycles(add: Node, calls: int, device: Device) -> float:
     """Of `add`, made in so many calls."""
-    return add_s8_dsp.instructions_per_element(add) * add.output.elements + _CALL_INSTRUCTIONS * calls
+    instructions = add_s8_dsp.instructions_per_element(add) * add.output.elements + _CALL_INSTRUCTIONS * calls
+    return loop_cycles(device, instructions, SUM_BYTES)
 
 
 def _convolutions(conv: Node, device: Device) -> tuple[Candidate, ...]:

@@ -18,7 +18,7 @@ from edgeprune.kernels import add_s8_dsp, conv_s8_dsp_winograd_staged
 from edgeprune.kernels._operands import sum_shortcut
 from edgeprune.kernels._residual import with_sum
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
-from edgeprune.kernels.conv_add_s8_dsp import SUM_BYTES, sum_instructions, words_sum
+from edgeprune.kernels.conv_add_s8_dsp import SUM_BYTES, sum_cycles, words_sum
 
 __all__ = ["FAMILY", "ConvAddWinogradStagedDsp"]
 
@@ -41,8 +41,7 @@ class ConvAddWinogradStagedDsp(KernelFamily):
                 one,
                 self.name,
                 nodes,
-                device,
-                instructions=sum_instructions(nodes[1], -(-height // strip)),
+                cycles=sum_cycles(nodes[1], -(-height // strip), device),
                 code_bytes=SUM_BYTES,
                 rows_bytes=min(strip, height) * nodes[0].output.elements // height,
             )

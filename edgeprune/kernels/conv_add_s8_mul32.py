@@ -17,7 +17,7 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _mul32, add_s8_c, conv_s8_mul32
 from edgeprune.kernels._operands import sum_shortcut
-from edgeprune.kernels._residual import with_sum
+from edgeprune.kernels._residual import loop_cycles, with_sum
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.kernels.conv_add_s8_c import CALL_INSTRUCTIONS, pixel_sum
 from edgeprune.ops._convolution import conv_geometry
@@ -46,8 +46,7 @@ class ConvAddMul32(KernelFamily):
             one,
             self.name,
             nodes,
-            device,
-            instructions=instructions,
+            cycles=loop_cycles(device, instructions, _CODE_BYTES),
             code_bytes=_CODE_BYTES,
             rows_bytes=_mul32.LANES * channels,
         )

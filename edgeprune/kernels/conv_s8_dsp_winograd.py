@@ -25,6 +25,7 @@ from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels._winograd import LANES, Tiles, fits, transformed_weights
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
+from edgeprune.templating import render
 
 __all__ = ["FAMILY", "Parts", "WinogradDsp", "channel_heads", "least_distance"]
 
@@ -37,6 +38,14 @@ _PAIR_WORDS = 8
 """Initial sums, multipliers and shifts of a pair of channels, and two unused: a cache line of 32 bytes."""
 _ALIGN = 32
 """Of the stream, so that the weights of a position fill as few cache lines as they can."""
+
+_TEMPLATES: Mapping[str, str] = {
+    "input": "_dsp_winograd_transforms.j2",
+    "output": "_dsp_winograd_transforms.j2",
+    "multiply": "_dsp_winograd_products.j2",
+    "layer": "conv_s8_dsp_winograd.c.j2",
+}
+"""Where the parts of a layer are."""
 
 
 class WinogradDsp(KernelFamily):
@@ -139,8 +148,10 @@ class Parts:
         return Parts((*scales, *helpers, *functions.values()), {**values, **called})
 
     def render(self, part: str, name: str) -> Function:
-        """The template's `part` as a function whose name ends with `name`."""
-        return FAMILY.render(f"{self.values['prefix']}_winograd_{name}", {**self.values, "part": part})
+        """The `part` of the templates as a function whose name ends with `name`."""
+        name = f"{self.values['prefix']}_winograd_{name}"
+        values = {"part": part, "name": name, **self.values}
+        return Function(name, render(f"kernels/{_TEMPLATES[part]}", values))
 
 
 def _stream(w: Array, b: Array, zero_x: int, scaling: _dsp.Scaling) -> Array:

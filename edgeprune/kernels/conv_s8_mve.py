@@ -12,12 +12,12 @@ from __future__ import annotations
 from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost, _mve, _mve_conv, _mve_strips
-from edgeprune.kernels._mve_conv import Order, Pixels
+from edgeprune.kernels._mve_conv import Order, Pixels, Sum
 from edgeprune.kernels._mve_cost import Work, cycles, pixels_work
 from edgeprune.kernels.base import Candidate, Code, Constant, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
-__all__ = ["FAMILY", "ConvMve", "candidates_of", "emit_conv", "pack_conv"]
+__all__ = ["FAMILY", "ConvMve", "candidates_of", "emit_conv", "order_of", "pack_conv"]
 
 _CODE_BYTES = 300
 """Of a layer's own function, about; helpers are shared by all layers."""
@@ -60,7 +60,7 @@ def candidates_of(
             cycles=_cycles(g, scaling, order, device),
             scratch_bytes=_mve_conv.sums_bytes(order.tile) + order.rows * _mve_conv.strip_bytes(g),
             overlap=(_mve_conv.least_distance(g, order),),
-            parameters={"rows": order.rows, "tile": order.tile},
+            parameters={"together": order.rows, "tile": order.tile},
         )
         for order in (plain, *_tiled(g, device))
     )
@@ -75,16 +75,20 @@ def pack_conv(node: Node, weights: Weights) -> tuple[Constant, ...]:
     return (Constant("stream", "int8_t", stream, comment, align=8), _mve.Scaling.of(node).constant())
 
 
-def emit_conv(candidate: Candidate, g: ConvGeometry, names: LayerNames) -> Code:
-    """The C of a candidate of `candidates_of`."""
-    (node,), prefix = candidate.nodes, names.prefix
-    order = Order(int(candidate.parameters["rows"]), int(candidate.parameters["tile"]))
-    form = _form(g)
-    stem = _mve_conv.layer_name(f"{prefix}_conv", g)
-    functions = _mve.pixels(prefix, _mve.Scaling.of(node), form)
+def order_of(candidate: Candidate) -> Order:
+    """That of a candidate of `candidates_of`."""
+    return Order(int(candidate.parameters["together"]), int(candidate.parameters["tile"]))
+
+
+def emit_conv(candidate: Candidate, g: ConvGeometry, names: LayerNames, behind: Sum | None = None) -> Code:
+    """The C of a candidate of `candidates_of`, with the sum `behind` it."""
+    node, prefix = candidate.nodes[0], names.prefix
+    order, form = order_of(candidate), _form(g)
+    stem = _mve_conv.layer_name(f"{prefix}_conv", g) + ("" if behind is None else "_add")
+    functions = _mve.pixels(prefix, _mve.Scaling.of(node), form, None if behind is None else behind.function)
     pair_bytes = _mve.stream_bytes(2, g.taps, 2)
     pixels = Pixels(functions, _mve_conv.sums_bytes(order.tile), form.steps, pair_bytes)
-    return _mve_conv.emit_walk(node, g, names, order, stem, pixels)
+    return _mve_conv.emit_walk(node, g, names, order, stem, pixels, behind)
 
 
 def _tiled(g: ConvGeometry, device: Device) -> tuple[Order, ...]:
