@@ -47,6 +47,9 @@ class Sources:
     fed_rows: int = 0
     """Rows of the input, which the caller pushes one by one; 0 where inputs are written into the arena."""
 
+    has_state: bool = False
+    """Whether what a run computes depends on the runs since `reset`."""
+
     @property
     def header(self) -> str:
         """Name of the public header."""
