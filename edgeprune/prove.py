@@ -121,7 +121,8 @@ def _verified(
 ) -> Verification:
     """What is said of outputs `found` by several builds after each was compared."""
     if not any(tensor.dtype == "float32" for tensor in graph.tensors()):
-        return Verification(samples.count, True, None, _max_difference(graph, onnx, real))
+        steps = expected[0].shape[1] if graph.states else 1
+        return Verification(samples.count, True, None, _max_difference(graph, onnx, real), steps=steps)
     to_onnx = _max_difference(graph, onnx, real) if has_islands(graph) else None
     exact = all(np.array_equal(a, b) for one in found for a, b in zip(expected, one, strict=True))
     largest = max(relative_difference(expected, one) for one in found)

@@ -17,6 +17,7 @@ def check_program(program: Program) -> None:
         AssertionError: a rule is broken, which is a defect of the planner; the text says which.
     """
     home = {tensor: buffer for buffer in program.buffers for tensor in buffer.tensors}
+    _check_states(program)
     _check_uses(program, home)
     for buffer in program.buffers:
         _require(buffer.offset >= 0, f"{buffer.name!r} starts below the arena")
@@ -57,7 +58,6 @@ def _check_uses(program: Program, home: dict[str, Buffer]) -> None:
         for own in (step.scratch, step.persistent):
             aligned = own is None or own.offset % program.arena_align == 0
             _require(aligned, f"scratch of step {step.name!r} is not aligned")
-    _check_states(program)
     for tensor in program.graph.outputs:
         _require(home[tensor.name].name in written, f"output {tensor.name!r} is never computed")
         _require(home[tensor.name].last_step == end, f"output {tensor.name!r} does not live to the end")

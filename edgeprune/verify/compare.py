@@ -59,6 +59,8 @@ class Verification:
     """Of float results, relative to the largest magnitude in their tensor; None where all are integers."""
     max_relative_difference: float | None = None
     """The largest there was, of float results."""
+    steps: int = 1
+    """Runs of each sample, which is a sequence where the network keeps states."""
 
 
 def reference_outputs(graph: Graph, inputs: Sequence[Array], progress: Progress) -> tuple[Array, ...]:

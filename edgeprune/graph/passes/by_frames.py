@@ -47,10 +47,8 @@ def run(graph: Graph) -> Graph:
         refusal = walk.refusal()
         if refusal is None and walk.states:
             return walk.result()
-        place, sentence = refusal or (
-            0,
-            f"no layer of {graph.name!r} looks back at earlier frames: leave out --frames",
-        )
+        idle = f"no layer of {graph.name!r} looks back at earlier frames: leave out --frames"
+        place, sentence = refusal or (len(graph.nodes) + 1, idle)
         if place > furthest:
             furthest, reason = place, sentence
     raise UsageError(reason)
@@ -72,7 +70,9 @@ class _ByFrames:
         self.latest: set[str] = set()
         """Tensors that hold what the newest frame gave, and have no axis for frames."""
         self.states: list[State] = []
-        self.rings: dict[tuple[str, int, int], Tensor] = {}
+        self.rings: dict[tuple[str, tuple[int, ...], int], Tensor] = {}
+        self.viewed: dict[str, str] = {}
+        """Of frames under another shape, the tensor whose bytes they are."""
 
     def refusal(self) -> tuple[int, str] | None:
         """How many nodes can run by frames before the first that cannot, and why; None where all can."""
@@ -102,11 +102,12 @@ class _ByFrames:
             for tensor in (*graph.inputs, *graph.outputs)
             if (time := self.times.get(tensor.name)) is not None
         }
+        outputs = tuple(self._named(tensor) for tensor in graph.outputs)
         return replace(
             graph,
             nodes=tuple(self.build.nodes),
             inputs=tuple(self.frame[tensor.name] for tensor in graph.inputs),
-            outputs=tuple(self._named(tensor) for tensor in graph.outputs),
+            outputs=outputs,
             states=tuple(self.states),
             frames=Frames(
                 self.steps,
@@ -149,6 +150,8 @@ class _ByFrames:
         result = _one(node.output, time.axis)
         assert isinstance(attrs, dict)
         self.build.add(node.op, node.name, inputs, [result], attrs)
+        if node.op == "Reshape":
+            self.viewed[result.name] = self.viewed.get(inputs[0].name, inputs[0].name)
         self._keep(node.output, result, time)
 
     def _keep(self, tensor: Tensor, frame: Tensor, time: Timed) -> None:
@@ -226,9 +229,9 @@ class _ByFrames:
 
     def _ring(self, name: str, frame: Tensor, axis: int, kernel: int, dilation: int) -> Tensor:
         """The window of `kernel` frames that ends with `frame`; one for all that read the same."""
-        key = (frame.name, kernel, dilation)
+        shape = (*frame.shape[:axis], kernel, *frame.shape[axis + 1 :])
+        key = (self.viewed.get(frame.name, frame.name), shape, dilation)
         if key not in self.rings:
-            shape = (*frame.shape[:axis], kernel, *frame.shape[axis + 1 :])
             window = self.build.tensor(f"{name}.window", shape, frame.dtype, frame.quant)
             slots = ((kernel - 1) * dilation, *frame.shape)
             ring = self._state(f"{name}.frames", slots, frame.dtype, frame.quant)
