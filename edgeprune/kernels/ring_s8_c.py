@@ -1,7 +1,8 @@
 """Portable C for Ring: the window is put together frame by frame, then the new frame takes the oldest one's slot.
 
-Ring and place stay where they are: only one slot changes, after all were read. Where the plan gives the new ring an
-address of its own, the old one is copied there first.
+Frames of whole words are copied word by word, as a library's memcpy is not everywhere. Ring and place stay where they
+are: only one slot changes, after all were read. Where the plan gives the new ring an address of its own, the old one is
+copied there first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from edgeprune.ops.ring import ring_slots
 __all__ = ["FAMILY", "RingPortable"]
 
 _CODE_BYTES = 100
-_CYCLES, _CYCLES_PER_FRAME, _CYCLES_PER_WORD = 60, 40, 3
+_CYCLES, _CYCLES_PER_FRAME, _CYCLES_PER_COPY = 50, 35, 7.26
+"""A copy is one of a word, or of a byte where frames have no whole number of words."""
 
 
 class RingPortable(KernelFamily):
@@ -28,9 +30,9 @@ class RingPortable(KernelFamily):
         if len(nodes) != 1 or nodes[0].op != "Ring":
             return ()
         node = nodes[0]
-        copies = node.int("kernel") + 1
-        words = -(-node.inputs[0].bytes // 4)
-        cycles = _CYCLES + copies * (_CYCLES_PER_FRAME + _CYCLES_PER_WORD * words)
+        kernel = node.int("kernel")
+        copied = kernel * (_words(node) or node.inputs[0].bytes)
+        cycles = round(_CYCLES + _CYCLES_PER_FRAME * (kernel - 1) + _CYCLES_PER_COPY * copied)
         # The frame is read after the window was written before it.
         return (Candidate(self.name, self.name, nodes, _CODE_BYTES, cycles, overlap=(None, None, None)),)
 
@@ -40,8 +42,10 @@ class RingPortable(KernelFamily):
         window, kept, next_place = (names.tensors[tensor.name] for tensor in node.outputs)
         slots, dilation = ring_slots(node), node.int("dilation")
         stem = f"{names.prefix}_ring_{node.int('kernel')}x{node.inputs[0].bytes}_{dilation}"
+        words = _words(node)
         values = {
             "prefix": names.prefix,
+            "words": words,
             "frame_bytes": node.inputs[0].bytes,
             "taps": node.int("kernel"),
             "dilation": dilation,
@@ -52,8 +56,19 @@ class RingPortable(KernelFamily):
             for new, old, tensor in ((kept, ring, node.inputs[1]), (next_place, place, node.inputs[2]))
             if _address(new) != _address(old)
         ]
-        call = f"{stem}({frame}, {kept}, ({names.prefix}_i32_t *)(void *){next_place}, {window});"
+        unit = f"{names.prefix}_u32_t" if words else "int8_t"
+        operands = [
+            f"(const {unit} *)(const void *){frame}",
+            *(f"({unit} *)(void *){one}" for one in (kept, window)),
+        ]
+        operands.insert(2, f"({names.prefix}_i32_t *)(void *){next_place}")
+        call = f"{stem}({', '.join(operands)});"
         return Code((self.render(stem, values),), "\n".join([*moved, call]))
+
+
+def _words(node: Node) -> int:
+    """Words of a frame, which then lie on words in ring and window as both do; 0 where it has other bytes."""
+    return 0 if node.inputs[0].bytes % 4 else node.inputs[0].bytes // 4
 
 
 def _address(pointer: str) -> str:
