@@ -9,7 +9,7 @@ from edgeprune.compress.builder import int8_onnx
 from edgeprune.config import Settings
 from edgeprune.device import Device, device_names, load_device
 from edgeprune.graph.ir import Graph
-from edgeprune.model import load_model
+from edgeprune.model import load_model, with_stepping
 from edgeprune.plan import Objective, Program, plan
 from edgeprune.progress import Progress, SilentProgress
 
@@ -65,6 +65,7 @@ def analyze(settings: Settings, progress: Progress | None = None) -> Analysis:
     """
     progress = progress or SilentProgress()
     device, model = load_device(settings.device), load_model(settings.model, needs_data=False)
+    model = with_stepping(model, settings.state, settings.frames)
     others = [load_device(name) for name in device_names() if name != device.name]
     with progress.task(f"analyzing {model.name}", 2 + len(_OBJECTIVES)) as task:
         graph = lower(int8_onnx(model, settings, progress, quick=True), model.name, backend=settings.backend)

@@ -33,6 +33,8 @@ def deploy(
     samples: int | None = None,
     calibration: str | Path | None = None,
     optimize: Objective = "latency",
+    state: Sequence[str] = (),
+    frames: bool = False,
     input_uint8: bool = False,
     input_mean: str | float | Sequence[float] | None = None,
     input_std: str | float | Sequence[float] | None = None,
@@ -73,6 +75,8 @@ def deploy(
         samples: How many of them to use.
         calibration: An .npz file of inputs `x`, which a float ONNX model or .pt2 needs.
         optimize: What to make least under the budget.
+        state: Inputs that an output becomes in the next run, each as "INPUT=OUTPUT".
+        frames: Whether the library takes a frame at each run of the sequence that the network takes.
         input_uint8: Whether the library takes an image of bytes, as a camera gives it.
         input_mean: What bytes stand for, (byte - mean) / std: one number, or one for each channel; 0 by default.
         input_std: In bytes as well; needed where the library takes bytes.
@@ -125,6 +129,8 @@ def deploy(
             samples=samples,
             calibration=_path(calibration),
             optimize=optimize,
+            state=tuple(state),
+            frames=frames,
             input_uint8=input_uint8,
             input_mean=_list(input_mean),
             input_std=_list(input_std),

@@ -14,12 +14,25 @@ from edgeprune.errors import UsageError
 from edgeprune.firmware import Image, build
 from edgeprune.golden import golden_inference
 from edgeprune.graph.ir import Array, Graph
-from edgeprune.graph.onnx_import import byte_input_of, import_onnx, import_plain
-from edgeprune.graph.passes import compact, remove_dead, simplify, take_bytes
+from edgeprune.graph.islands import in_float
+from edgeprune.graph.onnx_import import byte_input_of, import_onnx, import_plain, stepping_of
+from edgeprune.graph.passes import (
+    by_frames,
+    compact,
+    fuse_clamps,
+    keep_states,
+    remove_dead,
+    remove_identities,
+    simplify,
+    take_bytes,
+)
 from edgeprune.graph.verify import verify
+from edgeprune.ops import operator_for
 from edgeprune.plan import Objective, Program, plan
+from edgeprune.plan.kept import with_copies
 from edgeprune.progress import Progress
 from edgeprune.runners import QemuRunner, Runner
+from edgeprune.stepping import Stepping
 from edgeprune.tune import tune
 from edgeprune.verdict import Cost
 
@@ -39,6 +52,8 @@ class Build:
     host_sources: Sources
     """The same library for the development machine: other sources only where kernels are machine code."""
     image: Image
+    sequence: Graph | None = None
+    """The network that takes a whole sequence, of which `graph` takes a frame; None where it is none such."""
     measured_candidates: int = 0
     """How many kernel candidates were measured before the plan chose among them."""
 
@@ -58,14 +73,40 @@ def lower(
 ) -> Graph:
     """The graph of an ONNX model: int8, simplified and, where `compacted`, without channels that are constant.
 
-    It takes bytes where the file says so. Operators without an integer form are in float32, unless the `backend` is
-    "c". In float32, the graph of the model as it is.
+    It takes bytes, and keeps states between runs, where the file says so. Operators without an integer form are in
+    float32, unless the `backend` is "c". In float32, the graph of the model as it is.
     """
+    whole = _imported(onnx, name, dtype, backend)
+    shrinks = compacted and dtype == "int8"
+    return _by_steps(compact.run(whole) if shrinks else whole, stepping_of(onnx))
+
+
+def _imported(onnx: bytes, name: str, dtype: str, backend: str) -> Graph:
+    """The simplified graph of what one run of the ONNX model computes."""
     if dtype == "float32":
         return remove_dead.run(import_plain(onnx, name))
     whole = simplify(import_onnx(onnx, name, islands=backend != "c"))
-    whole = take_bytes.run(whole, byte_input_of(onnx))
-    return compact.run(whole) if compacted else whole
+    return take_bytes.run(whole, byte_input_of(onnx))
+
+
+def _by_steps(graph: Graph, stepping: Stepping) -> Graph:
+    """`graph` with what `stepping` keeps between runs, and copies where no node stores a state in place.
+
+    Raises:
+        UsageError: its states are none, or it cannot run frame by frame, or a layer that would keep them is in float.
+    """
+    if stepping.is_whole:
+        return graph
+    soft = next((node for node in graph.nodes if in_float(node)), None)
+    if soft is not None:
+        title = operator_for(soft).title(soft)
+        raise UsageError(
+            f"a network that keeps states must be in int8 throughout, and {title} node {soft.name!r} has no int8 form"
+        )
+    if not stepping.frames:
+        return verify(with_copies(keep_states.run(graph, stepping.states)))
+    # What was cut off behind a layer went with its frames: clamps meet their producers again.
+    return verify(with_copies(fuse_clamps.run(remove_identities.run(by_frames.run(graph)))))
 
 
 def compile_network(
@@ -93,8 +134,10 @@ def compile_network(
     """
     machine = device if tvm_output == "object" else None
     with progress.task("compiling", 4) as task:
-        whole = lower(onnx, name, dtype=dtype, compacted=False, backend=backend)
-        graph = verify(compact.run(whole) if compacted and dtype == "int8" else whole)
+        imported, stepping = _imported(onnx, name, dtype, backend), stepping_of(onnx)
+        narrow = compact.run(imported) if compacted and dtype == "int8" else imported
+        whole = _by_steps(imported, stepping)
+        graph = whole if narrow is imported else _by_steps(narrow, stepping)
         measured = tune(graph, device, directory, progress, machine) if tuned else {}
         task.advance(1, "planning")
         program = plan(graph, device, objective, measured, stream_input=stream_input)
@@ -107,7 +150,8 @@ def compile_network(
         task.advance(1, "linking")
         image = build(sources, device, directory)
         task.advance(1, "linked")
-    return Build(onnx, whole, graph, program, sources, for_host, image, len(measured))
+    sequence = narrow if stepping.frames else None
+    return Build(onnx, whole, graph, program, sources, for_host, image, sequence, len(measured))
 
 
 def measure(

@@ -123,6 +123,8 @@ class Settings:
     optimize: Objective = "latency"
     tune: bool = False
     stream_input: bool = False
+    state: tuple[str, ...] = ()
+    frames: bool = False
     input_uint8: bool = False
     input_mean: str | None = None
     input_std: str | None = None

@@ -34,7 +34,7 @@ from edgeprune.device import Device, load_device
 from edgeprune.errors import OverBudget, UsageError
 from edgeprune.float_network import FloatNetwork, float_network
 from edgeprune.kernels.base import families
-from edgeprune.model import Model, load_model
+from edgeprune.model import Model, load_model, with_stepping
 from edgeprune.plan import Program
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.prove import Proof, prove
@@ -76,7 +76,7 @@ def _deploy(settings: Settings, progress: Progress) -> Deployment:
     runner = choose_runner(settings.runner, settings.port)
     runner.check(device)
     with progress.task(f"reading {settings.model.name}"):
-        model = load_model(settings.model)
+        model = with_stepping(load_model(settings.model), settings.state, settings.frames)
         refuse_unused(settings, model, device)
         given = given_samples(model, settings.data, settings.samples)
     place = settings.output or Path("build") / f"{model.name}-{device.name}"

@@ -16,9 +16,10 @@ from edgeprune.errors import VerificationFailed
 from edgeprune.firmware import Image, build
 from edgeprune.graph.ir import Array, Graph
 from edgeprune.graph.islands import has_islands
+from edgeprune.graph.onnx_import import stepping_of
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
-from edgeprune.quantize import run_onnx
+from edgeprune.quantize import run_onnx, run_sequences
 from edgeprune.report import Accuracy
 from edgeprune.runners import Runner
 from edgeprune.verdict import Cost
@@ -32,6 +33,7 @@ from edgeprune.verify import (
     real_outputs,
     reference_outputs,
     relative_difference,
+    runs_to,
     stored_inputs,
     verify_outputs,
 )
@@ -69,6 +71,8 @@ def prove(
     """
     graph, inputs = built.graph, stored_inputs(built.graph, samples)
     expected = reference_outputs(graph, inputs, progress)
+    if built.sequence is not None:
+        _check_frames(built.sequence, graph, samples, expected, progress)
     measurement, cost = measure(built, inputs, progress, runner)
     found = [measurement.outputs]
     where = "the host library" if built.image.device.emulator is None else runner.place
@@ -79,7 +83,11 @@ def prove(
         found.append(outputs)
         _check(graph, host, inputs, expected, outputs, "the host library", progress)
     real = real_outputs(graph, measurement.outputs)
-    onnx = run_onnx(built.onnx, samples.inputs, progress)
+    states = stepping_of(built.onnx).states
+    if states:
+        onnx = run_sequences(built.onnx, samples.inputs, states, progress)
+    else:
+        onnx = run_onnx(built.onnx, samples.inputs, progress)
     accuracy = Accuracy(
         metric=metric_name(original),
         original=score_module(original, samples),
@@ -89,6 +97,18 @@ def prove(
         samples=samples.count,
     )
     return Proof(inputs, measurement, cost, _verified(graph, samples, expected, found, onnx, real), accuracy)
+
+
+def _check_frames(
+    sequence: Graph, graph: Graph, samples: Samples, expected: tuple[Array, ...], progress: Progress
+) -> None:
+    """Hold the outputs `expected` of `graph`, run frame by frame, against those of `sequence`, byte for byte."""
+    whole = real_outputs(sequence, reference_outputs(sequence, stored_inputs(sequence, samples), progress))
+    for tensor, want, got in zip(graph.outputs, whole, real_outputs(graph, expected), strict=True):
+        if not np.array_equal(want, got.reshape(want.shape)):
+            raise VerificationFailed(
+                f"output {tensor.name!r} frame by frame differs from that of a whole sequence; no bundle was written"
+            )
 
 
 def _verified(
@@ -101,7 +121,8 @@ def _verified(
 ) -> Verification:
     """What is said of outputs `found` by several builds after each was compared."""
     if not any(tensor.dtype == "float32" for tensor in graph.tensors()):
-        return Verification(samples.count, True, None, _max_difference(graph, onnx, real))
+        steps = expected[0].shape[1] if graph.states else 1
+        return Verification(samples.count, True, None, _max_difference(graph, onnx, real), steps=steps)
     to_onnx = _max_difference(graph, onnx, real) if has_islands(graph) else None
     exact = all(np.array_equal(a, b) for one in found for a, b in zip(expected, one, strict=True))
     largest = max(relative_difference(expected, one) for one in found)
@@ -158,7 +179,7 @@ def _by_layer(
     graph: Graph, image: Image, inputs: tuple[Array, ...], mismatch: Mismatch, where: str
 ) -> Mismatch:
     """The same mismatch at the first layer that shows it."""
-    sample = tuple(array[mismatch.sample : mismatch.sample + 1] for array in inputs)
+    sample = runs_to(graph, inputs, mismatch)
     layers = layer_outputs(image, sample)
     first = compare_layers(
         graph, image.sources, [array[0] for array in sample], mismatch.sample, layers, where

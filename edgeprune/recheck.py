@@ -19,7 +19,7 @@ from edgeprune.graph.islands import has_islands
 from edgeprune.progress import Progress, SilentProgress
 from edgeprune.report import measured_values
 from edgeprune.runners import QemuRunner, Runner
-from edgeprune.verify import compare_given, compare_layers, reference_outputs, verify_outputs
+from edgeprune.verify import compare_given, compare_layers, reference_outputs, runs_to, verify_outputs
 
 __all__ = ["Recheck", "bundle_device", "bundle_sources", "verify_bundle"]
 
@@ -73,7 +73,10 @@ def verify_bundle(
         mismatch = stale or verify_outputs(graph, expected, [(where, measurement.outputs)])
         if layer_by_layer or islands or mismatch is not None:
             sample = 0 if mismatch is None else mismatch.sample
-            one = tuple(array[sample : sample + 1] for array in contents.inputs)
+            if mismatch is None:
+                one = tuple(array[:1] for array in contents.inputs)
+            else:
+                one = runs_to(graph, contents.inputs, mismatch)
             layers = layer_outputs(image, one)
             compare = compare_given if islands else compare_layers
             first = compare(
@@ -141,4 +144,5 @@ def bundle_sources(contents: Contents, graph: Graph) -> Sources:
         more_arenas=more,
         arena_waits=tuple(map(int, about.get("arena_waits", ()))),
         archives=archives,
+        has_state=bool(graph.states),
     )

@@ -40,6 +40,8 @@ def refuse_unused(settings: Settings, model: Model, device: Device) -> None:
         raise UsageError(f"{model.path.name} is int8 already: leave out --calibration")
     if settings.tvm_output == "object":
         _refuse_objects(settings)
+    if not model.stepping.is_whole:
+        _refuse_with_states(settings, model)
     if settings.dtype == "float32":
         _refuse_float(settings, model, device, given)
     elif settings.backend == "tvm":
@@ -78,6 +80,25 @@ def _refuse_objects(settings: Settings) -> None:
         raise UsageError("machine code is of TVM's kernels: leave out --backend c, or --tvm-output object")
     check_packages(settings.package, machine_code=True)
     require_tvm("machine code")
+
+
+def _refuse_with_states(settings: Settings, model: Model) -> None:
+    what = "--frames" if model.stepping.frames else "states"
+    if settings.stream_input:
+        raise UsageError(f"with {what} a run takes all of its input at once: leave out --stream-input")
+    if settings.dtype == "float32":
+        raise UsageError(f"{what} are for int8, which TVM's kernels are not: leave out --dtype float32")
+    pruning = [settings.macs, settings.params, settings.accuracy_drop]
+    if any(one is not None for one in pruning) or settings.sparsity != "none":
+        raise UsageError(
+            f"a network with {what} is deployed as it is: leave out --macs, --params, --accuracy-drop and --sparsity"
+        )
+    if model.stepping.states and settings.input_uint8:
+        raise UsageError("bytes at the input are for networks with one input: leave out --input-uint8")
+    if settings.runner != "qemu" or settings.board_firmware:
+        raise UsageError(
+            "a library that keeps states runs in the emulator only: leave out --runner and --board-firmware"
+        )
 
 
 def _refuse_float(settings: Settings, model: Model, device: Device, given: list[str]) -> None:

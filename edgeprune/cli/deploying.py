@@ -68,6 +68,15 @@ def deploy(
     stream_input: Annotated[
         bool, typer.Option("--stream-input", help="The caller pushes the input row by row: no frame in RAM.")
     ] = False,
+    state: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="IN=OUT", help="This input is what that output was in the run before (repeatable)."
+        ),
+    ] = None,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="The network takes a sequence, the library a frame at a time.")
+    ] = False,
     input_uint8: Annotated[
         bool, typer.Option("--input-uint8", help="The input is an image of bytes, as a camera gives it.")
     ] = False,
@@ -142,6 +151,8 @@ def deploy(
         "optimize": optimize,
         "tune": True if tune else None,
         "stream_input": True if stream_input else None,
+        "state": tuple(state) if state else None,
+        "frames": True if frames else None,
         "input_uint8": True if input_uint8 else None,
         "input_mean": input_mean,
         "input_std": input_std,

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeprune.graph.ir import Tensor
-from edgeprune.plan.program import Program
+from edgeprune.plan.program import Buffer, Program
 from edgeprune.templating import c_identifier
 
 __all__ = [
+    "PERSISTENT",
     "Arena",
+    "address",
     "arena_of",
     "arena_values",
     "arena_waits",
@@ -20,6 +22,9 @@ __all__ = [
     "layer_output",
     "unused_arenas",
 ]
+
+PERSISTENT = "persistent"
+"""What C calls the part of the arena that lasts between runs."""
 
 _TAKEN = ("persistent", "scratch")
 """Words that the header's macros have for something else."""
@@ -67,8 +72,15 @@ def arena_of(parts: Sequence[Arena], offset: int) -> Arena:
     return next((part for part in reversed(parts) if part.start <= offset and part.size_bytes), parts[0])
 
 
+def address(program: Program, buffer: Buffer) -> str:
+    """The address of `buffer`, in C: in the part of the arena that lasts between runs, or in one that does not."""
+    if buffer in program.lasting:
+        return f"{PERSISTENT} + {buffer.offset}"
+    return in_arena(program, buffer.offset)
+
+
 def in_arena(program: Program, offset: int) -> str:
-    """The address of what lies at `offset`, in C."""
+    """The address of what lies at `offset` of what does not last between runs, in C."""
     part = arena_of(arenas(program), offset)
     return f"{part.pointer} + {offset - part.start}"
 
@@ -86,15 +98,21 @@ def arena_values(parts: Sequence[Arena]) -> dict[str, object]:
     }
 
 
-def layer_output(parts: Sequence[Arena], offset: int, tensor: Tensor) -> dict[str, int]:
-    """Where the callback finds an output: number of the part of the arena, offset in it, and bytes."""
-    part = arena_of(parts, offset)
-    return {"part": parts.index(part), "offset": offset - part.start, "bytes": tensor.bytes}
+def layer_output(program: Program, tensor: Tensor) -> dict[str, int]:
+    """Where the callback finds an output: number of the part of the arena, offset in it, and bytes.
+
+    The part that lasts between runs comes behind the others.
+    """
+    parts, buffer = arenas(program), program.buffer_of(tensor.name)
+    if buffer in program.lasting:
+        return {"part": len(parts), "offset": buffer.offset, "bytes": tensor.bytes}
+    part = arena_of(parts, buffer.offset)
+    return {"part": parts.index(part), "offset": buffer.offset - part.start, "bytes": tensor.bytes}
 
 
 def unused_arenas(program: Program, body: str) -> list[str]:
     """What tells the compiler of pointers that a function of a split arena does not need."""
     parts = arenas(program)
-    if len(parts) == 1:
+    if len(parts) == 1 and not program.states:
         return []
     return [f"(void){one.pointer};" for one in parts if not re.search(rf"\b{one.pointer}\b", body)]

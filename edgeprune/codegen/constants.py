@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgeprune.codegen.arenas import in_arena
+from edgeprune.codegen.arenas import PERSISTENT, in_arena
 from edgeprune.kernels.base import Constant, Placement, families, weights_of
 from edgeprune.plan.placement import COPY_BYTES, element_bytes, padded_bytes
 from edgeprune.plan.program import Program
@@ -51,7 +51,7 @@ def step_constants(program: Program, index: int, prefix: str) -> StepConstants:
     end = offset + candidate.copied_bytes
     expressions, copies = {}, []
     for symbol, constant in zip(symbols, packed, strict=True):
-        place = f"persistent + {offset}" if persistent else in_arena(program, offset)
+        place = f"{PERSISTENT} + {offset}" if persistent else in_arena(program, offset)
         expressions[constant.name] = f"(const {constant.ctype} *)(const void *)({place})"
         copies.append((offset, symbol))
         offset += padded_bytes(constant)

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgeprune.codegen.archive import archive
-from edgeprune.codegen.arenas import arena_values, arena_waits, arenas, in_arena, layer_output, unused_arenas
+from edgeprune.codegen.arenas import (
+    PERSISTENT,
+    address,
+    arena_values,
+    arena_waits,
+    arenas,
+    in_arena,
+    layer_output,
+    unused_arenas,
+)
 from edgeprune.codegen.constants import StepConstants, step_constants
 from edgeprune.codegen.describe import c_type, describe_layer
 from edgeprune.codegen.functions import share_functions
@@ -38,11 +47,13 @@ class Golden:
     """Stored inputs of one inference and the outputs they give, for the embedded self test.
 
     `exact` says whether every right build gives these outputs byte for byte though layers compute in float.
+    Of a network with state, those of the first `runs` after a reset, [runs, *shape].
     """
 
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
     exact: bool = False
+    runs: int = 1
 
 
 @dataclass(frozen=True)
@@ -57,8 +68,8 @@ class _LayerSource:
     function: str
     constants: tuple[tuple[str, Constant], ...]
     body: str
-    persistent: bool
-    """Whether it reads what `init` copied."""
+    persistent: str
+    """The C type of its pointer to what lasts between runs; empty where it has none."""
     turn: str
 
 
@@ -75,8 +86,8 @@ class _StepSource:
 
     @property
     def persistent(self) -> bool:
-        """Whether the function reads what `init` copied."""
-        return self.stage is None and self.layers[0].persistent
+        """Whether the function reads or stores what lasts between runs."""
+        return self.stage is None and bool(self.layers[0].persistent)
 
 
 def generate(
@@ -122,10 +133,14 @@ def generate(
         "helpers": _helpers(prefix, [*(function.text for function in functions), *bodies]),
         "copies": any(own.copies for own in packed),
         "persistent_copies": [copy for own in packed if own.persistent for copy in own.copies],
-        "layer_outputs": [
-            [layer_output(parts_of_arena, program.buffer_of(t.name).offset, t) for t in _left(part)]
-            for part in parts
+        "lasts": bool(program.lasting),
+        "layer_outputs": [[layer_output(program, tensor) for tensor in _left(part)] for part in parts],
+        "output_parts": [*(one.pointer for one in parts_of_arena), *([PERSISTENT] if program.states else [])],
+        "states": [
+            {"place": address(program, buffer), "zero": state.zero & 0xFF, "bytes": state.before.bytes}
+            for buffer, state in zip(program.states, graph.states, strict=True)
         ],
+        "state_bytes": graph.state_bytes,
         "golden": golden,
         "plain": any(node.op == "Onnx" for node in graph.nodes),
         "tolerance": FLOAT_TOLERANCE,
@@ -153,6 +168,7 @@ def generate(
             *([] if fed is None else [f"{prefix}_push_row"]),
         ),
         fed_rows=0 if fed is None else fed.rows,
+        has_state=bool(graph.states),
         arena_bytes=scratch_offset + parts_of_arena[0].size_bytes,
         arena_align=program.arena_align,
         more_arenas=tuple((one.macro, one.size_bytes) for one in parts_of_arena[1:]),
@@ -176,7 +192,6 @@ def _two_parts(program: Program) -> Program:
         assert buffer.offset >= base, f"{buffer.name} lies in the persistent part"
         return replace(buffer, offset=buffer.offset - base)
 
-    lasting = [step.persistent for step in program.steps if step.persistent is not None]
     (region, size_bytes), *others = program.parts or (("ram", program.arena_bytes),)
     return replace(
         program,
@@ -185,7 +200,7 @@ def _two_parts(program: Program) -> Program:
             step if step.scratch is None else replace(step, scratch=moved(step.scratch))
             for step in program.steps
         ),
-        buffers=tuple(buffer if buffer in lasting else moved(buffer) for buffer in program.buffers),
+        buffers=tuple(buffer if buffer in program.lasting else moved(buffer) for buffer in program.buffers),
     )
 
 
@@ -247,9 +262,7 @@ def _emit(
 
 def _pointer(program: Program, tensor: Tensor, const: bool) -> str:
     qualifier = "const " if const else ""
-    return (
-        f"({qualifier}{c_type(tensor)} *)(void *)({in_arena(program, program.buffer_of(tensor.name).offset)})"
-    )
+    return f"({qualifier}{c_type(tensor)} *)(void *)({address(program, program.buffer_of(tensor.name))})"
 
 
 def _layer(program: Program, index: int, prefix: str, constants: StepConstants, body: str) -> _LayerSource:
@@ -270,9 +283,16 @@ def _layer(program: Program, index: int, prefix: str, constants: StepConstants, 
         function=f"{prefix}_layer_{index}_{c_identifier(part.name, 40)}",
         constants=constants.arrays,
         body="\n".join([*unused, *([] if turn else _staging(program, constants, prefix)), body]),
-        persistent=constants.persistent,
+        persistent=_persistent_parameter(program, part, everything),
         turn=turn,
     )
+
+
+def _persistent_parameter(program: Program, part: planned.Layer, body: str) -> str:
+    if not re.search(rf"\b{PERSISTENT} \+", body):
+        return ""
+    stores = any(program.buffer_of(tensor.name) in program.states for tensor in _left(part))
+    return "unsigned char *" if stores else "const unsigned char *"
 
 
 def _staging(program: Program, constants: StepConstants, prefix: str) -> list[str]:

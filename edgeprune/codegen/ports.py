@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeprune.codegen.arenas import in_arena
+from edgeprune.codegen.arenas import address
 from edgeprune.codegen.describe import c_type, shape_text
 from edgeprune.graph.ir import Graph, Tensor
 from edgeprune.ops.from_bytes import image_reader, mean_and_std
@@ -32,9 +32,7 @@ def port_values(program: Program, tensor: Tensor, prefix: str, kind: str, index:
         "dims": tensor.shape,
         "elements": tensor.elements,
         "bytes": tensor.bytes,
-        "place": None
-        if tensor.name == program.fed
-        else in_arena(program, program.buffer_of(tensor.name).offset),
+        "place": None if tensor.name == program.fed else address(program, program.buffer_of(tensor.name)),
         "scale": None if quant is None else f"{np.float32(quant.scale[0]):.9g}",
         "zero_point": None if quant is None else quant.zero_point[0],
         "image": _image(graph, tensor),

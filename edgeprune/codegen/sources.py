@@ -60,6 +60,9 @@ class Sources:
         """Every file of the library as bytes."""
         return {name: text.encode() for name, text in self.files.items()} | dict(self.archives)
 
+    has_state: bool = False
+    """Whether what a run computes depends on the runs since `reset`."""
+
     @property
     def header(self) -> str:
         """Name of the public header."""

@@ -12,9 +12,9 @@ from edgeprune.compress.fit import Fitted, fit_program
 from edgeprune.config import Budget, Settings, TvmOutput
 from edgeprune.device import Device
 from edgeprune.errors import UsageError
-from edgeprune.graph.onnx_import import with_byte_input
+from edgeprune.graph.onnx_import import with_byte_input, with_stepping
 from edgeprune.model import Model
-from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset, random_dataset
+from edgeprune.model.data import input_specs, load_dataset, random_dataset, recipe_dataset
 from edgeprune.model.model import Dataset
 from edgeprune.plan import Objective
 from edgeprune.progress import Progress
@@ -115,7 +115,7 @@ def calibration_data(model: Model, settings: Settings) -> Dataset | None:
     if settings.calibration is not None:
         return load_dataset(settings.calibration, input_specs(model))
     if model.training is not None:
-        return dataset_from_batches(model.training.train_data(), _CALIBRATION_SAMPLES, model.example_inputs)
+        return recipe_dataset(model, model.training.train_data(), _CALIBRATION_SAMPLES)
     raise UsageError(
         f"{model.path.name} is a float model: give data to calibrate it with --calibration data.npz"
     )
@@ -126,8 +126,10 @@ def _int8(
 ) -> bytes:
     if model.kind == "onnx-int8":
         assert model.onnx is not None
-        return with_byte_input(model.onnx, byte_input)
-    from edgeprune.quantize import quantize
+        onnx = model.onnx
+    else:
+        from edgeprune.quantize import quantize
 
-    assert calibration is not None
-    return with_byte_input(quantize(model, calibration, progress), byte_input)
+        assert calibration is not None
+        onnx = quantize(model, calibration, progress)
+    return with_stepping(with_byte_input(onnx, byte_input), model.stepping)

@@ -90,7 +90,8 @@ def compress(
     whole = builder.fit(model, budget, "unpruned")
     budget = _with_ceilings(budget, settings, whole.cost)
     fits = whole.fits and whole.cost.fits(budget)
-    if model.module is None or model.training is None or settings.dtype == "float32":
+    as_it_is = model.stepping.states or (model.stepping.frames and not fits)
+    if model.module is None or model.training is None or settings.dtype == "float32" or as_it_is:
         if fits:
             return Network(whole.build, whole.cost, budget, None, PruningSummary())
         raise over_budget(whole, budget, _why_not_pruned(model, settings))
@@ -103,6 +104,8 @@ def compress(
 def _why_not_pruned(model: Model, settings: Settings) -> str:
     if settings.dtype == "float32":
         return "a network is deployed in float32 as it is: leave out --dtype to have it pruned in int8"
+    if not model.stepping.is_whole:
+        return "a network that keeps states is deployed as it is: leave some of it out, or allow more"
     lacking = "an ONNX model is deployed as it is" if model.module is None else "there is no training data"
     return f"{lacking}: give a recipe to have it pruned"
 

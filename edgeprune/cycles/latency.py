@@ -8,7 +8,7 @@ from edgeprune.cycles.estimate import CycleEstimate, estimate
 from edgeprune.cycles.model import core_models
 from edgeprune.cycles.traffic import simulate_traffic
 from edgeprune.cycles.waiting import Traffic
-from edgeprune.emulate import Measurement
+from edgeprune.emulate import Measurement, first_run
 from edgeprune.emulate.blocks import BlockCounts
 from edgeprune.emulate.plugin import PluginUnavailable
 from edgeprune.firmware import Image
@@ -68,7 +68,7 @@ def estimate_image(
     traffic: tuple[Traffic, ...] | None = None
     if image.device.flash is not None or any(image.sources.arena_waits):
         try:
-            traffic = simulate_traffic(image, tuple(array[:1] for array in inputs), timeout_s)
+            traffic = simulate_traffic(image, first_run(image, inputs), timeout_s)
         except PluginUnavailable:
             traffic = None  # the estimate's error then says that waiting for memories is left out
     return estimate(image, blocks, image.device, traffic)

@@ -45,6 +45,7 @@ def execute(
     timeout_s: float,
     icount_shift: int | None = None,
     options: tuple[str, ...] = (),
+    steps: int = 1,
     on_output: Callable[[int], None] = lambda _: None,
 ) -> Answer:
     """Runs one of the image's two firmwares on `inputs`, one array [N, *shape] per input of the library.
@@ -57,6 +58,7 @@ def execute(
         timeout_s: how long it may take.
         icount_shift: if given, an instruction takes 2**icount_shift nanoseconds of the emulator's virtual time.
         options: further options of the emulator.
+        steps: runs of a sequence, before each of which a library with state is reset; a sample is a run.
         on_output: told now and then how many bytes of output there are.
 
     Raises:
@@ -71,7 +73,7 @@ def execute(
         folder.mkdir(parents=True, exist_ok=True)
         for stale in ("outputs.bin", "results.bin"):
             (folder / stale).unlink(missing_ok=True)
-        (folder / "request.bin").write_bytes(np.array([request, len(inputs[0])], "<u4").tobytes())
+        (folder / "request.bin").write_bytes(np.array([request, len(inputs[0]), steps], "<u4").tobytes())
         (folder / "inputs.bin").write_bytes(_interleave(inputs))
         elf = image.counting_elf if counting else image.elf
         command = _command(image, elf, icount_shift, options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgeprune.codegen.sources import Port
@@ -14,7 +16,7 @@ from edgeprune.firmware.toolchain import tool_version
 from edgeprune.graph.ir import DTYPES, Array
 from edgeprune.progress import Progress, SilentProgress
 
-__all__ = ["layer_outputs", "run"]
+__all__ = ["first_run", "layer_outputs", "run"]
 
 _CYCLES_PER_INSTRUCTION = 1.5
 _CYCLES_MODEL = "1.5 cycles per instruction"
@@ -33,7 +35,8 @@ def run(
     Args:
         image: what `firmware.build` made.
         inputs: stored values in the library's layout, one array [N, *tensor.shape] per input of the library (or any
-            other shape of as many elements); N >= 1.
+            other shape of as many elements); N >= 1. For a library with state a sample is a sequence of runs from a
+            reset on, [N, runs, *tensor.shape], and so are its outputs.
         timeout_s: time limit of each of the three runs.
         progress: told about the samples.
 
@@ -43,10 +46,10 @@ def run(
         EnvironmentFailure: files cannot be written or QEMU itself failed.
     """
     progress = progress or SilentProgress()
-    stored = _checked(image, inputs)
-    samples = len(stored[0])
+    stored, steps = _checked(image, inputs)
+    samples = len(inputs[0])
     ports = image.sources.outputs
-    sample_bytes = sum(port.tensor.bytes for port in ports)
+    sample_bytes = steps * sum(port.tensor.bytes for port in ports)
     place = image.device.emulator.machine if image.device.emulator else "this machine"
 
     with progress.task(f"Running {samples:,} inputs on {place}", samples) as task:
@@ -58,15 +61,23 @@ def run(
             task.advance(done - shown)
             shown = done
 
-        answer = execute(image, BATCH, stored, counting=False, timeout_s=timeout_s, on_output=on_output)
+        answer = execute(
+            image, BATCH, stored, counting=False, timeout_s=timeout_s, steps=steps, on_output=on_output
+        )
         on_output(len(answer.outputs))
     latency = _latency(image, stored, timeout_s, progress)
     return Measurement(
-        outputs=_split(answer.outputs, ports, samples),
+        outputs=_split(answer.outputs, ports, (samples, steps) if image.sources.has_state else (samples,)),
         stack_bytes=int(answer.results[0]),
         latency=latency,
         tools=_tools(image, latency),
     )
+
+
+def first_run(image: Image, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The inputs of the first of all runs, one array [1, *shape] per input; see `run`."""
+    stored, _ = _checked(image, inputs)
+    return tuple(array[:1] for array in stored)
 
 
 def layer_outputs(
@@ -74,9 +85,11 @@ def layer_outputs(
 ) -> tuple[tuple[bytes, ...], ...]:
     """What each layer leaves, as stored bytes: one tuple per layer of `Sources.layers`, one entry per output.
 
+    Of a library with state, it is what they leave in the last run of a sequence.
+
     Args:
         image: what `firmware.build` made.
-        sample: one inference's inputs, one array [1, *shape] per input of the library.
+        sample: one inference's inputs, one array [1, *shape] per input of the library; with state [1, runs, *shape].
         timeout_s: time limit.
 
     Raises:
@@ -85,9 +98,9 @@ def layer_outputs(
             layer's output has not the size of its tensor.
         EnvironmentFailure: files cannot be written or QEMU itself failed.
     """
-    stored = _checked(image, sample)
-    assert len(stored[0]) == 1, "layer by layer, one sample at a time"
-    dump = execute(image, LAYERS, stored, counting=True, timeout_s=timeout_s).outputs
+    assert len(sample[0]) == 1, "layer by layer, one sample at a time"
+    stored, steps = _checked(image, sample)
+    dump = execute(image, LAYERS, stored, counting=True, timeout_s=timeout_s, steps=steps).outputs
     found, at = [], 0
     for layer in image.sources.layers:
         outputs = []
@@ -104,24 +117,33 @@ def layer_outputs(
     return tuple(found)
 
 
-def _checked(image: Image, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
-    """The inputs, after asserting what the caller promises: stored types, sizes, one count of samples."""
+def _checked(image: Image, inputs: tuple[Array, ...]) -> tuple[tuple[Array, ...], int]:
+    """One array [N * runs, *shape] per input, and the runs of a sample, after asserting what the caller promises.
+
+    That is: stored types, sizes, one count of samples, and one run for each where the library has no state.
+    """
     ports = image.sources.inputs
     assert len(inputs) == len(ports), "one array per input"
     assert len(inputs[0]) > 0, "at least one sample"
+    steps = inputs[0].size // (len(inputs[0]) * ports[0].tensor.elements)
+    assert steps == 1 or image.sources.has_state, "one run for each sample"
     for array, port in zip(inputs, ports, strict=True):
         assert array.dtype == DTYPES[port.tensor.dtype], (port.tensor.name, array.dtype)
-        assert array.size == len(inputs[0]) * port.tensor.elements, (port.tensor.name, array.shape)
-    return inputs
+        assert array.size == len(inputs[0]) * steps * port.tensor.elements, (port.tensor.name, array.shape)
+    runs = len(inputs[0]) * steps
+    return tuple(
+        array.reshape(runs, *port.tensor.shape) for array, port in zip(inputs, ports, strict=True)
+    ), steps
 
 
-def _split(outputs: bytes, ports: tuple[Port, ...], samples: int) -> tuple[Array, ...]:
-    rows = np.frombuffer(outputs, np.uint8).reshape(samples, -1)
+def _split(outputs: bytes, ports: tuple[Port, ...], counts: tuple[int, ...]) -> tuple[Array, ...]:
+    """One array [*counts, *shape] per output."""
+    rows = np.frombuffer(outputs, np.uint8).reshape(math.prod(counts), -1)
     arrays, at = [], 0
     for port in ports:
         tensor = port.tensor
         columns = np.ascontiguousarray(rows[:, at : at + tensor.bytes])
-        arrays.append(columns.view(DTYPES[tensor.dtype]).reshape(samples, *tensor.shape))
+        arrays.append(columns.view(DTYPES[tensor.dtype]).reshape(*counts, *tensor.shape))
         at += tensor.bytes
     return tuple(arrays)
 

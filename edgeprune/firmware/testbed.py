@@ -31,6 +31,7 @@ def render_testbed(sources: Sources, device: Device) -> dict[str, str]:
         "macro": sources.prefix.upper(),
         "inputs": len(sources.inputs),
         "fed_rows": sources.fed_rows,
+        "has_state": sources.has_state,
         "fed_type": c_type(sources.inputs[0].tensor),
         "outputs": len(sources.outputs),
         "more_arenas": sources.more_arenas,
@@ -83,4 +84,5 @@ def _public_functions(sources: Sources) -> list[str]:
     if sources.fed_rows:
         return [f"{sources.prefix}_{name}" for name in ("init", *accessors, "push_row")]
     accessors = [*(f"input_{index}" for index in range(len(sources.inputs))), *accessors]
-    return [f"{sources.prefix}_{name}" for name in ("init", *accessors, "run")]
+    runs = ("reset", "run") if sources.has_state else ("run",)
+    return [f"{sources.prefix}_{name}" for name in ("init", *accessors, *runs)]

@@ -23,7 +23,19 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DTYPES", "AttributeValue", "Attributes", "Graph", "Node", "Quant", "Shape", "Tensor", "freeze"]
+__all__ = [
+    "DTYPES",
+    "AttributeValue",
+    "Attributes",
+    "Frames",
+    "Graph",
+    "Node",
+    "Quant",
+    "Shape",
+    "State",
+    "Tensor",
+    "freeze",
+]
 
 Shape: TypeAlias = tuple[int, ...]
 AttributeValue: TypeAlias = int | float | str | bytes | tuple[int, ...] | tuple[float, ...]
@@ -110,8 +122,38 @@ class Node:
 
 
 @dataclass(frozen=True, eq=False)
+class State:
+    """What lasts from one run to the next: a run reads `before`, and leaves `after`, which is the next run's `before`.
+
+    Both have one shape, type and quantisation; neither is among the graph's inputs and outputs for its own sake.
+    """
+
+    before: Tensor
+    after: Tensor
+
+    @property
+    def zero(self) -> int:
+        """The stored value of the real number 0, which a reset leaves."""
+        return 0 if self.before.quant is None else self.before.zero_point
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What a run takes and gives of the sequence that the model takes at once, `steps` frames long.
+
+    `axes` has, for each input and output that has frames, the model's axis (its batch axis counted) of which a run has
+    one position. An output without is what the model gives for a sequence that ends with the run's frame.
+    """
+
+    steps: int
+    axes: Mapping[str, int]
+    late: Mapping[str, int] = field(default_factory=dict)
+    """For outputs that begin later than the sequence, in the model, how many frames later."""
+
+
+@dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in a valid execution order, with the graph's inputs and outputs.
+    """Nodes in a valid execution order, with the graph's inputs and outputs, and what it keeps between runs.
 
     `layouts` maps an input's or output's name to the permutation from the model's axes to the library's
     (a channel-first image that the library takes channel-last has (0, 2, 3, 1)); absent means unchanged.
@@ -122,11 +164,19 @@ class Graph:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     layouts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    states: tuple[State, ...] = ()
+    frames: Frames | None = None
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes that last between runs."""
+        return sum(state.before.bytes for state in self.states)
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor once: inputs, then node by node."""
         seen: set[str] = set()
-        groups = [self.inputs, *(node.inputs + node.outputs for node in self.nodes), self.outputs]
+        befores = tuple(state.before for state in self.states)
+        groups = [self.inputs, befores, *(node.inputs + node.outputs for node in self.nodes), self.outputs]
         for tensor in (tensor for group in groups for tensor in group):
             if tensor.name not in seen:
                 seen.add(tensor.name)

@@ -16,9 +16,15 @@ class GraphError(AssertionError):
     """A pass or the importer built an illegal graph: a defect of edgeprune."""
 
 
+def _given(graph: Graph) -> list[str]:
+    """Names of what is there before the first node runs."""
+    return [tensor.name for tensor in (*graph.inputs, *(state.before for state in graph.states))]
+
+
 def _single_assignment(graph: Graph) -> Iterator[str]:
-    defined = {tensor.name for tensor in graph.inputs}
-    if len(defined) != len(graph.inputs):
+    given = _given(graph)
+    defined = set(given)
+    if len(defined) != len(given):
         yield "two graph inputs share a name"
     for node in graph.nodes:
         for tensor in node.outputs:
@@ -28,7 +34,7 @@ def _single_assignment(graph: Graph) -> Iterator[str]:
 
 
 def _defined_before_use(graph: Graph) -> Iterator[str]:
-    defined = {tensor.name for tensor in graph.inputs}
+    defined = set(_given(graph))
     for node in graph.nodes:
         for tensor in node.inputs:
             if tensor.value is None and tensor.name not in defined:
@@ -37,11 +43,21 @@ def _defined_before_use(graph: Graph) -> Iterator[str]:
     for tensor in graph.outputs:
         if tensor.name not in defined:
             yield f"graph output {tensor.name!r} is never computed"
+    for state in graph.states:
+        if state.after.name not in defined:
+            yield f"state {state.after.name!r} is never computed"
+
+
+def _states(graph: Graph) -> Iterator[str]:
+    for before, after in ((state.before, state.after) for state in graph.states):
+        if (before.shape, before.dtype, before.quant) != (after.shape, after.dtype, after.quant):
+            yield f"state {before.name!r} is not of one kind with {after.name!r}, which it becomes"
 
 
 def _one_description(graph: Graph) -> Iterator[str]:
     known: dict[str, Tensor] = {}
-    groups = [graph.inputs, graph.outputs, *(node.inputs + node.outputs for node in graph.nodes)]
+    kept = [(state.before, state.after) for state in graph.states]
+    groups = [graph.inputs, graph.outputs, *kept, *(node.inputs + node.outputs for node in graph.nodes)]
     for tensor in (tensor for group in groups for tensor in group):
         other = known.setdefault(tensor.name, tensor)
         if (other.shape, other.dtype, other.quant) != (tensor.shape, tensor.dtype, tensor.quant):
@@ -112,6 +128,7 @@ def _operator(node: Node) -> Iterator[str]:
 RULES: tuple[Callable[[Graph], Iterator[str]], ...] = (
     _single_assignment,
     _defined_before_use,
+    _states,
     _one_description,
     _values,
     _quantisation,

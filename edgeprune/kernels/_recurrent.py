@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 import numpy as np
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Array, Node
+from edgeprune.graph.ir import Array, Node, Tensor
 from edgeprune.kernels.base import (
     Candidate,
     Code,
@@ -104,6 +104,10 @@ class RecurrentPortable(KernelFamily):
             "cell": operator.states == 2,
             "initial_h": h0 is not None,
             "initial_c": c0 is not None,
+            "wide_h0": h0 is not None and h0.dtype == "int32",
+            "wide_c0": c0 is not None and c0.dtype == "int32",
+            "wide_h": y_h is not None and y_h.dtype == "int32",
+            "wide_c": y_c is not None and y_c.dtype == "int32",
             "emits_y": y is not None,
             "emits_h": y_h is not None,
             "emits_c": y_c is not None,
@@ -140,10 +144,10 @@ class RecurrentPortable(KernelFamily):
             "reverse": f"{{{reverse[0]}, {reverse[1]}}}",
             "shift": operator.multipliers(node).shift,
             "quantize_hidden": _rescale(operator.quantize_state(operator.hidden_quant(node))),
-            "load_hidden": _rescale(operator.load_state(h0) if h0 else None),
-            "load_cell": _rescale(operator.load_state(c0) if c0 else None),
-            "final_hidden": _rescale(operator.final_hidden(node, y_h) if y_h else None),
-            "final_cell": _rescale(operator.quantize_state(y_c.quant) if y_c else None),
+            "load_hidden": _rescale(operator.load_state(h0) if _is_stored(h0) else None),
+            "load_cell": _rescale(operator.load_state(c0) if _is_stored(c0) else None),
+            "final_hidden": _rescale(operator.final_hidden(node, y_h) if _is_stored(y_h) else None),
+            "final_cell": _rescale(operator.quantize_state(y_c.quant) if _is_stored(y_c) else None),
         }
         lines = "\n".join(f"    .{field} = {value}," for field, value in fields.items())
         return f"static const {names.prefix}_recurrent_t layer = {{\n{lines}\n}};"
@@ -153,6 +157,11 @@ def _operator(node: Node) -> Recurrent:
     operator = operator_for(node)
     assert isinstance(operator, Recurrent)
     return operator
+
+
+def _is_stored(state: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether there is such a state and it is int8, not in Q16 as it is within the layer."""
+    return state is not None and state.dtype == "int8"
 
 
 def _rescale(rescale: Rescale | None) -> str:

@@ -10,6 +10,7 @@ from edgeprune.model.data import (
 )
 from edgeprune.model.load import load_model
 from edgeprune.model.model import Dataset, Model, Training
+from edgeprune.model.stepping import with_stepping
 
 __all__ = [
     "Dataset",
@@ -22,4 +23,5 @@ __all__ = [
     "load_model",
     "random_dataset",
     "training_batches",
+    "with_stepping",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +24,19 @@ __all__ = [
     "input_specs",
     "load_dataset",
     "random_dataset",
+    "recipe_dataset",
     "training_batches",
 ]
+
+_RANDOM_STEPS = 4
 
 
 @dataclass(frozen=True)
 class InputSpec:
     """One input of a network: `shape` without the batch dimension, and the range random samples are drawn from.
 
-    Floats are drawn from [low, high), integers from low ... high - 1.
+    Floats are drawn from [low, high), integers from low ... high - 1. Where samples `are_sequences`, each has a further
+    dimension before those of `shape`, the steps.
     """
 
     name: str
@@ -40,10 +44,24 @@ class InputSpec:
     dtype: str = "float32"
     low: float = 0.0
     high: float = 1.0
+    are_sequences: bool = False
+
+    @property
+    def outer(self) -> int:
+        """Dimensions of data before those of `shape`."""
+        return 2 if self.are_sequences else 1
 
 
 def input_specs(model: Model) -> tuple[InputSpec, ...]:
-    """The inputs of `model`, in order."""
+    """The inputs of `model` that data are given for, in order: all, but for those that an earlier step left."""
+    states = {before for before, _ in model.stepping.states}
+    specs = _all_inputs(model)
+    return tuple(
+        replace(spec, are_sequences=bool(states)) for number, spec in enumerate(specs) if number not in states
+    )
+
+
+def _all_inputs(model: Model) -> tuple[InputSpec, ...]:
     if model.module is not None:
         names = (
             ["x"] if len(model.example_inputs) == 1 else [f"x_{i}" for i in range(len(model.example_inputs))]
@@ -92,6 +110,8 @@ def load_dataset(path: Path, inputs: Sequence[InputSpec]) -> Dataset:
         _checked(path, name, arrays.get(name), spec) for name, spec in zip(names, inputs, strict=True)
     )
     counts = {len(value) for value in values}
+    if len({value.shape[: spec.outer] for value, spec in zip(values, inputs, strict=True)}) > len(counts):
+        raise UsageError(f"{path}: its arrays disagree about the number of steps")
     labels = arrays.get("y")
     if labels is not None:
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.number):
@@ -107,19 +127,18 @@ def load_dataset(path: Path, inputs: Sequence[InputSpec]) -> Dataset:
 
 
 def _checked(path: Path, name: str, array: Array | None, spec: InputSpec) -> Array:
-    wanted = (
-        f"{spec.dtype} [N{''.join(f', {size}' for size in spec.shape)}] is expected for input {spec.name!r}"
-    )
+    sizes = ("N", *(["steps"] if spec.are_sequences else []), *map(str, spec.shape))
+    wanted = f"{spec.dtype} [{', '.join(sizes)}] is expected for input {spec.name!r}"
     if array is None:
         raise UsageError(f"{path} has no array {name!r}: {wanted}")
     found = f"{array.dtype} {list(array.shape)}"
     floats = np.issubdtype(array.dtype, np.floating)
-    if array.shape[1:] != spec.shape or array.ndim == 0:
+    if array.ndim < spec.outer or array.shape[spec.outer :] != spec.shape:
         raise UsageError(f"{path}: {name!r} is {found}, but {wanted}")
     wants_float = spec.dtype.startswith("float")
     if floats != wants_float or not np.issubdtype(array.dtype, np.number):
         raise UsageError(f"{path}: {name!r} is {found}, but {wanted}")
-    if len(array) == 0:
+    if 0 in array.shape[: spec.outer]:
         raise UsageError(f"{path}: {name!r} holds no samples")
     if floats and not np.isfinite(array).all():
         raise UsageError(f"{path}: {name!r} holds NaN or infinite values")
@@ -136,7 +155,7 @@ def random_dataset(inputs: Sequence[InputSpec], samples: int, seed: int = 0) -> 
 
 
 def _random(generator: np.random.Generator, spec: InputSpec, samples: int) -> Array:
-    shape = (samples, *spec.shape)
+    shape = (samples, *([_RANDOM_STEPS] if spec.are_sequences else []), *spec.shape)
     if spec.dtype == "bool":
         return generator.integers(0, 2, shape).astype(np.bool_)
     if spec.dtype.startswith("float"):
@@ -168,7 +187,10 @@ def training_batches(batches: Iterable[Any]) -> Iterator[tuple[tuple[torch.Tenso
 
 
 def dataset_from_batches(
-    batches: Iterable[Any], limit: int, example_inputs: Sequence[torch.Tensor] | None = None
+    batches: Iterable[Any],
+    limit: int,
+    example_inputs: Sequence[torch.Tensor] | None = None,
+    are_sequences: bool = False,
 ) -> Dataset:
     """The first `limit` samples of a recipe's batches.
 
@@ -176,6 +198,7 @@ def dataset_from_batches(
         batches: Batches (x, y); x a tensor, an array or a tuple of them, whose first dimension is N.
         limit: The largest number of samples to take.
         example_inputs: When given, every x must have their shapes (without batch); floats become float32.
+        are_sequences: Whether x has steps before the dimensions of the example.
 
     Raises:
         UsageError: a batch is malformed, disagrees with `example_inputs`, or there are none.
@@ -184,7 +207,7 @@ def dataset_from_batches(
     collected: list[tuple[list[Array], Array]] = []
     for inputs, labels in training_batches(batches):
         if example_inputs is not None:
-            check_against(inputs, example_inputs)
+            check_against(inputs, example_inputs, are_sequences)
         count = min(limit - taken, len(labels))
         arrays = [
             tensor[:count].float() if tensor.is_floating_point() else tensor[:count] for tensor in inputs
@@ -202,17 +225,27 @@ def dataset_from_batches(
     )
 
 
-def check_against(inputs: Sequence[torch.Tensor], examples: Sequence[torch.Tensor]) -> None:
-    """Hold the inputs of a batch against the network's example inputs.
+def recipe_dataset(model: Model, batches: Iterable[Any], limit: int) -> Dataset:
+    """The first `limit` samples of a recipe's batches for the inputs of `input_specs`; see `dataset_from_batches`."""
+    states = {before for before, _ in model.stepping.states}
+    examples = [tensor for number, tensor in enumerate(model.example_inputs) if number not in states]
+    return dataset_from_batches(batches, limit, examples, are_sequences=bool(states))
+
+
+def check_against(
+    inputs: Sequence[torch.Tensor], examples: Sequence[torch.Tensor], are_sequences: bool = False
+) -> None:
+    """Hold the inputs of a batch against the network's example inputs, of which each may be a step of a sequence.
 
     Raises:
         UsageError: they differ in number, in shape (without batch), or one is of integers and the other is not.
     """
-    found = [list(tensor.shape[1:]) for tensor in inputs]
+    found = [list(tensor.shape[2 if are_sequences else 1 :]) for tensor in inputs]
     wanted = [list(tensor.shape[1:]) for tensor in examples]
     if found != wanted:
         raise UsageError(
-            f"the recipe's data has samples of shape {found}, but example_input() has {wanted} (without batch)"
+            f"the recipe's data has samples of shape {found}, but example_input() has {wanted} (without "
+            f"{'batch and steps' if are_sequences else 'batch'})"
         )
     for given, example in zip(inputs, examples, strict=True):
         if given.is_floating_point() != example.is_floating_point():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.graph.ir import Array
+from edgeprune.stepping import Stepping
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +45,8 @@ class Training:
 class Model:
     """A network: either a torch module with example inputs, or an ONNX file's bytes (int8 or float).
 
-    `module` and `onnx` exclude each other. `kind` is "torch", "onnx-int8" or "onnx-float".
+    `module` and `onnx` exclude each other. `kind` is "torch", "onnx-int8" or "onnx-float". `stepping` is what it keeps
+    between runs.
     """
 
     name: str
@@ -54,3 +56,6 @@ class Model:
     example_inputs: tuple[torch.Tensor, ...] = ()
     onnx: bytes | None = None
     training: Training | None = None
+    stepping: Stepping = field(default_factory=Stepping)
+    declared_states: tuple[str, ...] = ()
+    """The states that a recipe declares, each as INPUT=OUTPUT."""

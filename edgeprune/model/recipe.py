@@ -41,7 +41,22 @@ def load_recipe(path: Path, *, needs_data: bool) -> Model:
     inputs = batch_of_one(example(), f"{path}: example_input()")
     with running_user_code(path, "model() called on example_input()"):
         check_outputs(module, inputs, f"{path}: model()")
-    return Model(path.stem, path, "torch", module=module, example_inputs=inputs, training=training)
+    return Model(
+        path.stem,
+        path,
+        "torch",
+        module=module,
+        example_inputs=inputs,
+        training=training,
+        declared_states=_states(recipe, path),
+    )
+
+
+def _states(recipe: ModuleType, path: Path) -> tuple[str, ...]:
+    given = getattr(recipe, "states", ())
+    if not isinstance(given, tuple | list) or not all(isinstance(text, str) for text in given):
+        raise UsageError(f"{path}: states is {given!r}; it must be a list such as ['input_1=output_1']")
+    return tuple(given)
 
 
 def _run(path: Path) -> ModuleType:

@@ -8,6 +8,8 @@ The IR node (D directions, T steps, batch N, inputs I, hidden units H, G gates; 
 * outputs: those of Y int8 [T, D, N, H], Y_h int8 [D, N, H] and Y_c int8 [D, N, H] that `emits` lists.
 * attributes: `hidden` = H; `reverse`, a 0 or 1 per direction; `initial` and `emits`, a 0 or 1 per possible
   initial state (h0, c0) and output (Y, Y_h, Y_c). An absent initial state is zero.
+* in a network that is run step by step, the state that is kept in 32 bits (c where there is a cell, else h) may be
+  int32 in Q16, as it is within the node, before and after it: then a step is exactly a step of the whole sequence.
 
 The hidden vector is fed back as int8 at the scale of Y; without Y, of Y_h; with neither, 1 / 128. A
 pre-activation of row j is, with the stored x and h as they are,
@@ -35,13 +37,15 @@ from edgeprune.ops._gates import FRACTION_BITS, Rescale
 from edgeprune.ops._recurrent_lowering import lower_recurrent
 from edgeprune.ops.base import OnnxNode, Operator
 
-__all__ = ["Direction", "Multipliers", "Recurrent"]
+__all__ = ["Q16", "Direction", "Multipliers", "Recurrent"]
 
 _MULTIPLIER_BITS = 30
 _LARGEST_SHIFT = 40
 _LONGEST_ROW = (1 << 17) - 1
 _LARGEST_STATE = 1 << 14
 _UNIT = float(1 << FRACTION_BITS)
+Q16 = Quant.per_tensor(1 / _UNIT, 0)
+"""Of a 32-bit state."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,8 @@ class Recurrent(Operator):
     """ONNX activations of one direction, in lower case."""
     refused: ClassVar[tuple[str, ...]]
     """ONNX attributes that may not be set."""
+    keeps_wide: ClassVar[bool] = True
+    """Whether a step reads a state in 32 bits besides the stored hidden vector."""
     natural_quant = Quant.per_tensor(1 / 128, 0)
 
     def fold_bias(self, node: OnnxNode, w_bias: Array, r_bias: Array) -> Array:
@@ -146,11 +152,35 @@ class Recurrent(Operator):
             )
         if max(x.shape[2], hidden) > _LONGEST_ROW:
             raise ValueError(f"a row longer than {_LONGEST_ROW} may overflow its int32 sum")
+        wide = {tensor.name for tensor in self.wide_tensors(node)}
         for tensor in (x, *node.inputs[4:], *node.outputs):
-            if tensor.dtype != "int8" or tensor.quant is None or tensor.quant.axis is not None:
-                raise ValueError(f"{tensor.name} must be int8 with one scale and one zero point")
-        if x.shape[0] + sum(255 * tensor.scale for tensor in node.inputs[4:]) >= _LARGEST_STATE:
+            if tensor.quant is None or tensor.quant.axis is not None:
+                raise ValueError(f"{tensor.name} must have one scale and one zero point")
+            if tensor.dtype != "int8" and (tensor.name not in wide or tensor.quant != Q16):
+                raise ValueError(f"{tensor.name} must be int8, or a state in Q16")
+        given = [tensor for tensor in node.inputs[4:] if tensor.dtype == "int8"]
+        if x.shape[0] + sum(255 * tensor.scale for tensor in given) >= _LARGEST_STATE:
             raise ValueError(f"steps and the initial state together must stay below {_LARGEST_STATE}")
+
+    def updates(self, node: Node) -> tuple[tuple[int, int], ...]:
+        # One sequence in one direction: its states are read before anything is written.
+        if node.inputs[0].shape[1] != 1 or len(node.ints("reverse")) != 1:
+            return ()
+        places = {id(tensor): number for number, tensor in enumerate((*node.inputs, *node.outputs))}
+        pairs = zip(self.initial_states(node), self.emitted(node)[1:], strict=True)
+        return tuple(
+            (places[id(before)], places[id(after)] - len(node.inputs))
+            for before, after in pairs
+            if before is not None and after is not None and before.bytes == after.bytes
+        )
+
+    def wide_tensors(self, node: Node) -> tuple[Tensor, ...]:
+        """The 32-bit state before and after, where the node takes and leaves it in Q16 and not as int8."""
+        if not self.keeps_wide:
+            return ()
+        which = self.states - 1
+        found = (self.initial_states(node)[which], self.emitted(node)[1 + which])
+        return tuple(tensor for tensor in found if tensor is not None and tensor.dtype == "int32")
 
     def macs(self, node: Node) -> int:
         steps, batch, inputs = node.inputs[0].shape
@@ -217,13 +247,13 @@ class Recurrent(Operator):
         h0, c0 = (
             np.zeros((len(reverse), batch, hidden), np.int64)
             if state is None
-            else self.load_state(state).apply(next(initial))
+            else self._loaded(state, next(initial))
             for state in self.initial_states(node)
         )
         m, offsets = self.multipliers(node), self.row_offsets(node, w, r, b)
         quantize = self.quantize_state(self.hidden_quant(node))
         y = np.zeros((steps, len(reverse), batch, hidden), np.int8)
-        last_c, last_h = np.zeros_like(c0), np.zeros(h0.shape, np.int8)
+        last_c, last_h, wide_h = np.zeros_like(c0), np.zeros(h0.shape, np.int8), np.zeros_like(h0)
         for d, backwards in enumerate(reverse):
             part = slice(d * self.gates * hidden, (d + 1) * self.gates * hidden)
             over_h = m.over_h[part].astype(np.int64)
@@ -233,12 +263,24 @@ class Recurrent(Operator):
             for t in reversed(range(steps)) if backwards else range(steps):
                 h, c = self.step(node, rows, products[t], stored, h, c)
                 y[t, d] = stored = quantize.to_int8(h)
-            last_h[d], last_c[d] = stored, c
+            last_h[d], wide_h[d], last_c[d] = stored, h, c
         _, y_h, y_c = self.emitted(node)
         results = [y] if node.ints("emits")[0] else []
-        results += [self.final_hidden(node, y_h).to_int8(last_h)] if y_h is not None else []
-        results += [self.quantize_state(y_c.quant).to_int8(last_c)] if y_c is not None else []
+        if y_h is not None:
+            wide = y_h.dtype == "int32"
+            results.append(wide_h.astype(np.int32) if wide else self.final_hidden(node, y_h).to_int8(last_h))
+        if y_c is not None:
+            wide = y_c.dtype == "int32"
+            results.append(
+                last_c.astype(np.int32) if wide else self.quantize_state(y_c.quant).to_int8(last_c)
+            )
         return tuple(results)
+
+    def _loaded(self, state: Tensor, values: Array) -> Array:
+        """An initial state in Q16."""
+        if state.dtype == "int32":
+            return values.astype(np.int64)
+        return self.load_state(state).apply(values)
 
     def float_reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         x, w, r, b = inputs[:4]

@@ -115,6 +115,10 @@ class Operator:
         """
         return None
 
+    def updates(self, node: Node) -> tuple[tuple[int, int], ...]:
+        """Pairs of an input and an output that every kernel takes at one address: a state and what it becomes."""
+        return ()
+
     def macs(self, node: Node) -> int:
         """Multiply-accumulates of one inference; 0 where the operator has none."""
         return 0

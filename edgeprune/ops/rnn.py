@@ -21,6 +21,7 @@ class Rnn(Recurrent):
     name = "Rnn"
     onnx_types = ("RNN",)
     gates = 1
+    keeps_wide = False
     states = 1
     activations = ("tanh",)
     refused = ("clip", "activation_alpha", "activation_beta")

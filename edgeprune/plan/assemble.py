@@ -55,7 +55,8 @@ def program_of(table: Schedule, device: Device, objective: Objective, settled: S
         buffers=buffers,
         arena_bytes=packing.arena_bytes,
         arena_align=ALIGN,
-        persistent_bytes=sum(candidate.persistent_bytes for candidate in candidates),
+        persistent_bytes=table.graph.state_bytes
+        + sum(candidate.persistent_bytes for candidate in candidates),
         lower_bound_bytes=_lower_bound_bytes(buffers),
         fed=None if table.fed is None else table.owner[table.fed],
         views={name: holder for name, holder in table.owner.items() if name != holder},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate, combinations
 
+from edgeprune.plan.kept import earlier_nodes
 from edgeprune.plan.program import Buffer, Program, Step
 
 __all__ = ["check_program"]
@@ -16,6 +17,7 @@ def check_program(program: Program) -> None:
         AssertionError: a rule is broken, which is a defect of the planner; the text says which.
     """
     home = {tensor: buffer for buffer in program.buffers for tensor in buffer.tensors}
+    _check_states(program)
     _check_uses(program, home)
     for buffer in program.buffers:
         _require(buffer.offset >= 0, f"{buffer.name!r} starts below the arena")
@@ -36,7 +38,8 @@ def check_program(program: Program) -> None:
 def _check_uses(program: Program, home: dict[str, Buffer]) -> None:
     """Every tensor has its bytes, from before its first use until after its last."""
     end = max(len(program.steps) - 1, 0)
-    written = {home[tensor.name].name for tensor in program.graph.inputs if tensor.name != program.fed}
+    kept = {buffer.name for buffer in program.states}
+    written = {home[tensor.name].name for tensor in program.graph.inputs if tensor.name != program.fed} | kept
     for tensor in program.graph.inputs:
         if tensor.name == program.fed:
             continue
@@ -48,7 +51,8 @@ def _check_uses(program: Program, home: dict[str, Buffer]) -> None:
             _require(buffer.last_step >= index, f"{name!r} is not alive when step {step.name!r} reads it")
         for tensor in step.nodes[-1].outputs:
             buffer = home[tensor.name]
-            _require(buffer.first_step == index, f"{tensor.name!r} is not alive from step {step.name!r} on")
+            first = 0 if buffer.name in kept else index
+            _require(buffer.first_step == first, f"{tensor.name!r} is not alive from step {step.name!r} on")
             _require(buffer.size_bytes >= tensor.bytes, f"{tensor.name!r} is larger than its buffer")
             written.add(buffer.name)
         for own in (step.scratch, step.persistent):
@@ -57,6 +61,14 @@ def _check_uses(program: Program, home: dict[str, Buffer]) -> None:
     for tensor in program.graph.outputs:
         _require(home[tensor.name].name in written, f"output {tensor.name!r} is never computed")
         _require(home[tensor.name].last_step == end, f"output {tensor.name!r} does not live to the end")
+
+
+def _check_states(program: Program) -> None:
+    """No step reads what a state was once another has stored what it becomes."""
+    step_of = {node: index for index, step in enumerate(program.steps) for node in step.nodes}
+    for writer, readers in earlier_nodes(program.graph).items():
+        late = [reader.name for reader in readers if step_of[reader] >= step_of[writer]]
+        _require(not late, f"{late} read the state that step {writer.name!r} has overwritten")
 
 
 def _may_overlap(program: Program, upper: Buffer, lower: Buffer) -> bool:

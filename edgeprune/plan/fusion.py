@@ -15,6 +15,7 @@ from edgeprune.graph.ir import Graph, Node
 from edgeprune.kernels.base import Candidate
 from edgeprune.plan.candidates import offered_candidates
 from edgeprune.plan.choose import Option
+from edgeprune.plan.kept import touches_state
 from edgeprune.plan.lifetimes import Group, activations, work_nodes
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.schedule import Schedule
@@ -34,7 +35,9 @@ def fusible_pairs(graph: Graph, device: Device) -> tuple[Group, ...]:
     """
     returned = {tensor.name for tensor in graph.outputs}
     nodes = work_nodes(graph)
-    working = {node for node in nodes if node.op != "Onnx"}  # Those have their groups: `plan.grouping`.
+    apart = touches_state(graph)  # What is read and stored when is settled node by node: `plan.kept`.
+    # Nodes of ONNX's own have their groups: `plan.grouping`.
+    working = {node for node in nodes if node.op != "Onnx" and node not in apart}
     found = []
     for node in nodes:
         readers = [

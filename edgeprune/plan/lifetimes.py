@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Graph, Node, Tensor
-from edgeprune.ops import operator_for
+from edgeprune.plan.kept import is_view, state_names, value_names
 
 __all__ = ["Group", "Storage", "activations", "is_view", "storage_names", "storages", "work_nodes"]
 
@@ -35,15 +35,12 @@ class Storage:
     last: int
     returned: bool = False
     """It holds an output of the graph, so that its bytes outlive the last step."""
+    kept: bool = False
+    """It holds a state of the graph, in the part of the arena that lasts between runs."""
 
     def dies_at(self, step: int) -> bool:
         """Whether nobody needs the bytes once `step` has read them."""
         return self.last == step and not self.returned
-
-
-def is_view(node: Node) -> bool:
-    """Whether `node` only renames the bytes of an activation."""
-    return operator_for(node).is_view and node.inputs[0].value is None
 
 
 def work_nodes(graph: Graph) -> tuple[Node, ...]:
@@ -67,39 +64,44 @@ def storage_names(graph: Graph) -> dict[str, str]:
         raise UsageError(
             f"output {constant.name!r} of the network is a constant; remove it from the model's outputs"
         )
-    owner = {tensor.name: tensor.name for tensor in graph.inputs}
-    for node in graph.nodes:
-        view = is_view(node)
-        for tensor in node.outputs:
-            owner[tensor.name] = owner[node.inputs[0].name] if view else tensor.name
-    return owner
+    places = state_names(graph)
+    return {name: places.get(value, value) for name, value in value_names(graph).items()}
 
 
 def storages(graph: Graph, steps: Sequence[Group]) -> tuple[Storage, ...]:
     """The storages of all activations when `graph` runs as `steps`, inputs first, then in order of computation.
 
     Graph inputs are in use from step 0, because the caller writes them before the run; graph outputs to the
-    last step. An activation that only the nodes of its own step read is held in no storage.
+    last step, and states always. An activation that only the nodes of its own step read is held in no storage.
     """
     owner = storage_names(graph)
     tensors = {tensor.name: tensor for tensor in graph.tensors()}
-    first = {tensor.name: 0 for tensor in graph.inputs}
+    states = [state.before.name for state in graph.states]
+    first = {tensor.name: 0 for tensor in graph.inputs} | dict.fromkeys(states, 0)
     last = dict(first)
     kept = _kept_outputs(graph, steps, owner)
     for index, nodes in enumerate(steps):
-        for name in kept[index]:
+        for name in (one for one in kept[index] if owner[one] == one):
             first[name] = last[name] = index
         for tensor in activations([tensor for node in nodes for tensor in node.inputs]):
             if owner[tensor.name] in last:
                 last[owner[tensor.name]] = index
-    returned = {owner[tensor.name] for tensor in graph.outputs}
+    returned = {owner[tensor.name] for tensor in graph.outputs}.union(states)
     last.update(dict.fromkeys(returned, max(len(steps) - 1, 0)))
     members: dict[str, list[str]] = {name: [] for name in first}
     for name, holder in owner.items():
         if holder in members:
             members[holder].append(name)
     return tuple(
-        Storage(name, tuple(members[name]), tensors[name].bytes, first[name], last[name], name in returned)
+        Storage(
+            name,
+            tuple(members[name]),
+            tensors[name].bytes,
+            first[name],
+            last[name],
+            name in returned,
+            name in states,
+        )
         for name in first
     )
 

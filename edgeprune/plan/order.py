@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from edgeprune.graph.ir import Graph, Node
 from edgeprune.kernels.base import Candidate
+from edgeprune.plan.kept import earlier_nodes, value_names
 from edgeprune.plan.lifetimes import Group, activations, storage_names
 from edgeprune.plan.overlap import input_distances, span_bytes
 
@@ -86,10 +87,14 @@ def peak_bytes(graph: Graph, order: Sequence[Node], candidates: Mapping[Node, Ca
 
 
 def _jobs(graph: Graph, groups: Sequence[Group], candidates: Sequence[Candidate]) -> _Jobs:
-    owner = storage_names(graph)
-    size_of = {tensor.name: tensor.bytes for tensor in graph.tensors()}
+    owner, values = storage_names(graph), value_names(graph)
+    states = {state.before.name for state in graph.states}
+    # A state takes its bytes whatever the order is.
+    size_of = {tensor.name: 0 if tensor.name in states else tensor.bytes for tensor in graph.tensors()}
     number = {name: index for index, name in enumerate(dict.fromkeys(owner.values()))}
-    writer = {number[t.name]: index for index, nodes in enumerate(groups) for t in nodes[-1].outputs}
+    writer = {values[t.name]: index for index, nodes in enumerate(groups) for t in nodes[-1].outputs}
+    job_of = {node: index for index, nodes in enumerate(groups) for node in nodes}
+    earlier = earlier_nodes(graph)
     readers = [0] * len(number)
     jobs = []
     for index, (nodes, candidate) in enumerate(zip(groups, candidates, strict=True)):
@@ -99,10 +104,13 @@ def _jobs(graph: Graph, groups: Sequence[Group], candidates: Sequence[Candidate]
         for storage in reads:
             readers[storage] |= 1 << index
         distances = {number[name]: d for name, d in input_distances(candidate, owner).items()}
-        after = sum(1 << job for job in {writer[storage] for storage in reads if storage in writer})
-        writes = tuple(number[tensor.name] for tensor in nodes[-1].outputs)
+        before = {writer[values[t.name]] for t in inputs if values[t.name] in writer}
+        before |= {job_of[reader] for node in nodes for reader in earlier.get(node, ())}
+        after = sum(1 << job for job in before)
+        writes = tuple(number[owner[tensor.name]] for tensor in nodes[-1].outputs)
         jobs.append(_Job(reads, writes, candidate.scratch_bytes, distances, after))
-    pinned = frozenset(number[owner[tensor.name]] for tensor in graph.outputs)
+    lasting = (*(owner[tensor.name] for tensor in graph.outputs), *states)
+    pinned = frozenset(number[name] for name in lasting)
     sizes = tuple(size_of[name] for name in number)
     return _Jobs(tuple(jobs), sizes, tuple(readers), pinned, sum(sizes[number[t.name]] for t in graph.inputs))
 

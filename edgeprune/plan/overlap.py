@@ -48,7 +48,7 @@ def step_need_bytes(
     """
     total = sum(storage.size_bytes for storage in alive) + candidate.scratch_bytes
     target = next(s for s in alive if s.name == owner[candidate.nodes[-1].output.name])
-    distances = input_distances(candidate, owner)
+    distances = {} if target.kept else input_distances(candidate, owner)
     dying = [
         (storage.size_bytes, distances[storage.name])
         for storage in alive

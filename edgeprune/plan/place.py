@@ -29,21 +29,25 @@ def place(table: Schedule, chosen: Sequence[Option], limit: int | None = None) -
     Without such, and with a `limit`, the search ends as soon as it is met, and earlier where it is not.
     """
     own = own_storages(table.steps, [option.candidate for option in chosen])
-    lasting, top = _stacked([storage for storage in own if storage.name.startswith(_PERSISTENT)])
-    everything = [*table.storages, *(storage for storage in own if storage.name not in lasting)]
+    copies = [storage for storage in own if storage.name.startswith(_PERSISTENT)]
+    states = [storage for storage in table.storages if storage.kept]
+    lasting, top = _stacked([*copies, *states])
+    everything = [storage for storage in (*table.storages, *own) if storage.name not in lasting]
     by_name = {storage.name: storage for storage in everything}
     distances = {
         (upper, lower): distance
         for step, option in enumerate(chosen)
         for lower in [table.owner[option.candidate.nodes[-1].output.name]]
+        if lower not in lasting
         for upper, distance in input_distances(option.candidate, table.owner).items()
-        if by_name[upper].dies_at(step)
+        if upper not in lasting and by_name[upper].dies_at(step)
     }
     if table.rooms:
         cycles = tuple(option.candidate.cycles for option in chosen)
         split = pack_regions(Problem(tuple(everything), distances, top, cycles, ALIGN), table.rooms)
         return replace(split, offsets={**lasting, **split.offsets})
-    bound = max((option.need_bytes for option in chosen), default=0)
+    state_bytes = sum(storage.size_bytes for storage in states)
+    bound = max((option.need_bytes for option in chosen), default=state_bytes) - state_bytes
     effort = Effort.FULL if limit is None else Effort.QUICK
     bound = bound if limit is None else max(bound, limit - top)
     packing = pack(everything, distances, lambda storage: ALIGN, bound, effort)

@@ -114,11 +114,20 @@ class Program:
         before = names.index(buffer.region) if buffer.region in names else 0
         return sum(size for _, size in self.parts[:before])
 
+    @functools.cached_property
+    def states(self) -> tuple[Buffer, ...]:
+        """The buffers that hold the graph's states, in its order."""
+        return tuple(self.buffer_of(state.before.name) for state in self.graph.states)
+
+    @functools.cached_property
+    def lasting(self) -> frozenset[Buffer]:
+        """The buffers that survive between runs: states, and copies of constants."""
+        return frozenset((*self.states, *(step.persistent for step in self.steps if step.persistent)))
+
     @property
     def scratch_offset(self) -> int:
         """Where what lasts ends: the arena below survives between runs, the rest is free between them."""
-        lasting = [step.persistent for step in self.steps if step.persistent is not None]
-        ends = [buffer.offset + buffer.size_bytes for buffer in lasting]
+        ends = [buffer.offset + buffer.size_bytes for buffer in self.lasting]
         return -(-max(ends, default=0) // self.arena_align) * self.arena_align
 
     @functools.cached_property

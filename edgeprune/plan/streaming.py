@@ -18,6 +18,7 @@ from enum import Enum
 
 from edgeprune.device import Device
 from edgeprune.kernels.base import Candidate
+from edgeprune.plan.kept import touches_state
 from edgeprune.plan.lifetimes import Group, Storage
 from edgeprune.plan.objective import Objective
 from edgeprune.plan.overlap import input_distances, span_bytes
@@ -93,6 +94,7 @@ class _Search:
         fed = table.fed
         self._is_fed = [any(t.name == fed for n in nodes for t in n.inputs) for nodes in table.steps]
         self._readers = _last_readers(table)
+        self._apart = touches_state(table.graph)
 
     def fastest(self, limit: int) -> Cut | None:
         """The cut with the fewest cycles all of whose steps need at most `limit` bytes; None where there is none."""
@@ -141,6 +143,8 @@ class _Search:
 
     def _may_stream(self, start: int, end: int) -> bool:
         """Whether the first of the steps can run by rows; the others were asked before."""
+        if any(node in self._apart for node in self._nodes(start, end)):
+            return False
         return bool(self._forms.of(self._table.steps[start])) and bool(
             self._forms.of(self._table.steps[end - 1])
         )

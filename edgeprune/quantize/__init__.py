@@ -8,5 +8,6 @@ points, and `insert` writes QuantizeLinear and DequantizeLinear around every ope
 from edgeprune.quantize.quantize import quantize
 from edgeprune.quantize.run import run_onnx, signal_to_noise_db
 from edgeprune.quantize.score import int8_score
+from edgeprune.quantize.sequences import run_sequences
 
-__all__ = ["int8_score", "quantize", "run_onnx", "signal_to_noise_db"]
+__all__ = ["int8_score", "quantize", "run_onnx", "run_sequences", "signal_to_noise_db"]

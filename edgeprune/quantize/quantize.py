@@ -17,6 +17,7 @@ from edgeprune.quantize.normalize import normalize_float
 from edgeprune.quantize.observe import Histogram, observe
 from edgeprune.quantize.ranges import RULES, activation_quant, choose_range, symmetric_scale
 from edgeprune.quantize.run import run_onnx, serialize, signal_to_noise_db
+from edgeprune.quantize.sequences import unroll
 from edgeprune.quantize.sharing import Group, fused_clamps, sharing_groups
 
 __all__ = ["quantize"]
@@ -32,7 +33,8 @@ def quantize(model: Model, calibration: Dataset, progress: Progress | None = Non
 
     Args:
         model: A "torch" or "onnx-float" model; an "onnx-int8" model is returned as it is.
-        calibration: Samples as the network will meet them, [N, *shape] for each input.
+        calibration: Samples as the network will meet them, [N, *shape] for each input; where it keeps states,
+            sequences [N, steps, *shape] for each other input.
         progress: Where to report to.
 
     Returns:
@@ -47,14 +49,23 @@ def quantize(model: Model, calibration: Dataset, progress: Progress | None = Non
         return model.onnx
     with progress.task("exporting to ONNX"):
         network = normalize_float(_float_network(model))
-    return quantize_network(network, calibration, progress)
+    return quantize_network(network, calibration, progress, model.stepping.states)
 
 
-def quantize_network(network: ir.Model, calibration: Dataset, progress: Progress) -> bytes:
-    """Quantise a float network that is in the form of `normalize`; see `quantize`."""
+def quantize_network(
+    network: ir.Model, calibration: Dataset, progress: Progress, states: Sequence[tuple[int, int]] = ()
+) -> bytes:
+    """Quantise a float network that is in the form of `normalize`; see `quantize`.
+
+    `states` are numbers of inputs and of the outputs that they are in the next step: then the samples are sequences.
+    """
     _check_floats(network)
     clamps = fused_clamps(network.graph)
-    groups = sharing_groups(network.graph, clamps)
+    graph = network.graph
+    kept = [(graph.inputs[before], graph.outputs[after]) for before, after in states]
+    groups = sharing_groups(graph, clamps, kept)
+    if kept:
+        calibration = Dataset(unroll(serialize(network), calibration.inputs, states))
     histograms = observe(network, groups, calibration.inputs, progress)
     judged = [array[:_JUDGED_SAMPLES] for array in calibration.inputs]
     wanted = run_onnx(serialize(network), judged)

@@ -26,6 +26,12 @@ class Session:
         self._session = _session(data)
         self._names = [value.name for value in self._session.get_inputs()]
 
+    def zeros(self, number: int) -> Array:
+        """Zeros of the shape and type of an input of static shape."""
+        value = self._session.get_inputs()[number]
+        kind = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}[value.type]
+        return np.zeros(value.shape, kind)
+
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs [1, ...] for one array [1, *shape] per input.
 

@@ -64,10 +64,13 @@ def _spans_zero(node: ir.Node) -> bool:
     return low <= 0.0 <= high
 
 
-def sharing_groups(graph: ir.Graph, fused: Collection[ir.Node]) -> tuple[Group, ...]:
+def sharing_groups(
+    graph: ir.Graph, fused: Collection[ir.Node], alike: Collection[tuple[ir.Value, ir.Value]] = ()
+) -> tuple[Group, ...]:
     """Every float activation in exactly one group, in the order of the graph; see `Group`.
 
-    `fused` are the clamps that saturation performs: their inputs are never stored and belong to no group.
+    `fused` are the clamps that saturation performs: their inputs are never stored and belong to no group. The values of
+    each pair of `alike` are in one: states and what they become.
     """
     unstored = {node.inputs[0] for node in fused}
     values = [v for v in graph.inputs if is_activation(v)]
@@ -84,6 +87,9 @@ def sharing_groups(graph: ir.Graph, fused: Collection[ir.Node]) -> tuple[Group, 
         if first is not second:
             parent[second] = first
 
+    for one, other in alike:
+        if one in parent and other in parent:
+            join(one, other)
     derived: set[ir.Value] = set()
     tables: dict[ir.Value, list[ir.Value]] = {}
     for node in graph:

@@ -12,6 +12,7 @@ __all__ = ["deploy_command"]
 _SWITCHES = {
     "tune": "--tune",
     "stream_input": "--stream-input",
+    "frames": "--frames",
     "input_uint8": "--input-uint8",
     "board_firmware": "--board-firmware",
 }

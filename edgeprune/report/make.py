@@ -122,6 +122,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
             "total": program.arena_bytes + static + measurement.stack_bytes,
             "arena": program.arena_bytes,
             "arena_persistent": program.persistent_bytes,
+            "state": program.graph.state_bytes,
             "arena_lower_bound": program.lower_bound_bytes,
             "saved_by_overlap": max(0, program.lower_bound_bytes - program.arena_bytes),
             "static": static,
@@ -144,6 +145,7 @@ def make_report(findings: Findings) -> dict[str, Any]:
         mismatch = verification.first_mismatch
         report["verify"] = {
             "samples": verification.samples,
+            "steps": verification.steps,
             "bit_exact": verification.bit_exact,
             "max_difference_to_onnx": verification.max_difference_to_onnx,
             "first_mismatch": None if mismatch is None else str(mismatch),

@@ -46,6 +46,7 @@ class _Ram(Section):
     total: Count
     arena: Count
     arena_persistent: Count = 0
+    state: Count = 0
     arena_lower_bound: Count
     static: Count
     stack: Count
@@ -112,6 +113,7 @@ class _Port(Section):
 
 class _Verify(Section):
     samples: Count
+    steps: Count = 1
     bit_exact: bool
     max_difference_to_onnx: float | None
     first_mismatch: str | None = None

@@ -106,10 +106,11 @@ def _bar(share: float) -> Text:
 
 def _breakdown(report: Mapping[str, Any]) -> list[Text]:
     flash, ram, latency = report["flash"], report["ram"], report["latency"]
+    kept = f", of which {ram['state']:,} B last between runs" if ram.get("state") else ""
     lines = [
         f"flash: code {flash['code']:,} B, weights {flash['weights']:,} B",
-        f"RAM: arena {ram['arena']:,} B (at least {ram['arena_lower_bound']:,} B without overlap), "
-        f"static {ram['static']:,} B, stack {ram['stack']:,} B",
+        f"RAM: arena {ram['arena']:,} B (at least {ram['arena_lower_bound']:,} B without overlap"
+        f"{kept}), static {ram['static']:,} B, stack {ram['stack']:,} B",
     ]
     if latency is not None:
         lines.append(f"instructions: {latency['instructions']:,}, counted in the emulator")
@@ -175,7 +176,9 @@ def _facts(report: Mapping[str, Any]) -> list[Text]:
         where = f"reference = host = {place}" if report["latency"] is not None else "reference = host"
         difference = verify["max_difference_to_onnx"]
         apart = "" if difference is None else f"; at most {difference} step(s) from ONNX Runtime"
-        exact = f"{exactness(verify)} on {verify['samples']:,} inputs"
+        steps = verify.get("steps") or 1
+        what = "inputs" if steps == 1 else f"sequences of {steps:,} runs"
+        exact = f"{exactness(verify)} on {verify['samples']:,} {what}"
         facts.append(("verified", f"{exact}: {where}{apart}"))
     facts += pruning_facts(report) + zeros_facts(report["layers"] or [])
     if floats := report.get("in_float"):
@@ -211,6 +214,8 @@ def _usage(report: Mapping[str, Any], directory: Path) -> list[Text]:
     sources = " ".join(name for name in report["library"]["files"] if name.endswith(".c"))
     linked = "".join(f" and link {name}" for name in report["library"].get("archives") or ())
     work = ("push_row",) if report["library"].get("fed_rows") else ("input_0", "run")
+    if report["ram"].get("state"):
+        work = ("reset", *work)
     calls = ", ".join(f"{prefix}_{name}" for name in ("init", *work, "output_0"))
     return [
         Text("library: ", "bold") + Text(str(library)),

@@ -6,6 +6,7 @@ from edgeprune.verify.compare import (
     compare_layers,
     reference_outputs,
     relative_difference,
+    runs_to,
     verify_outputs,
 )
 from edgeprune.verify.given import compare_given, differing_samples
@@ -21,6 +22,7 @@ __all__ = [
     "real_outputs",
     "reference_outputs",
     "relative_difference",
+    "runs_to",
     "stored_inputs",
     "verify_outputs",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from edgeprune.errors import UsageError
 from edgeprune.graph.execute import dequantize
 from edgeprune.graph.ir import Array, Graph, Node, Tensor
-from edgeprune.model.data import dataset_from_batches, input_specs, load_dataset
+from edgeprune.model.data import input_specs, load_dataset, recipe_dataset
 from edgeprune.model.model import Model
 from edgeprune.ops import operator_for
 from edgeprune.ops.from_bytes import image_reader, reals_of
@@ -19,6 +19,7 @@ __all__ = ["choose_samples", "given_samples"]
 
 _RECIPE_SAMPLES = 500
 _RANDOM_SAMPLES = 20
+_RANDOM_STEPS = 10
 
 
 def given_samples(model: Model, data: Path | None, limit: int | None) -> Samples | None:
@@ -49,18 +50,39 @@ def choose_samples(
         return given
     if model.training is not None:
         count = limit or _RECIPE_SAMPLES
-        test = dataset_from_batches(model.training.test_data(), count, model.example_inputs)
-        return Samples(test.inputs, test.labels, "the recipe's test data")
+        test = recipe_dataset(model, model.training.test_data(), count)
+        # What a metric makes of sequences that a network is run on step by step is not known.
+        labels = None if model.stepping.states else test.labels
+        return Samples(test.inputs, labels, "the recipe's test data")
     return _random_samples(graph, limit or _RANDOM_SAMPLES, seed)
 
 
 def _random_samples(graph: Graph, count: int, seed: int) -> Samples:
     generator = np.random.default_rng(seed)
+    if graph.states:
+        return _random_sequences(graph, count, generator)
     return Samples(
         tuple(_random_input(graph, tensor, count, generator) for tensor in graph.inputs),
         None,
         "random inputs",
     )
+
+
+def _random_sequences(graph: Graph, count: int, generator: np.random.Generator) -> Samples:
+    """About `count` runs in sequences as long as the model takes them, or of `_RANDOM_STEPS`; two at the least."""
+    steps = _RANDOM_STEPS if graph.frames is None else graph.frames.steps
+    sequences = max(2, -(-count // steps))
+    inputs = []
+    for tensor in graph.inputs:
+        axis = 1 if graph.frames is None else graph.frames.axes.get(tensor.name)
+        runs = _random_input(graph, tensor, sequences * (1 if axis is None else steps), generator)
+        if axis is not None:
+            runs = runs.reshape(sequences, steps, *runs.shape[1:])
+        if axis is not None and graph.frames is not None:
+            runs = np.moveaxis(runs, 1, axis)
+            runs = runs.reshape(*runs.shape[:axis], -1, *runs.shape[axis + 2 :])
+        inputs.append(np.ascontiguousarray(runs))
+    return Samples(tuple(inputs), None, "random inputs")
 
 
 def _random_input(graph: Graph, tensor: Tensor, count: int, generator: np.random.Generator) -> Array:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeprune.codegen import FLOAT_TOLERANCE, Sources
-from edgeprune.graph.execute import execute
+from edgeprune.graph.execute import execute, execute_runs
 from edgeprune.graph.ir import DTYPES, Array, Graph
 from edgeprune.progress import Progress
 
@@ -24,6 +24,7 @@ __all__ = [
     "first_difference",
     "reference_outputs",
     "relative_difference",
+    "runs_to",
     "verify_outputs",
 ]
 
@@ -58,19 +59,42 @@ class Verification:
     """Of float results, relative to the largest magnitude in their tensor; None where all are integers."""
     max_relative_difference: float | None = None
     """The largest there was, of float results."""
+    steps: int = 1
+    """Runs of each sample, which is a sequence where the network keeps states."""
 
 
 def reference_outputs(graph: Graph, inputs: Sequence[Array], progress: Progress) -> tuple[Array, ...]:
-    """The NumPy reference's stored outputs [N, *shape] for stored inputs [N, *shape]."""
+    """The NumPy reference's stored outputs [N, *shape] for stored inputs [N, *shape].
+
+    With state, a sample is a sequence of runs from a reset on: [N, runs, *shape].
+    """
     count = len(inputs[0])
     rows: list[list[Array]] = [[] for _ in graph.outputs]
     with progress.task("reference", count) as task:
         for sample in range(count):
-            values = execute(graph, [array[sample] for array in inputs])
-            for row, tensor in zip(rows, graph.outputs, strict=True):
-                row.append(values[tensor.name])
+            one = [array[sample] for array in inputs]
+            if graph.states:
+                runs = [[values[t.name] for t in graph.outputs] for values in execute_runs(graph, one)]
+                results = [np.stack(arrays) for arrays in zip(*runs, strict=True)]
+            else:
+                values = execute(graph, one)
+                results = [values[tensor.name] for tensor in graph.outputs]
+            for row, result in zip(rows, results, strict=True):
+                row.append(result)
             task.advance()
     return tuple(np.stack(row) for row in rows)
+
+
+def runs_to(graph: Graph, inputs: Sequence[Array], mismatch: Mismatch) -> tuple[Array, ...]:
+    """The inputs of the sample in which `mismatch` is an output's, one array [1, *shape] per input.
+
+    With state, those up to the run in which it is: [1, runs, *shape].
+    """
+    sample = tuple(array[mismatch.sample : mismatch.sample + 1] for array in inputs)
+    if not graph.states:
+        return sample
+    elements = next((t.elements for t in graph.outputs if t.name == mismatch.layer), 1)
+    return tuple(array[:, : mismatch.element // elements + 1] for array in sample)
 
 
 def verify_outputs(
@@ -108,8 +132,11 @@ def compare_layers(
     layers: Sequence[Sequence[bytes]],
     where: str,
 ) -> Mismatch | None:
-    """The first layer whose bytes differ from the reference on stored `inputs` of one sample."""
-    values = execute(graph, list(inputs))
+    """The first layer whose bytes differ from the reference on stored `inputs` of one sample.
+
+    With state, `inputs` are those of a sequence, [runs, *shape], and `layers` what was left in its last run.
+    """
+    values = [*execute_runs(graph, inputs)][-1] if graph.states else execute(graph, list(inputs))
     for layer, outputs in zip(sources.layers, layers, strict=True):
         for tensor, raw in zip(layer.outputs, outputs, strict=True):
             want = values[tensor.name].reshape(1, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from edgeprune.config import Settings
 from edgeprune.device import load_device
 from edgeprune.errors import UsageError
-from edgeprune.model import Model, load_model
+from edgeprune.model import Model, load_model, with_stepping
+from edgeprune.stepping import Stepping
 from edgeprune.unused_options import refuse_unused
 
 HOST = load_device("host")
@@ -73,3 +75,25 @@ def test_kernels_are_measured_only_where_there_is_an_emulator() -> None:
     with pytest.raises(UsageError, match=r"host has no emulator .*: leave out --tune"):
         refuse_unused(settings(tune=True), model("onnx-int8"), HOST)
     refuse_unused(settings(tune=True), model("onnx-int8"), load_device("nucleo-l4r5zi"))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"stream_input": True}, "leave out --stream-input"),
+        ({"dtype": "float32"}, "leave out --dtype float32"),
+        ({"macs": "50%"}, "is deployed as it is"),
+        ({"sparsity": "auto"}, "is deployed as it is"),
+        ({"runner": "serial"}, "runs in the emulator only"),
+    ],
+)
+def test_a_network_that_keeps_states_refuses(given: dict[str, Any], says: str) -> None:
+    for stepping in (Stepping(frames=True), Stepping(((1, 1),))):
+        kept = replace(model("onnx-float"), stepping=stepping)
+        with pytest.raises(UsageError, match=says):
+            refuse_unused(settings(**given), kept, HOST)
+
+
+def test_both_ways_to_keep_states_at_once_are_refused() -> None:
+    with pytest.raises(UsageError, match="leave out --state"):
+        with_stepping(load_model(RECIPE, needs_data=False), ("input_1=output_1",), True)

@@ -124,7 +124,7 @@ class _Machine:
         self._recorder = _Recorder(regions)
         self._files = _Files(
             {
-                "request.bin": np.array([COUNT, 1], "<u4").tobytes(),
+                "request.bin": np.array([COUNT, 1, 1], "<u4").tobytes(),
                 "inputs.bin": b"".join(np.ascontiguousarray(array).tobytes() for array in sample),
             }
         )
