@@ -5,7 +5,8 @@ patterns of weights together. Both get the same: limits that are shares of the u
 by building and running cuts, half of the training's loss from the unpruned network's answers. Cycles are those of the
 trained build, as run. Accuracy is on all test images, of the float network and of its int8 form. What is settled on,
 and each finished run, is a line of the log and is not run again. With `--jointly`, cuts are judged together before one
-is chosen, as `deploy` does; that takes minutes more for each limit.
+is chosen, as `deploy` does; that takes minutes more for each limit. With `--direct` neither method has Winograd's
+kernels, nor has the unpruned build: that is what patterns save where direct kernels are all there is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
+from unittest.mock import patch
 
 import torch
 
@@ -35,6 +38,7 @@ from edgeprune.compress.shrink import subject_of
 from edgeprune.compress.subject import Subject, patterns_of
 from edgeprune.config import Budget, Settings
 from edgeprune.device import load_device
+from edgeprune.kernels import KernelFamily, families
 from edgeprune.model import Model, load_model
 from edgeprune.patterns import LayerPattern
 from edgeprune.plan import Objective
@@ -73,6 +77,7 @@ class Run:
     flash: float
     in_float: float
     int8: float
+    direct: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class Chosen:
     predicted_loss: float
     whole_ms: float
     whole_flash: int
+    direct: bool = False
 
     def layer_patterns(self) -> dict[str, LayerPattern]:
         """The patterns as `recover` takes them."""
@@ -112,15 +118,16 @@ class Log:
         with self._path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(dict(line)) + "\n")
 
-    def runs(self) -> list[Run]:
-        """The finished ones."""
-        return [Run(**line) for line in self.lines() if "seed" in line]  # type: ignore[arg-type]
+    def runs_of(self, steps: int, direct: bool) -> list[Run]:
+        """The finished ones of as many steps, with direct kernels alone or with all."""
+        runs = [Run(**line) for line in self.lines() if "seed" in line]  # type: ignore[arg-type]
+        return [run for run in runs if (run.steps, run.direct) == (steps, direct)]
 
-    def chosen(self, method: str, share: float, jointly: bool) -> Chosen | None:
+    def chosen(self, method: str, share: float, jointly: bool, direct: bool) -> Chosen | None:
         """What was settled on, if anything was."""
-        key = {"method": method, "share": share, "jointly": jointly}
+        key = {"method": method, "share": share, "jointly": jointly, "direct": direct}
         for line in self.lines():
-            if "widths" in line and key.items() <= line.items():
+            if "widths" in line and key.items() <= {"direct": False, **line}.items():
                 return Chosen(**line)  # type: ignore[arg-type]
         return None
 
@@ -174,6 +181,7 @@ def main() -> int:
     parser.add_argument("--only", choices=(_CHANNELS, _BOTH), help="one of the two methods")
     parser.add_argument("--limits", default="50,37.5,25", help="cycles that may be taken, in per cent")
     parser.add_argument("--jointly", action="store_true", help="judge cuts together before choosing one")
+    parser.add_argument("--direct", action="store_true", help="without Winograd's kernels")
     parser.add_argument("--log", type=Path, default=Path("build/sparse_network.jsonl"), help="finished runs")
     parser.add_argument("--finished", action="store_true", help="start no run, report those in the log")
     parser.add_argument("--json", type=Path, help="write the runs to this file")
@@ -184,26 +192,38 @@ def main() -> int:
         terminal.say(f"{arguments.data} holds no recipes/ic_resnet8.py: name the benchmark data with --data")
         return 2
     torch.set_num_threads(1)
-    done = {(run.method, run.share, run.seed) for run in log.runs() if run.steps == arguments.steps}
+    finished = log.runs_of(arguments.steps, arguments.direct)
+    done = {(run.method, run.share, run.seed) for run in finished}
     limits = [float(text) / 100 for text in arguments.limits.split(",")]
     cases = [case for case in _CASES if arguments.only in (None, case[0]) and case[1] in limits]
     wanted = [(*case, seed) for seed in range(arguments.seeds) for case in cases]
     missing = [] if arguments.finished else [key for key in wanted if key not in done]
     if missing:
         sparsity = "auto" if any(method == _BOTH for method, *_ in missing) else "none"
-        with _bench(recipe, arguments.device, sparsity, terminal) as bench:
+        with _kernels(arguments.direct), _bench(recipe, arguments.device, sparsity, terminal) as bench:
             for method, share, seed in missing:
-                chosen = log.chosen(method, share, arguments.jointly)
+                chosen = log.chosen(method, share, arguments.jointly, arguments.direct)
                 if chosen is None:
                     chosen = _settled(bench, method, share, arguments.jointly, terminal)
+                    chosen = replace(chosen, direct=arguments.direct)
                     log.add(asdict(chosen))
                 log.add(asdict(_run(bench, chosen, seed, arguments.steps)))
-    runs = [run for run in log.runs() if run.steps == arguments.steps and run.seed < arguments.seeds]
+    runs = [run for run in log.runs_of(arguments.steps, arguments.direct) if run.seed < arguments.seeds]
     _show(runs, terminal)
     if arguments.json:
         text = json.dumps([asdict(run) for run in runs], indent=1)
         arguments.json.write_text(text + "\n", encoding="utf-8")
     return 0
+
+
+@contextmanager
+def _kernels(direct: bool) -> Iterator[None]:
+    """Within, the kernel families that may be chosen."""
+    known = cast(dict[str, KernelFamily], families())
+    with patch.dict(known):
+        for name in [name for name in known if direct and "winograd" in name]:
+            del known[name]
+        yield
 
 
 @contextmanager
@@ -271,6 +291,7 @@ def _run(bench: Bench, chosen: Chosen, seed: int, steps: int) -> Run:
         round(cost.flash_bytes / chosen.whole_flash, 4),
         round(100 * evaluate(model, model.module), 2),
         round(100 * int8_score(model, onnx), 2),
+        chosen.direct,
     )
 
 
