@@ -95,10 +95,6 @@ def _refuse_with_states(settings: Settings, model: Model) -> None:
         )
     if model.stepping.states and settings.input_uint8:
         raise UsageError("bytes at the input are for networks with one input: leave out --input-uint8")
-    if settings.runner != "qemu" or settings.board_firmware:
-        raise UsageError(
-            "a library that keeps states runs in the emulator only: leave out --runner and --board-firmware"
-        )
 
 
 def _refuse_float(settings: Settings, model: Model, device: Device, given: list[str]) -> None:

@@ -110,6 +110,7 @@ def board_project(image: Image, stack_bytes: int, line: Line = "uart") -> dict[s
         "macro": sources.prefix.upper(),
         "inputs": len(sources.inputs),
         "outputs": len(sources.outputs),
+        "has_state": sources.has_state,
         "arena_align": max(_LEAST_ALIGN, sources.arena_align),
         "fingerprint": [f"0x{byte:02X}" for byte in fingerprint(sources)],
         "version": VERSION,

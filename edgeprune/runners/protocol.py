@@ -11,7 +11,9 @@ import secrets
 import struct
 import time
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from edgeprune.errors import EnvironmentFailure, VerificationFailed
 from edgeprune.runners.frame import Frame, FrameReader, encode
@@ -22,11 +24,12 @@ __all__ = ["VERSION", "Board", "BoardInfo", "Timing", "connect"]
 VERSION = 1
 """Of the protocol."""
 
-_HELLO, _WRITE, _RUN, _READ = 1, 2, 3, 4
+_HELLO, _WRITE, _RUN, _READ, _RESET = 1, 2, 3, 4, 5
 _ANSWER = 0x80
 _OK, _BAD_INPUTS, _NOT_RUN, _LIBRARY_FAILED = 0, 2, 3, 4
 _PIECE_BYTES = 256
 _RESTARTS = 3
+_Done = TypeVar("_Done")
 _INFO = struct.Struct("<BB x 8s III")
 _RAN = struct.Struct("<3x II")
 
@@ -91,9 +94,27 @@ class Board:
             VerificationFailed: the library reported an error.
             EnvironmentFailure: the board does not answer, or keeps restarting.
         """
+        return self._despite_restarts(lambda: self._infer(inputs))
+
+    def infer_sequence(self, runs: Sequence[bytes]) -> tuple[Inference, ...]:
+        """Resets a library with state, and runs it on the stored inputs of each run.
+
+        Raises:
+            VerificationFailed: the library reported an error.
+            EnvironmentFailure: the board does not answer, or keeps restarting.
+        """
+
+        def reset_and_infer() -> tuple[Inference, ...]:
+            self._number += 1
+            self._accepted(self._ask(_RESET, struct.pack("<I", self._number), self._timing.silence_s))
+            return tuple(self._infer(inputs) for inputs in runs)
+
+        return self._despite_restarts(reset_and_infer)
+
+    def _despite_restarts(self, attempt: Callable[[], _Done]) -> _Done:
         for _ in range(_RESTARTS):
             try:
-                return self._infer(inputs)
+                return attempt()
             except _Restarted:
                 continue
         raise EnvironmentFailure(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,21 +105,28 @@ def converse(
         EnvironmentFailure: the board stopped answering.
     """
     samples = len(inputs[0])
-    done = []
+    done: list[Inference] = []
     with progress.task(f"Running {samples:,} inputs on {place}", samples) as task:
         for index in range(samples):
-            stored = b"".join(np.ascontiguousarray(array[index]).tobytes() for array in inputs)
-            done.append(board.infer(stored))
+            sample = tuple(array[index] for array in inputs)
+            if image.sources.has_state:
+                done += board.infer_sequence([_stored(run) for run in zip(*sample, strict=True)])
+            else:
+                done.append(board.infer(_stored(sample)))
             task.advance()
     cycles, note = _cycles(board, done)
     return replace(
         counted,
-        outputs=_arrays(image, done),
+        outputs=_arrays(image, done, samples),
         measured_cycles=cycles,
         measured_clock_hz=board.info.clock_hz or None,
         measured_note=note,
         tools={**counted.tools, "board": place},
     )
+
+
+def _stored(arrays: Iterable[Array]) -> bytes:
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 
 def _cycles(board: Board, done: list[Inference]) -> tuple[tuple[int, ...], str]:
@@ -135,12 +142,13 @@ def _cycles(board: Board, done: list[Inference]) -> tuple[tuple[int, ...], str]:
     return cycles, f"by the core's cycle counter at {clock_hz / 1e6:g} MHz"
 
 
-def _arrays(image: Image, done: list[Inference]) -> tuple[Array, ...]:
-    """One array [N, *shape] per output of the library."""
+def _arrays(image: Image, done: list[Inference], samples: int) -> tuple[Array, ...]:
+    """One array [N, *shape] per output of the library; [N, runs, *shape] with state."""
+    counts = (samples, -1) if image.sources.has_state else (samples,)
     arrays, at = [], 0
     for port in image.sources.outputs:
         tensor = port.tensor
         pieces = b"".join(inference.outputs[at : at + tensor.bytes] for inference in done)
-        arrays.append(np.frombuffer(pieces, DTYPES[tensor.dtype]).reshape(len(done), *tensor.shape))
+        arrays.append(np.frombuffer(pieces, DTYPES[tensor.dtype]).reshape(*counts, *tensor.shape))
         at += tensor.bytes
     return tuple(arrays)

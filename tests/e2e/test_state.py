@@ -19,7 +19,10 @@ from edgeprune.errors import UsageError
 from edgeprune.firmware import WARNINGS, build
 from edgeprune.pipeline import deploy
 from edgeprune.recheck import bundle_sources, verify_bundle
+from edgeprune.runners.protocol import Timing
+from edgeprune.runners.serial import SerialRunner
 from edgeprune.verify import verify_outputs
+from tests.support.emulated_board import BadLine, board_on_tcp, make_firmware
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -106,6 +109,17 @@ int main(void)
     command = ["gcc", "-std=c99", "-O1", *WARNINGS, *checks, "-I", str(library), *files, "-o", str(program)]
     subprocess.run(command, check=True)
     assert subprocess.run([str(program)], check=False).returncode == 0
+
+
+def test_sequences_on_a_board_over_a_bad_line(tmp_path: Path) -> None:
+    """The firmware for a board, in QEMU: what is lost on the way is sent again, and each state follows the last."""
+    device, place = load_device("mps2-an386"), tmp_path / "bundle"
+    deploy(Settings(RECIPES / "_keeps_state.py", device.name, output=place, samples=4, board_firmware=True))
+    elf = make_firmware(place / "firmware")
+    with board_on_tcp(elf, device) as port, BadLine(port, seed=1, rate=0.002) as line:
+        found = verify_bundle(place, runner=SerialRunner(line.port, Timing(0.05, 20, 20)))
+        assert line.damaged > 0
+    assert found.samples == 4
 
 
 def test_recurrent_layers_step_by_step_on_risc_v(tmp_path: Path) -> None:

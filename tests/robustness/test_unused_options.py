@@ -84,7 +84,6 @@ def test_kernels_are_measured_only_where_there_is_an_emulator() -> None:
         ({"dtype": "float32"}, "leave out --dtype float32"),
         ({"macs": "50%"}, "is deployed as it is"),
         ({"sparsity": "auto"}, "is deployed as it is"),
-        ({"runner": "serial"}, "runs in the emulator only"),
     ],
 )
 def test_a_network_that_keeps_states_refuses(given: dict[str, Any], says: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from edgeprune.runners.frame import Frame, FrameReader, encode
 
-HELLO, WRITE, RUN, READ = 1, 2, 3, 4
+HELLO, WRITE, RUN, READ, RESET = 1, 2, 3, 4, 5
 INPUT_BYTES, OUTPUT_BYTES = 600, 300
 FINGERPRINT = b"library!"
 
@@ -16,6 +16,11 @@ FINGERPRINT = b"library!"
 def inference(inputs: bytes) -> bytes:
     """What the fake library computes."""
     return bytes(255 - value for value in inputs[:OUTPUT_BYTES])
+
+
+def next_state(state: int, inputs: bytes) -> int:
+    """What a run of the fake library leaves, and adds to each of its outputs, where it keeps a state."""
+    return (state + inputs[0] + 1) % 256
 
 
 class FakeBoard:
@@ -27,6 +32,7 @@ class FakeBoard:
             nothing.
         version: of the protocol.
         library_status: what `run` returns.
+        keeps_state: whether the library has a state.
     """
 
     def __init__(
@@ -34,9 +40,11 @@ class FakeBoard:
         mishap: Callable[[int, int], str] = lambda kind, count: "",
         version: int = 1,
         library_status: int = 0,
+        keeps_state: bool = False,
     ) -> None:
         self.runs = 0
         self._mishap, self._version, self._library_status = mishap, version, library_status
+        self._keeps_state = keeps_state
         self._requests = 0
         self._reader = FrameReader()
         self._sent = b""
@@ -69,7 +77,7 @@ class FakeBoard:
     def _restart(self) -> None:
         self._memory = bytearray(INPUT_BYTES)
         self._outputs = bytes(OUTPUT_BYTES)
-        self._last = 0
+        self._last = self._state = 0
 
     def _answer(self, kind: int, payload: bytes) -> bytes:
         if kind == HELLO:
@@ -80,6 +88,9 @@ class FakeBoard:
             (offset,) = struct.unpack_from("<I", payload)
             self._memory[offset : offset + len(payload) - 4] = payload[4:]
             return b"\0"
+        if kind == RESET and self._keeps_state:
+            (self._last,), self._state = struct.unpack("<I", payload), 0
+            return b"\0"
         if kind == RUN:
             return self._run(*struct.unpack("<II", payload))
         number, offset, size = struct.unpack("<III", payload)
@@ -87,10 +98,14 @@ class FakeBoard:
 
     def _run(self, number: int, crc: int) -> bytes:
         if number != self._last:
+            if self._keeps_state and (self._last == 0 or number != self._last + 1):
+                return b"\3"
             if crc != zlib.crc32(self._memory):
                 return b"\2"
             self.runs += 1
-            self._outputs = inference(bytes(self._memory))
+            if self._keeps_state:
+                self._state = next_state(self._state, bytes(self._memory))
+            self._outputs = bytes((value + self._state) % 256 for value in inference(bytes(self._memory)))
             self._memory[:] = self._outputs * 2  # `run` overwrites its inputs
             self._last = number
         status = b"\4" if self._library_status else b"\0"

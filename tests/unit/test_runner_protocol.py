@@ -23,12 +23,22 @@ from edgeprune.firmware import WARNINGS, build
 from edgeprune.runners import QemuRunner, choose_runner
 from edgeprune.runners.frame import MOST_PAYLOAD, Frame, FrameReader, decode, encode, stuff, unstuff
 from edgeprune.runners.project import board_project, bundle_project, fingerprint, wants_project
-from edgeprune.runners.protocol import Timing, connect
+from edgeprune.runners.protocol import Board, Timing, connect
 from edgeprune.runners.pyocd import PyocdRunner
 from edgeprune.runners.serial import SerialRunner
 from edgeprune.runners.transport import open_transport
 from edgeprune.templating import render
-from tests.support.fake_board import FINGERPRINT, INPUT_BYTES, READ, RUN, WRITE, FakeBoard, inference
+from tests.support.fake_board import (
+    FINGERPRINT,
+    INPUT_BYTES,
+    READ,
+    RESET,
+    RUN,
+    WRITE,
+    FakeBoard,
+    inference,
+    next_state,
+)
 from tests.support.fake_library import fake_sources
 
 DEVICE = load_device("nucleo-l4r5zi")
@@ -166,6 +176,40 @@ def test_a_restart_of_the_board_is_noticed_and_made_good(kind: int) -> None:
     for index in range(3):
         inputs = random.Random(index).randbytes(INPUT_BYTES)
         assert board.infer(inputs).outputs == inference(inputs)
+
+
+def sequences(board: Board) -> None:
+    """Two sequences, run on `board` as they must be."""
+    for index in range(2):
+        runs = [random.Random(10 * index + run).randbytes(INPUT_BYTES) for run in range(3)]
+        found, state = board.infer_sequence(runs), 0
+        for inputs, one in zip(runs, found, strict=True):
+            state = next_state(state, inputs)
+            assert one.outputs == bytes((value + state) % 256 for value in inference(inputs))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_gets_lost_states_follow_each_other(seed: int) -> None:
+    chance = random.Random(seed)
+    transport = FakeBoard(
+        lambda kind, count: chance.choice(["", "", "", "lost", "unanswered", "late"]), keeps_state=True
+    )
+    board = connect(transport, "fake", replace(QUICK, silence_s=5, inference_s=5))
+    sequences(board)
+    assert transport.runs == 6
+    assert board.resent > 0
+
+
+@pytest.mark.parametrize("kind", [RESET, WRITE, RUN, READ])
+@pytest.mark.parametrize("which", [1, 2, 3, 5])
+def test_a_sequence_is_run_again_where_the_board_forgot_its_state(kind: int, which: int) -> None:
+    seen: list[int] = []
+
+    def mishap(asked: int, count: int) -> str:
+        seen.append(asked)
+        return "restart" if asked == kind and seen.count(kind) == which else ""
+
+    sequences(connect(FakeBoard(mishap, keeps_state=True), "fake", QUICK))
 
 
 def test_a_board_that_keeps_restarting_is_a_failure() -> None:
