@@ -24,6 +24,7 @@ from edgeprune.ops.base import operator_for
 __all__ = ["run"]
 
 _WINDOWED = ("Conv", "MaxPool", "AveragePool")
+_TAKEN = "pads a sequence whose first frames another layer has taken"
 _LEAST_HIDDEN_SCALE = 2.0**-15
 """Of a hidden vector that is kept as int8: 2 units of Q16, so that reading it back gives the stored value."""
 
@@ -64,6 +65,7 @@ class _ByFrames:
     def __init__(self, graph: Graph, axis: int) -> None:
         given = graph.inputs[0]
         self.graph, self.steps = graph, given.shape[axis]
+        self.axis = _model_axis(graph, given, axis)
         self.build = Builder({tensor.name for tensor in graph.tensors()})
         self.times = {given.name: Timed(axis)}
         self.frame = {given.name: _one(given, axis)}
@@ -83,15 +85,16 @@ class _ByFrames:
                 reason = (
                     f"--frames cannot run {operator_for(node).title(node)} node {node.name!r} frame by frame"
                 )
-                return number, f"{reason}: it {error}"
+                return number, f"{reason} along axis {self.axis} of the input: it {error}"
         for tensor in self.graph.outputs:
             time = self.times.get(tensor.name)
-            if time is not None and time.begin + tensor.shape[time.axis] != self.steps:
-                place = len(self.graph.nodes)
-                return (
-                    place,
-                    f"output {tensor.name!r} of {self.graph.name!r} looks ahead, which --frames cannot",
+            if time is not None and (time.begin < 0 or time.begin + tensor.shape[time.axis] != self.steps):
+                fault = "begins before its input" if time.begin < 0 else "looks ahead"
+                sentence = (
+                    f"output {tensor.name!r} of {self.graph.name!r} {fault} along axis {self.axis}, "
+                    "which --frames cannot"
                 )
+                return len(self.graph.nodes), sentence
         return None
 
     def result(self) -> Graph:
@@ -178,6 +181,8 @@ class _ByFrames:
                 self.latest.add(y.name)
         else:
             pads = node.ints("pads")
+            if pads[axis] and time.begin > 0:
+                raise NotByFrames(_TAKEN)
             begin = time.begin - pads[axis]
             plain = not any(pads[i] or pads[rank + i] for i in range(rank) if i != axis)
             frames_only = not (pads[axis] or pads[rank + axis])
@@ -200,7 +205,7 @@ class _ByFrames:
         x = node.inputs[0]
         time = self.times[x.name]
         side = time.axis - 1
-        if side not in (0, 1) or any(extent != 1 for extent in x.shape[: time.axis]):
+        if side not in (0, 1):
             raise NotByFrames("mixes frames")
         kernel = node.inputs[1].shape[time.axis] if node.op == "Conv" else node.ints("kernel")[side]
         dilation, pads = node.ints("dilations")[side], node.ints("pads")
@@ -210,7 +215,7 @@ class _ByFrames:
         if left and node.op != "Conv":
             raise NotByFrames("pads the sequence with other things than zeros")
         if left and time.begin > 0:
-            raise NotByFrames("pads a sequence whose first frames another layer has taken")
+            raise NotByFrames(_TAKEN)
         begin = time.begin - left + (kernel - 1) * dilation
         if begin < 0:
             raise NotByFrames("pads the sequence by more than its window looks back")
