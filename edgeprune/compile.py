@@ -15,7 +15,7 @@ from edgeprune.firmware import Image, build
 from edgeprune.golden import golden_inference
 from edgeprune.graph.ir import Array, Graph
 from edgeprune.graph.islands import in_float
-from edgeprune.graph.onnx_import import byte_input_of, import_onnx, import_plain, stepping_of
+from edgeprune.graph.onnx_import import byte_input_of, import_onnx, import_plain
 from edgeprune.graph.passes import (
     by_frames,
     compact,
@@ -32,7 +32,7 @@ from edgeprune.plan import Objective, Program, plan
 from edgeprune.plan.kept import with_copies
 from edgeprune.progress import Progress
 from edgeprune.runners import QemuRunner, Runner
-from edgeprune.stepping import Stepping
+from edgeprune.stepping import Stepping, stepping_of
 from edgeprune.tune import tune
 from edgeprune.verdict import Cost
 

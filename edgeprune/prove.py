@@ -16,12 +16,12 @@ from edgeprune.errors import VerificationFailed
 from edgeprune.firmware import Image, build
 from edgeprune.graph.ir import Array, Graph
 from edgeprune.graph.islands import has_islands
-from edgeprune.graph.onnx_import import stepping_of
 from edgeprune.model.model import Model
 from edgeprune.progress import Progress
 from edgeprune.quantize import run_onnx, run_sequences
 from edgeprune.report import Accuracy
 from edgeprune.runners import Runner
+from edgeprune.stepping import stepping_of
 from edgeprune.verdict import Cost
 from edgeprune.verify import (
     Mismatch,

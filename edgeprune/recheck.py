@@ -32,6 +32,8 @@ class Recheck:
     layers: int
     device: str
     place: str
+    steps: int = 1
+    """Runs of each sample, which is a sequence where the network keeps states."""
     measured_ms: float | None = None
     measured_note: str | None = None
 
@@ -86,7 +88,11 @@ def verify_bundle(
     if mismatch is not None:
         raise VerificationFailed(f"{mismatch}")
     checked = Recheck(
-        len(contents.inputs[0]), len(sources.layers) if layer_by_layer else 0, device.name, runner.place
+        len(contents.inputs[0]),
+        len(sources.layers) if layer_by_layer else 0,
+        device.name,
+        runner.place,
+        contents.inputs[0].shape[1] if graph.states else 1,
     )
     if measurement.measured_note is None:
         return checked
@@ -127,10 +133,16 @@ def bundle_sources(contents: Contents, graph: Graph) -> Sources:
         prefix = str(about["prefix"])
         files = {name: contents.library[name].decode() for name in about["files"]}
         archives = {name: contents.library[name] for name in about.get("archives", ())}
-    except (KeyError, TypeError) as error:
+        stages, fed_rows = tuple(map(str, about.get("stages", ()))), int(about.get("fed_rows", 0))
+        waits = tuple(map(int, about.get("arena_waits", ())))
+    except KeyError as error:
         raise UsageError(f"the bundle's report does not describe its library: {error} is missing") from error
+    except (TypeError, AttributeError) as error:
+        raise UsageError(f"the bundle's report does not describe its library: {error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"the bundle's library is damaged: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"the bundle's report does not describe its library: {error}") from error
     return Sources(
         prefix=prefix,
         files=files,
@@ -139,10 +151,10 @@ def bundle_sources(contents: Contents, graph: Graph) -> Sources:
         layers=layers,
         arena_bytes=arena_bytes,
         arena_align=arena_align,
-        stages=tuple(map(str, about.get("stages", ()))),
-        fed_rows=int(about.get("fed_rows", 0)),
+        stages=stages,
+        fed_rows=fed_rows,
         more_arenas=more,
-        arena_waits=tuple(map(int, about.get("arena_waits", ()))),
+        arena_waits=waits,
         archives=archives,
         has_state=bool(graph.states),
     )

@@ -47,7 +47,8 @@ def verify_verb(
     """A bundle, compared with the reference once more."""
     recheck = verify_bundle(directory, layers, terminal, choose_runner(runner, port))
     by_layer = f", and {recheck.layers} layers one by one" if recheck.layers else ""
-    text = f"{directory}: bit-exact on {recheck.samples:,} inputs on {recheck.device}{by_layer}"
+    what = "inputs" if recheck.steps == 1 else f"sequences of {recheck.steps:,} runs"
+    text = f"{directory}: bit-exact on {recheck.samples:,} {what} on {recheck.device}{by_layer}"
     if recheck.measured_note is not None:
         time = "not measured:" if recheck.measured_ms is None else f"{recheck.measured_ms:.3f} ms,"
         text += f"; {recheck.place}; latency {time} {recheck.measured_note}"

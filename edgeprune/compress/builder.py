@@ -12,12 +12,13 @@ from edgeprune.compress.fit import Fitted, fit_program
 from edgeprune.config import Budget, Settings, TvmOutput
 from edgeprune.device import Device
 from edgeprune.errors import UsageError
-from edgeprune.graph.onnx_import import with_byte_input, with_stepping
+from edgeprune.graph.onnx_import import with_byte_input
 from edgeprune.model import Model
 from edgeprune.model.data import input_specs, load_dataset, random_dataset, recipe_dataset
 from edgeprune.model.model import Dataset
 from edgeprune.plan import Objective
 from edgeprune.progress import Progress
+from edgeprune.stepping import with_stepping
 
 __all__ = ["Builder", "calibration_data", "float_onnx", "int8_onnx"]
 

@@ -20,7 +20,7 @@ class Traffic:
         sequential_misses: code words that had to be read, the one before them just having been.
         other_misses: all other code words that had to be read.
         data_misses: data words that had to be read.
-        loads: load instructions that read flash, cached or not.
+        loads: words of flash that loads read, cached or not; neighbouring elements of a vector in a word are one.
         load_bytes: bytes they read.
         unaligned: accesses that were not aligned, to any memory.
         ram_waits: cycles that reads and writes of parts of the arena in slow RAM wait, as if nothing cached them.

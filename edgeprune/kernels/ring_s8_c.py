@@ -1,12 +1,14 @@
 """Portable C for Ring: the window is put together frame by frame, then the new frame takes the oldest one's slot.
 
-Frames of whole words are copied word by word, as a library's memcpy is not everywhere. Ring and place stay where they
-are: only one slot changes, after all were read. Where the plan gives the new ring an address of its own, the old one is
-copied there first.
+Where axes before time's have extents, as in an image whose rows are bands of frequency, a frame goes into the window
+row by row. Rows of whole words are copied word by word, as a library's memcpy is not everywhere. Ring and place stay
+where they are: only one slot changes, after all were read. Where the plan gives the new ring an address of its own,
+the old one is copied there first.
 """
 
 from __future__ import annotations
 
+import math
 import re
 
 from edgeprune.device import Device
@@ -17,8 +19,8 @@ from edgeprune.ops.ring import ring_slots
 __all__ = ["FAMILY", "RingPortable"]
 
 _CODE_BYTES = 100
-_CYCLES, _CYCLES_PER_FRAME, _CYCLES_PER_COPY = 50, 35, 7.26
-"""A copy is one of a word, or of a byte where frames have no whole number of words."""
+_CYCLES, _CYCLES_PER_ROW, _CYCLES_PER_COPY = 50, 35, 7.26
+"""A copy is one of a word, or of a byte where rows have no whole number of words."""
 
 
 class RingPortable(KernelFamily):
@@ -31,8 +33,9 @@ class RingPortable(KernelFamily):
             return ()
         node = nodes[0]
         kernel = node.int("kernel")
-        copied = kernel * (_words(node) or node.inputs[0].bytes)
-        cycles = round(_CYCLES + _CYCLES_PER_FRAME * (kernel - 1) + _CYCLES_PER_COPY * copied)
+        rows = _rows(node)
+        copied = kernel * node.inputs[0].bytes // (4 if _of_words(node) else 1)
+        cycles = round(_CYCLES + _CYCLES_PER_ROW * (kernel * rows - 1) + _CYCLES_PER_COPY * copied)
         # The frame is read after the window was written before it.
         return (Candidate(self.name, self.name, nodes, _CODE_BYTES, cycles, overlap=(None, None, None)),)
 
@@ -41,12 +44,15 @@ class RingPortable(KernelFamily):
         frame, ring, place = (names.tensors[tensor.name] for tensor in node.inputs)
         window, kept, next_place = (names.tensors[tensor.name] for tensor in node.outputs)
         slots, dilation = ring_slots(node), node.int("dilation")
-        stem = f"{names.prefix}_ring_{node.int('kernel')}x{node.inputs[0].bytes}_{dilation}"
-        words = _words(node)
+        rows, row_bytes = _rows(node), node.inputs[0].bytes // _rows(node)
+        frame_text = f"{rows}x{row_bytes}" if rows > 1 else f"{row_bytes}"
+        stem = f"{names.prefix}_ring_{node.int('kernel')}x{frame_text}_{dilation}"
+        words = _of_words(node)
         values = {
             "prefix": names.prefix,
             "words": words,
-            "frame_bytes": node.inputs[0].bytes,
+            "rows": rows,
+            "row_length": row_bytes // 4 if words else row_bytes,
             "taps": node.int("kernel"),
             "dilation": dilation,
             "slots": slots,
@@ -66,9 +72,14 @@ class RingPortable(KernelFamily):
         return Code((self.render(stem, values),), "\n".join([*moved, call]))
 
 
-def _words(node: Node) -> int:
-    """Words of a frame, which then lie on words in ring and window as both do; 0 where it has other bytes."""
-    return 0 if node.inputs[0].bytes % 4 else node.inputs[0].bytes // 4
+def _rows(node: Node) -> int:
+    """Pieces of a frame that lie apart in the window."""
+    return math.prod(node.inputs[0].shape[: node.int("axis")])
+
+
+def _of_words(node: Node) -> bool:
+    """Whether rows are of whole words, which then lie on words in ring and window as both do."""
+    return node.inputs[0].bytes // _rows(node) % 4 == 0
 
 
 def _address(pointer: str) -> str:

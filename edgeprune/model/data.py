@@ -55,20 +55,18 @@ class InputSpec:
 def input_specs(model: Model) -> tuple[InputSpec, ...]:
     """The inputs of `model` that data are given for, in order: all, but for those that an earlier step left."""
     states = {before for before, _ in model.stepping.states}
-    specs = _all_inputs(model)
-    return tuple(
-        replace(spec, are_sequences=bool(states)) for number, spec in enumerate(specs) if number not in states
-    )
+    specs = [spec for number, spec in enumerate(_all_inputs(model)) if number not in states]
+    if model.module is not None:
+        names = ["x"] if len(specs) == 1 else [f"x_{i}" for i in range(len(specs))]
+        specs = [replace(spec, name=name) for spec, name in zip(specs, names, strict=True)]
+    return tuple(replace(spec, are_sequences=bool(states)) for spec in specs)
 
 
 def _all_inputs(model: Model) -> tuple[InputSpec, ...]:
     if model.module is not None:
-        names = (
-            ["x"] if len(model.example_inputs) == 1 else [f"x_{i}" for i in range(len(model.example_inputs))]
-        )
         return tuple(
-            InputSpec(name, tuple(tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
-            for name, tensor in zip(names, model.example_inputs, strict=True)
+            InputSpec(f"input_{number}", tuple(tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
+            for number, tensor in enumerate(model.example_inputs)
         )
     import onnx
 

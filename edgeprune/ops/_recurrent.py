@@ -182,6 +182,16 @@ class Recurrent(Operator):
         found = (self.initial_states(node)[which], self.emitted(node)[1 + which])
         return tuple(tensor for tensor in found if tensor is not None and tensor.dtype == "int32")
 
+    def step_states(self, node: Node) -> tuple[tuple[str, Quant], ...]:
+        """Types of the states that one step hands to the next, so that it is exactly a step of the whole sequence.
+
+        A hidden vector is kept as products read it, and what else takes part in a step in 32 bits.
+        """
+        hidden = ("int8", self.hidden_quant(node))
+        return (
+            (*(hidden,) * (self.states - 1), ("int32", Q16)) if self.keeps_wide else (hidden,) * self.states
+        )
+
     def macs(self, node: Node) -> int:
         steps, batch, inputs = node.inputs[0].shape
         return steps * batch * node.inputs[1].shape[0] * (inputs + node.int("hidden"))

@@ -74,6 +74,8 @@ class Operator:
     """It works on values as they are: integers that it reads and writes need no scale."""
     is_elementwise: ClassVar[bool] = False
     """Element i of the output takes element i of each activation, and constants that broadcast."""
+    broadcasts: ClassVar[bool] = False
+    """Element i of the output takes element i of each operand, activations that broadcast among them."""
     natural_quant: ClassVar[Quant | None] = None
     """What an output that the model left unquantised is stored at, where the operator's range fixes it."""
 
@@ -112,6 +114,13 @@ class Operator:
         """Attributes for the same result when every activation arrives permuted by `perm`, or None.
 
         An operator that commutes with Transpose says so here, and transposes then move past it and vanish.
+        """
+        return None
+
+    def one_position(self, node: Node, axis: int) -> tuple[int, Attributes] | None:
+        """How one position along `axis` of the activations is computed from that alone; None where it takes others.
+
+        The output's axis that has those positions, and the attributes of a node that takes one of them.
         """
         return None
 

@@ -36,6 +36,10 @@ class Concat(DataMovement):
     def move(self, node: Node, *inputs: Array) -> Array:
         return np.concatenate(inputs, axis=node.int("axis"))
 
+    def one_position(self, node: Node, axis: int) -> tuple[int, Attributes] | None:
+        constant = any(tensor.value is not None for tensor in node.inputs)
+        return None if constant or axis == node.int("axis") else (axis, node.attrs)
+
     def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
         return {"axis": perm.index(node.int("axis"))}
 

@@ -39,6 +39,7 @@ class Div(Operator):
 
     name = "Div"
     onnx_types = ("Div",)
+    broadcasts = True
 
     def lower(self, node: OnnxNode, build: Builder) -> None:
         divisor = node.required(1)

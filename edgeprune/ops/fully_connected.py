@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, AttributeValue, Node, Shape, Tensor
+from edgeprune.graph.ir import Array, Attributes, AttributeValue, Node, Shape, Tensor
 from edgeprune.ops._convolution import check_weighted, requantize_channels
 from edgeprune.ops._operands import int8_operand
 from edgeprune.ops._weights import narrowest, quantized_weights, weights_and_bias
@@ -46,6 +46,9 @@ class FullyConnected(Operator):
         if len(w.shape) != 2 or x.shape[-1:] != w.shape[1:]:
             raise ValueError(f"weights of shape {list(w.shape)} do not fit an input of shape {list(x.shape)}")
         return ((*x.shape[:-1], w.shape[0]),)
+
+    def one_position(self, node: Node, axis: int) -> tuple[int, Attributes] | None:
+        return None if axis == len(node.inputs[0].shape) - 1 else (axis, node.attrs)
 
     def check(self, node: Node) -> None:
         check_weighted(node)

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Quant, Shape, Tensor
+from edgeprune.graph.ir import Array, Attributes, Node, Quant, Shape, Tensor
 from edgeprune.ops._movement import DataMovement
 from edgeprune.ops._values import normalized_axis, real_value
 from edgeprune.ops.base import OnnxNode
@@ -74,6 +74,10 @@ class Gather(DataMovement):
             raise ValueError(f"{data.name} and {node.output.name} must have one type, scale and zero point")
         if indices.dtype != "int32":
             raise ValueError(f"the indices {indices.name} must be int32")
+
+    def one_position(self, node: Node, axis: int) -> tuple[int, Attributes] | None:
+        table = node.inputs[0].value is not None
+        return (node.int("axis") + axis, node.attrs) if table else None
 
     def move(self, node: Node, *inputs: Array) -> Array:
         data, indices = inputs

@@ -26,7 +26,7 @@ import numpy as np
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Quant, Shape, Tensor
+from edgeprune.graph.ir import Array, Attributes, Node, Quant, Shape, Tensor
 from edgeprune.ops._fixed_point import clamp_int8
 from edgeprune.ops._inverse_root import LIMIT, inverse_root
 from edgeprune.ops._values import normalized_axis, real_value
@@ -80,6 +80,9 @@ class LayerNormalization(Operator):
 
     def infer_shapes(self, node: Node) -> tuple[Shape, ...]:
         return (node.inputs[0].shape,)
+
+    def one_position(self, node: Node, axis: int) -> tuple[int, Attributes] | None:
+        return (axis, node.attrs) if axis < node.int("axis") else None
 
     def check(self, node: Node) -> None:
         x, gamma, beta = node.inputs

@@ -71,6 +71,9 @@ class LogSoftmax(Operator):
         shifted = inputs[0] - inputs[0].max(axis=-1, keepdims=True)
         return (shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)),)
 
+    def one_position(self, node: Node, axis: int) -> tuple[int, Attributes] | None:
+        return None if axis == len(node.inputs[0].shape) - 1 else (axis, node.attrs)
+
     def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
         return keeps_last_axis(node, perm)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, AttributeValue, Node, Shape, Tensor
+from edgeprune.graph.ir import Array, Attributes, AttributeValue, Node, Shape, Tensor
 from edgeprune.ops._fixed_point import clamp_int8, multiply_by_quantized_multiplier, quantize_multiplier
 from edgeprune.ops._operands import check_binary, int8_operand
 from edgeprune.ops._weights import quantized_weights, weights_and_bias
@@ -52,6 +52,11 @@ class MatMul(Operator):
         """The fixed-point form (multiplier, shift) of sa * sb / sy."""
         a, b = node.inputs
         return quantize_multiplier(a.scale * b.scale / node.output.scale)
+
+    def one_position(self, node: Node, axis: int) -> tuple[int, Attributes] | None:
+        a, b = node.inputs
+        rows = a.value is None and b.value is not None and len(node.output.shape) == len(a.shape)
+        return (axis, node.attrs) if rows and axis != len(a.shape) - 1 else None
 
     def check(self, node: Node) -> None:
         check_binary(node)

@@ -31,6 +31,7 @@ class PRelu(Operator):
 
     name = "PRelu"
     onnx_types = ("PRelu",)
+    broadcasts = True
 
     def lower(self, node: OnnxNode, build: Builder) -> None:
         x, y = node.required(0), node.outputs[0]

@@ -58,6 +58,13 @@ class ReduceMean(Operator):
         """Elements each mean is over."""
         return math.prod(node.inputs[0].shape[axis] for axis in node.ints("axes"))
 
+    def one_position(self, node: Node, axis: int) -> tuple[int, Attributes] | None:
+        axes = node.ints("axes")
+        if axis in axes:
+            return None
+        gone = 0 if node.int("keepdims") else sum(one < axis for one in axes)
+        return axis - gone, node.attrs
+
     def permute(self, node: Node, perm: tuple[int, ...]) -> Attributes | None:
         if not node.int("keepdims"):
             return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Shape
+from edgeprune.graph.ir import Array, Attributes, Node, Shape
 from edgeprune.ops._movement import DataMovement
 from edgeprune.ops.base import OnnxNode
 
@@ -36,6 +36,14 @@ class Reshape(DataMovement):
         if math.prod(shape) != node.inputs[0].elements:
             raise ValueError(f"cannot turn shape {node.inputs[0].shape} into {shape}")
         return (shape,)
+
+    def one_position(self, node: Node, axis: int) -> tuple[int, Attributes] | None:
+        before, after = node.inputs[0].shape, node.output.shape
+        outside = math.prod(before[:axis])
+        for place, extent in enumerate(after):
+            if math.prod(after[:place]) == outside and extent == before[axis]:
+                return place, {**node.attrs, "shape": (*after[:place], 1, *after[place + 1 :])}
+        return None
 
     def move(self, node: Node, *inputs: Array) -> Array:
         batch = inputs[0].size // max(node.inputs[0].elements, 1)

@@ -7,14 +7,12 @@ are d slots further each, and the last is the frame itself:
     window[j] = ring[(p + j * d) mod ((k - 1) * d)] for j < k - 1;  window[k - 1] = frame
     ring'[p] = frame;  p' = (p + 1) mod ((k - 1) * d)
 
-Inputs: the frame, of extent 1 on the time axis and on those before it; the ring [slots, *frame]; p, int32 [1].
+Inputs: the frame, of extent 1 on the time axis; the ring [slots, *frame]; p, int32 [1].
 Outputs: the window, which is the frame with k on the time axis; ring' and p'. Attributes: axis, kernel = k,
 dilation = d. A ring of stored zeros is a sequence that has zeros before its first frame.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
@@ -31,7 +29,7 @@ class Ring(DataMovement):
 
     def infer_shapes(self, node: Node) -> tuple[Shape, ...]:
         frame, axis = node.inputs[0].shape, node.int("axis")
-        if math.prod(frame[: axis + 1]) != 1:
+        if frame[axis] != 1:
             raise ValueError(f"{frame} is not one frame along axis {axis}")
         window = (*frame[:axis], node.int("kernel"), *frame[axis + 1 :])
         return (window, (ring_slots(node), *frame), (1,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import Array, Node, Shape
+from edgeprune.graph.ir import Array, Attributes, Node, Shape
 from edgeprune.ops._movement import DataMovement
 from edgeprune.ops.base import OnnxNode
 
@@ -25,6 +25,9 @@ class Transpose(DataMovement):
 
     def infer_shapes(self, node: Node) -> tuple[Shape, ...]:
         return (tuple(node.inputs[0].shape[axis] for axis in node.ints("perm")),)
+
+    def one_position(self, node: Node, axis: int) -> tuple[int, Attributes] | None:
+        return node.ints("perm").index(axis), node.attrs
 
     def move(self, node: Node, *inputs: Array) -> Array:
         return np.transpose(inputs[0], node.ints("perm"))

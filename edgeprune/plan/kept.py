@@ -4,7 +4,8 @@ A state has one place, in the part of the arena that lasts between runs. Before 
 there, every step that reads the old one must have run; besides data flow, that is an edge of the order. The node that
 computes the new value stores it at once where these edges close no circle, and where it does not itself read the old
 value or may do so at the same address (`Operator.updates`). Elsewhere the value is computed into the free part of the
-arena, and a copy behind all readers, which nothing waits for and so closes no circle, stores it.
+arena, and a copy behind all readers, which nothing waits for and so closes no circle, stores it. An output that is
+what a state was before the run is copied, too: its place has the new value when the run ends.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def with_copies(graph: Graph) -> Graph:
     if not graph.states:
         return graph
     build = Builder({tensor.name for tensor in graph.tensors()})
-    bare = replace(graph, states=())
+    graph = _with_outputs_of_their_own(graph, build)
+    bare = replace(graph, states=(), inputs=(*graph.inputs, *(state.before for state in graph.states)))
     stored: list[State] = []
     for state in graph.states:
         direct = replace(bare, states=(*stored, state))
@@ -75,14 +77,28 @@ def with_copies(graph: Graph) -> Graph:
             continue
         after = state.after
         if value_names(graph)[after.name] in {one.before.name for one in graph.states}:
-            after = _copied(build, after)
-        stored.append(State(state.before, _copied(build, after)))
+            after = _copied(build, after, f"{after.name}_earlier")
+        stored.append(State(state.before, _copied(build, after, f"{state.before.name}_next")))
         bare = replace(bare, nodes=(*bare.nodes, *build.nodes))
         build.nodes.clear()
-    complete = replace(bare, states=tuple(stored))
+    complete = replace(bare, states=tuple(stored), inputs=graph.inputs)
     nodes = _ordered(complete)
     assert nodes is not None, "copies close no circle"
     return replace(complete, nodes=nodes)
+
+
+def _with_outputs_of_their_own(graph: Graph, build: Builder) -> Graph:
+    """`graph` with copies of outputs that are what a state was before the run, which is gone at its end."""
+    owner, befores = value_names(graph), {state.before.name for state in graph.states}
+    outputs, layouts = list(graph.outputs), dict(graph.layouts)
+    for number, tensor in enumerate(graph.outputs):
+        if owner[tensor.name] in befores:
+            outputs[number] = _copied(build, tensor, f"{tensor.name}_earlier")
+            if tensor.name in layouts:
+                layouts[outputs[number].name] = layouts[tensor.name]
+    nodes = (*graph.nodes, *build.nodes)
+    build.nodes.clear()
+    return replace(graph, nodes=nodes, outputs=tuple(outputs), layouts=layouts)
 
 
 def _is_computed_apart(graph: Graph, state: State) -> bool:
@@ -107,8 +123,8 @@ def _is_computed_apart(graph: Graph, state: State) -> bool:
     )
 
 
-def _copied(build: Builder, tensor: Tensor) -> Tensor:
-    result = build.tensor(f"{tensor.name}_kept", tensor.shape, tensor.dtype, tensor.quant)
+def _copied(build: Builder, tensor: Tensor, name: str) -> Tensor:
+    result = build.tensor(name, tensor.shape, tensor.dtype, tensor.quant)
     none = (0,) * len(tensor.shape)
     attrs = {"starts": none, "steps": (1,) * len(none), "sizes": tensor.shape}
     build.add("Slice", result.name, [tensor], [result], attrs)

@@ -36,7 +36,15 @@ def ring(frame: tuple[int, ...], axis: int, kernel: int, dilation: int) -> Node:
 
 @pytest.mark.parametrize(
     ("frame", "axis", "kernel", "dilation"),
-    [((1, 1, 1, 5), 2, 3, 1), ((1, 1, 1, 8), 2, 2, 7), ((1, 1, 4, 3), 1, 5, 3), ((1, 1, 1, 1), 2, 2, 1)],
+    [
+        ((1, 1, 1, 5), 2, 3, 1),
+        ((1, 1, 1, 8), 2, 2, 7),
+        ((1, 1, 4, 3), 1, 5, 3),
+        ((1, 1, 1, 1), 2, 2, 1),
+        ((1, 5, 1, 1), 2, 3, 2),
+        ((1, 3, 1, 8), 2, 4, 1),
+        ((1, 2, 1, 6), 2, 2, 3),
+    ],
 )
 def test_ring_equals_reference_through_every_slot(
     frame: tuple[int, ...], axis: int, kernel: int, dilation: int

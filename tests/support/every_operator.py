@@ -13,6 +13,7 @@ from edgeprune.graph.build import Builder, constant
 from edgeprune.graph.ir import Array, AttributeValue, Graph, Node, Quant, Shape, Tensor
 from edgeprune.ops import OnnxNode, Operator, operators
 from edgeprune.ops._table import UnaryTable
+from edgeprune.ops.ring import ring_slots
 from edgeprune.plan.candidates import admitted_candidates
 from edgeprune.plan.program import Buffer, Program, Step
 from tests.support import cases
@@ -35,7 +36,7 @@ def operators_with_reference() -> set[str]:
 
 def every_operator(rng: np.random.Generator) -> tuple[Node, ...]:
     """Nodes with names of their own in one graph."""
-    groups = [*_linear(rng), *_movement(rng), *_tables(rng), *_normalising(rng), *_recurrent(rng)]
+    groups = [*_linear(rng), *_movement(rng), *_tables(rng), *_normalising(rng), *_recurrent(rng), *_kept()]
     return tuple(node for index, group in enumerate(groups) for node in _renamed(group, index))
 
 
@@ -73,8 +74,11 @@ def program_of(nodes: Sequence[Node], device: Device) -> Program:
 
 
 def random_inputs(rng: np.random.Generator, program: Program) -> dict[str, Array]:
-    """Stored values of the graph's inputs, extremes included."""
-    return {tensor.name: random_stored(rng, tensor.shape, tensor.dtype) for tensor in program.graph.inputs}
+    """Stored values of the graph's inputs, extremes included; places in rings are such."""
+    graph = program.graph
+    values = {tensor.name: random_stored(rng, tensor.shape, tensor.dtype) for tensor in graph.inputs}
+    rings = (node for node in graph.nodes if node.op == "Ring")
+    return values | {ring.inputs[2].name: values[ring.inputs[2].name] % ring_slots(ring) for ring in rings}
 
 
 def expected_outputs(program: Program, values: dict[str, Array]) -> dict[str, Array]:
@@ -138,6 +142,18 @@ def _linear(rng: np.random.Generator) -> Iterator[tuple[Node, ...]]:
     yield (cases.binary_node(rng, "Sub"),)
     yield (cases.binary_node(rng, "Div"),)
     yield (cases.binary_node(rng, "Mul", (3, 5), (5,), constant_b=True),)
+
+
+def _kept() -> Iterator[tuple[Node, ...]]:
+    def ring(frame: Shape, window: Shape) -> tuple[Node, ...]:
+        old, new = (_activation(name, (2, *frame)) for name in ("ring", "kept"))
+        places = _activation("place", (1,), "int32"), _activation("next", (1,), "int32")
+        attrs: dict[str, AttributeValue] = {"axis": 2, "kernel": 3, "dilation": 1}
+        x, y = _activation("x", frame), _activation("y", window)
+        return (Node("Ring", "n", (x, old, places[0]), (y, new, places[1]), attrs),)
+
+    yield ring((1, 1, 1, 4), (1, 1, 3, 4))
+    yield ring((1, 3, 1, 5), (1, 3, 3, 5))
 
 
 def _movement(rng: np.random.Generator) -> Iterator[tuple[Node, ...]]:

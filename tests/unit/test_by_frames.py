@@ -11,12 +11,11 @@ from edgeprune.compile import lower
 from edgeprune.errors import UsageError
 from edgeprune.graph.execute import execute
 from edgeprune.graph.ir import Graph, Quant, Tensor
-from edgeprune.graph.onnx_import import with_stepping
 from edgeprune.graph.passes import by_frames
 from edgeprune.graph.verify import verify
 from edgeprune.ops import operator_for
 from edgeprune.progress import SilentProgress
-from edgeprune.stepping import Stepping
+from edgeprune.stepping import Stepping, with_stepping
 from edgeprune.verify import Samples, real_outputs, reference_outputs, stored_inputs
 from tests.support import recurrent_nodes
 from tests.support.onnx_models import QdqBuilder
@@ -82,7 +81,16 @@ def spectrum(b: QdqBuilder) -> str:
     return b.op("ReduceMean", [x], axes=[3], keepdims=0)
 
 
-CAUSAL = (causal, shared, unpadded, last_frame, spectrum)
+def bands(b: QdqBuilder) -> str:
+    """The same images with time behind frequency: a window has its frames side by side in each row."""
+    x = b.input(1, 1, 7, FRAMES)
+    attrs = {"kernel_shape": [3, 3], "pads": [1, 2, 1, 0]}
+    x = b.op("Relu", [b.op("Conv", [x, b.weights(4, 1, 3, 3)], None, strides=[2, 1], **attrs)], 0.05, -128)
+    x = b.op("Conv", [x, b.weights(5, 4, 3, 2)], kernel_shape=[3, 2], pads=[1, 3, 1, 0], dilations=[1, 3])
+    return b.op("ReduceMean", [x], axes=[2], keepdims=0)
+
+
+CAUSAL = (causal, shared, unpadded, last_frame, spectrum, bands)
 
 
 def both_forms(make: Callable[[QdqBuilder], str]) -> tuple[Graph, Graph]:
@@ -132,6 +140,12 @@ REFUSED = {
     "by more than its window looks back": lambda b, x: conv(b, x, 4, 4, 3, pads=[4, 0]),
     "whose first frames another layer has taken": lambda b, x: conv(
         b, conv(b, x, 4, 4, 3), 4, 4, 3, pads=[2, 0]
+    ),
+    "frame by frame along axis 2 of the input: it pads a sequence whose first": lambda b, x: conv(
+        b, b.quantized(padded(b, conv(b, x, 4, 4, 3), 2), 0.1, -5), 4, 4
+    ),
+    "begins before its input along axis 2": lambda b, x: b.quantized(
+        padded(b, conv(b, x, 4, 4, 3, pads=[2, 0]), 3), 0.1, -5
     ),
     "frames of different times": lambda b, x: b.op(
         "Add", [cut(b, x, 2, FRAMES), cut(b, conv(b, x, 4, 4, 3, pads=[2, 1]), 3, FRAMES + 1)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeprune.codegen import generate
 from edgeprune.cycles import core_models, estimate, with_cycles
 from edgeprune.cycles.cost import Cause
 from edgeprune.cycles.hottest import hottest_instructions
@@ -20,6 +21,9 @@ from edgeprune.device import Flash, load_device
 from edgeprune.emulate import Measurement, run
 from edgeprune.emulate.blocks import BlockCounts
 from edgeprune.firmware import Image, build
+from edgeprune.graph.ir import Graph
+from edgeprune.plan import Objective, plan
+from tests.support.cases import POINTWISE, conv_node
 from tests.support.fake_library import SIZE, fake_sources
 
 DEVICE = load_device("nucleo-l4r5zi")
@@ -85,6 +89,21 @@ def test_slow_ram_is_waited_for_at_each_access(image: Image, blocks: BlockCounts
         estimate(slow, blocks, replace(DEVICE, flash=None)).error
         == "unvalidated: waiting for memories is left out"
     )
+
+
+def test_elements_of_a_vector_in_a_word_are_one_access(tmp_path: Path) -> None:
+    """64 positions of 64 sums, each stored and read as a word; inputs and outputs are four to a word."""
+    rng, device = np.random.default_rng(0), load_device("mps3-an547")
+    node = conv_node(rng, height=8, width=8, in_channels=4, out_channels=64, **POINTWISE)
+    x = node.inputs[0]
+    image = build(
+        generate(plan(Graph("net", (node,), (x,), node.outputs), device, Objective()), "net"),
+        device,
+        tmp_path,
+    )
+    slow = replace(image, sources=replace(image.sources, arena_waits=(1,)))
+    inputs = rng.integers(-128, 128, (1, *x.shape)).astype(np.int8)
+    assert 0 < simulate_traffic(slow, (inputs,), 60)[1].ram_waits <= 3 * 64 * 64
 
 
 def test_a_measurement_gets_the_estimate(image: Image, measurement: Measurement, blocks: BlockCounts) -> None:

@@ -37,6 +37,7 @@ typedef struct {
     uint64_t ram_waits;
 } traffic_t;
 
+#define WORD_BYTES 4U /* that a core takes from memory at once */
 #define MAX_RUN_RANGES 16U
 #define MAX_SLOW_RANGES 16U
 
@@ -65,10 +66,13 @@ static const char *const state_names[] = { "unstarted", "unfinished", "whole" };
 static size_t region;
 static bool *layers_begun;
 static uint64_t last_word;
+static const void *last_instruction; /* that accessed memory, in the block being run */
+static uint64_t next_address;        /* behind what it accessed */
 static const char *counts_path;
 
 typedef struct {
     range_t code;
+    char places[]; /* one for each instruction, which its address stands for */
 } block_t;
 
 static bool within(range_t range, uint64_t address)
@@ -133,6 +137,7 @@ static void on_block(unsigned int processor, void *data)
 {
     const block_t *block = data;
     (void)processor;
+    last_instruction = NULL;
     if (state != WHOLE) {
         cross_border(block->code.low);
     }
@@ -141,21 +146,30 @@ static void on_block(unsigned int processor, void *data)
     }
 }
 
+/* Whether an instruction goes on in the word that it has accessed: a vector's elements are reported one by one. */
+static bool goes_on(const void *instruction, uint64_t address, uint64_t bytes)
+{
+    const bool same = instruction == last_instruction && address == next_address && address % WORD_BYTES != 0;
+    last_instruction = instruction;
+    next_address = address + bytes;
+    return same;
+}
+
 static void on_memory(unsigned int processor, qemu_plugin_meminfo_t info, uint64_t address, void *data)
 {
     cache_t *cache = unified ? &code_cache : &data_cache;
     const uint64_t bytes = (uint64_t)1 << qemu_plugin_mem_size_shift(info);
     (void)processor;
-    (void)data;
     if (state != UNFINISHED) {
         return;
     }
+    const bool same = goes_on(data, address, bytes);
     traffic[region].unaligned += (address & (bytes - 1)) != 0;
-    for (size_t i = 0; i < slow_range_count; i++) {
+    for (size_t i = 0; i < slow_range_count && !same; i++) {
         traffic[region].ram_waits += within(slow_ranges[i], address) ? slow_waits[i] : 0;
     }
     if (!qemu_plugin_mem_is_store(info) && within(flash, address)) {
-        traffic[region].loads++;
+        traffic[region].loads += !same;
         traffic[region].load_bytes += bytes;
         traffic[region].data_misses += cache->lines != NULL && misses(cache, address);
     }
@@ -164,7 +178,7 @@ static void on_memory(unsigned int processor, qemu_plugin_meminfo_t info, uint64
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     const size_t instructions = qemu_plugin_tb_n_insns(tb);
-    block_t *block = malloc(sizeof *block);
+    block_t *block = malloc(sizeof *block + instructions);
     (void)id;
     if (block == NULL) {
         abort();
@@ -173,7 +187,8 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     for (size_t i = 0; i < instructions; i++) {
         struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(tb, i);
         block->code.high += qemu_plugin_insn_size(instruction);
-        qemu_plugin_register_vcpu_mem_cb(instruction, on_memory, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, NULL);
+        qemu_plugin_register_vcpu_mem_cb(instruction, on_memory, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
+                                         block->places + i);
     }
     qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, block);
 }

@@ -7,13 +7,10 @@ stored type of every float value, `lowering` hands each node to its operator, an
 from edgeprune.graph.onnx_import.byte_input import byte_input_of, with_byte_input
 from edgeprune.graph.onnx_import.lowering import import_onnx
 from edgeprune.graph.onnx_import.plain import import_plain
-from edgeprune.graph.onnx_import.stepping import stepping_of, with_stepping
 
 __all__ = [
     "byte_input_of",
     "import_onnx",
     "import_plain",
-    "stepping_of",
     "with_byte_input",
-    "with_stepping",
 ]

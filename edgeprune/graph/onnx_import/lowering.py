@@ -263,6 +263,8 @@ def _dtype(value: ir.Value, quant: Quant | None, name: str) -> str:
     if value.dtype in (ir.DataType.INT32, ir.DataType.INT64):
         return "int32"
     producer = value.producer()
+    if producer is None and not value.uses():
+        raise UsageError(f"graph input {name!r} is read by no node: leave it out of the network")
     where = f"output of {producer.op_type} node {producer.name!r}" if producer is not None else "graph input"
     raise UsageError(
         f"{where} {name!r} is not quantised: quantise it (QuantizeLinear after it), or deploy the float model"

@@ -16,9 +16,19 @@ from dataclasses import replace
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.build import Builder
-from edgeprune.graph.ir import AttributeValue, Frames, Graph, Node, Quant, State, Tensor
-from edgeprune.graph.passes.frame_times import NotByFrames, Timed, within_frame
-from edgeprune.ops._recurrent import Q16, Recurrent
+from edgeprune.graph.ir import Attributes, AttributeValue, Frames, Graph, Node, Quant, State, Tensor
+from edgeprune.graph.passes.frame_times import (
+    TAKEN,
+    Moved,
+    NotByFrames,
+    Timed,
+    one_frame,
+    padded,
+    sliced,
+    with_at,
+    within_frame,
+)
+from edgeprune.ops._recurrent import Recurrent
 from edgeprune.ops.base import operator_for
 
 __all__ = ["run"]
@@ -64,9 +74,10 @@ class _ByFrames:
     def __init__(self, graph: Graph, axis: int) -> None:
         given = graph.inputs[0]
         self.graph, self.steps = graph, given.shape[axis]
+        self.axis = _model_axis(graph, given, axis)
         self.build = Builder({tensor.name for tensor in graph.tensors()})
         self.times = {given.name: Timed(axis)}
-        self.frame = {given.name: _one(given, axis)}
+        self.frame = {given.name: one_frame(given, axis)}
         self.latest: set[str] = set()
         """Tensors that hold what the newest frame gave, and have no axis for frames."""
         self.states: list[State] = []
@@ -83,15 +94,16 @@ class _ByFrames:
                 reason = (
                     f"--frames cannot run {operator_for(node).title(node)} node {node.name!r} frame by frame"
                 )
-                return number, f"{reason}: it {error}"
+                return number, f"{reason} along axis {self.axis} of the input: it {error}"
         for tensor in self.graph.outputs:
             time = self.times.get(tensor.name)
-            if time is not None and time.begin + tensor.shape[time.axis] != self.steps:
-                place = len(self.graph.nodes)
-                return (
-                    place,
-                    f"output {tensor.name!r} of {self.graph.name!r} looks ahead, which --frames cannot",
+            if time is not None and (time.begin < 0 or time.begin + tensor.shape[time.axis] != self.steps):
+                fault = "begins before its input" if time.begin < 0 else "looks ahead"
+                sentence = (
+                    f"output {tensor.name!r} of {self.graph.name!r} {fault} along axis {self.axis}, "
+                    "which --frames cannot"
                 )
+                return len(self.graph.nodes), sentence
         return None
 
     def result(self) -> Graph:
@@ -139,16 +151,17 @@ class _ByFrames:
             self._recurrent(node)
         elif node.op in _WINDOWED:
             self._window(node)
-        elif node.op in ("Slice", "Pad"):
-            self._moved(node)
+        elif node.op == "Slice":
+            self._moved(node, sliced(node, self.times[node.inputs[0].name], self.steps))
+        elif node.op == "Pad":
+            self._moved(node, padded(node, self.times[node.inputs[0].name]))
         else:
             time, attrs = within_frame(node, self.times)
             self._add(node, time, attrs)
 
-    def _add(self, node: Node, time: Timed, attrs: object) -> None:
+    def _add(self, node: Node, time: Timed, attrs: Attributes) -> None:
         inputs = [self.frame.get(tensor.name, tensor) for tensor in node.inputs]
-        result = _one(node.output, time.axis)
-        assert isinstance(attrs, dict)
+        result = one_frame(node.output, time.axis)
         self.build.add(node.op, node.name, inputs, [result], attrs)
         if node.op == "Reshape":
             self.viewed[result.name] = self.viewed.get(inputs[0].name, inputs[0].name)
@@ -157,50 +170,24 @@ class _ByFrames:
     def _keep(self, tensor: Tensor, frame: Tensor, time: Timed) -> None:
         self.times[tensor.name], self.frame[tensor.name] = time, frame
 
-    def _moved(self, node: Node) -> None:
+    def _moved(self, node: Node, moved: Moved) -> None:
         """A Slice or a Pad: along the axis of frames it changes which frames there are, and no frame."""
-        x, y = node.inputs[0], node.output
-        time, rank = self.times[x.name], len(x.shape)
-        frame, axis = self.frame[x.name], time.axis
-        if node.op == "Slice":
-            start, step, size = (node.ints(key)[axis] for key in ("starts", "steps", "sizes"))
-            newest = time.begin + start + size == self.steps
-            begin = time.begin + start
-            attrs: dict[str, AttributeValue] = {
-                "starts": _with(node.ints("starts"), axis, 0),
-                "steps": _with(node.ints("steps"), axis, 1),
-                "sizes": _with(node.ints("sizes"), axis, 1),
-            }
-            if step != 1 or begin + size < self.steps:
-                raise NotByFrames("leaves out frames")
-            plain = all(node.ints("sizes")[i] == frame.shape[i] for i in range(rank) if i != axis)
-            if newest and size == 1:
-                self.latest.add(y.name)
-        else:
-            pads = node.ints("pads")
-            begin = time.begin - pads[axis]
-            plain = not any(pads[i] or pads[rank + i] for i in range(rank) if i != axis)
-            frames_only = not (pads[axis] or pads[rank + axis])
-            if not frames_only and (node.attrs["mode"] != "constant" or node.int("value") != x.zero_point):
-                raise NotByFrames("pads the sequence with other things than zeros")
-            if not frames_only and not plain:
-                raise NotByFrames("pads frames and the sequence at once")
-            attrs = {**node.attrs, "pads": _with(_with(pads, axis, 0), rank + axis, 0)}
-        if plain:
-            result = frame
-        else:
-            result = _one(y, axis)
-            self.build.add(node.op, node.name, [frame], [result], attrs)
-        if y.name in self.latest:
+        y, axis, frame = node.output, self.times[node.inputs[0].name].axis, self.frame[node.inputs[0].name]
+        result = frame
+        if moved.attrs is not None:
+            result = one_frame(y, axis)
+            self.build.add(node.op, node.name, [frame], [result], moved.attrs)
+        if moved.latest:
+            self.latest.add(y.name)
             self.frame[y.name] = result
         else:
-            self._keep(y, result, Timed(axis, begin))
+            self._keep(y, result, Timed(axis, moved.begin))
 
     def _window(self, node: Node) -> None:
         x = node.inputs[0]
         time = self.times[x.name]
         side = time.axis - 1
-        if side not in (0, 1) or any(extent != 1 for extent in x.shape[: time.axis]):
+        if side not in (0, 1):
             raise NotByFrames("mixes frames")
         kernel = node.inputs[1].shape[time.axis] if node.op == "Conv" else node.ints("kernel")[side]
         dilation, pads = node.ints("dilations")[side], node.ints("pads")
@@ -210,20 +197,20 @@ class _ByFrames:
         if left and node.op != "Conv":
             raise NotByFrames("pads the sequence with other things than zeros")
         if left and time.begin > 0:
-            raise NotByFrames("pads a sequence whose first frames another layer has taken")
+            raise NotByFrames(TAKEN)
         begin = time.begin - left + (kernel - 1) * dilation
         if begin < 0:
             raise NotByFrames("pads the sequence by more than its window looks back")
         attrs = {
             **node.attrs,
-            "pads": _with(_with(pads, side, 0), side + 2, 0),
-            "dilations": _with(node.ints("dilations"), side, 1),
+            "pads": with_at(with_at(pads, side, 0), side + 2, 0),
+            "dilations": with_at(node.ints("dilations"), side, 1),
         }
         if "overhang" in attrs:
-            attrs["overhang"] = _with(node.ints("overhang"), side, 0)
+            attrs["overhang"] = with_at(node.ints("overhang"), side, 0)
         frame = self.frame[x.name]
         window = frame if kernel == 1 else self._ring(node.name, frame, time.axis, kernel, dilation)
-        result = _one(node.output, time.axis)
+        result = one_frame(node.output, time.axis)
         self.build.add(node.op, node.name, [window, *node.inputs[1:]], [result], attrs)
         self._keep(node.output, result, Timed(time.axis, begin))
 
@@ -272,16 +259,13 @@ class _ByFrames:
             raise NotByFrames("has a hidden vector of numbers that are too small to be kept")
         shape = (1, x.shape[1], node.int("hidden"))
         result = (
-            self.build.tensor(f"{node.name}.frame", (1, *shape), "int8", quant) if y is None else _one(y, 0)
+            self.build.tensor(f"{node.name}.frame", (1, *shape), "int8", quant)
+            if y is None
+            else one_frame(y, 0)
         )
-        kinds: dict[str, list[tuple[str, Quant]]] = {
-            "Gru": [("int32", Q16)],
-            "Lstm": [("int8", quant), ("int32", Q16)],
-            "Rnn": [("int8", quant)],
-        }
         states = [
             self._state(f"{node.name}.{part}", shape, dtype, own)
-            for part, (dtype, own) in zip(("hidden", "cell"), kinds[node.op], strict=False)
+            for part, (dtype, own) in zip(("hidden", "cell"), operator.step_states(node), strict=False)
         ]
         self.build.add(
             node.op,
@@ -296,13 +280,3 @@ class _ByFrames:
             last = self.build.reshape(result, y_h.shape)
             self.frame[y_h.name] = last
             self.latest.add(y_h.name)
-
-
-def _one(tensor: Tensor, axis: int) -> Tensor:
-    """One frame of `tensor`."""
-    return replace(tensor, shape=_with(tensor.shape, axis, 1))
-
-
-def _with(numbers: Sequence[int], place: int, number: int) -> tuple[int, ...]:
-    """`numbers` with another at one place."""
-    return (*numbers[:place], number, *numbers[place + 1 :])

@@ -1,18 +1,27 @@
-"""Which frame of a sequence a tensor's positions stand for, and how operators within a frame carry that on."""
+"""Which frame of a sequence a tensor's positions stand for, and how operators carry that on."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from edgeprune.graph.ir import AttributeValue, Node, Tensor
+from edgeprune.graph.ir import Attributes, AttributeValue, Node, Tensor
+from edgeprune.ops._movement import DataMovement
 from edgeprune.ops.base import operator_for
 
-__all__ = ["NotByFrames", "Timed", "within_frame"]
+__all__ = [
+    "TAKEN",
+    "Moved",
+    "NotByFrames",
+    "Timed",
+    "one_frame",
+    "padded",
+    "sliced",
+    "with_at",
+    "within_frame",
+]
 
-_ALONG = ("Div", "PRelu")
-_LAST_AXIS = ("FullyConnected", "Softmax", "LogSoftmax")
+TAKEN = "pads a sequence whose first frames another layer has taken"
 
 
 class NotByFrames(Exception):
@@ -33,54 +42,89 @@ class Timed:
 Times = Mapping[str, Timed]
 
 
-def within_frame(node: Node, times: Times) -> tuple[Timed, Mapping[str, AttributeValue]]:
+@dataclass(frozen=True)
+class Moved:
+    """What a Slice or a Pad does to a sequence: `begin` of its output, and what it does to each frame.
+
+    With `attrs` of None frames stay as they are. The `latest` is the sequence's last frame alone.
+    """
+
+    begin: int
+    attrs: Attributes | None
+    latest: bool = False
+
+
+def one_frame(tensor: Tensor, axis: int) -> Tensor:
+    """One frame of `tensor`."""
+    return replace(tensor, shape=with_at(tensor.shape, axis, 1))
+
+
+def with_at(numbers: Sequence[int], place: int, number: int) -> tuple[int, ...]:
+    """`numbers` with another at one place."""
+    return (*numbers[:place], number, *numbers[place + 1 :])
+
+
+def within_frame(node: Node, times: Times) -> tuple[Timed, Attributes]:
     """Where the output of `node`, which takes no other frames than its own, has its frames; and attributes for one.
 
     Raises:
         NotByFrames: it does more, or other, than that.
     """
-    timed = [times[tensor.name] for tensor in node.inputs if tensor.name in times]
-    first = timed[0]
-    if any(one.begin < 0 for one in timed) and node.op not in ("Pad", "Slice", "Transpose", "Reshape"):
-        raise NotByFrames("works on padding: only a convolution may follow that")
     operator = operator_for(node)
-    attrs = dict(node.attrs)
-    rank = len(node.inputs[0].shape)
-    if operator.is_elementwise or node.op in _ALONG:
-        return _elementwise(node, times), attrs
+    timed = [times[tensor.name] for tensor in node.inputs if tensor.name in times]
+    if any(one.begin < 0 for one in timed) and not isinstance(operator, DataMovement):
+        raise NotByFrames("works on padding: only a convolution may follow that")
+    if operator.is_elementwise or operator.broadcasts:
+        return _elementwise(node, times), node.attrs
     if any(tensor.name not in times and tensor.value is None for tensor in node.inputs):
         raise NotByFrames("takes values that belong to no frame")
-    if node.op in _LAST_AXIS:
-        if first.axis == rank - 1:
-            raise NotByFrames("mixes frames")
-        return first, attrs
-    if node.op == "LayerNormalization" and first.axis < node.int("axis"):
-        return first, attrs
-    if node.op == "MatMul" and node.inputs[0].name in times and node.inputs[1].value is not None:
-        if first.axis != rank - 1 and len(node.output.shape) == rank:
-            return first, attrs
-    elif node.op in ("ReduceMean", "ReduceMax") and "axes" in attrs:
-        axes = node.ints("axes")
-        if first.axis not in axes:
-            gone = 0 if node.int("keepdims") else sum(axis < first.axis for axis in axes)
-            return replace(first, axis=first.axis - gone), attrs
-    elif node.op == "Concat":
-        if node.int("axis") not in (first.axis, first.axis - rank) and set(timed) == {first}:
-            return first, attrs
-    elif node.op == "Transpose":
-        return replace(first, axis=node.ints("perm").index(first.axis)), attrs
-    elif node.op == "Reshape":
-        axis = _after_reshape(node.inputs[0].shape, node.output.shape, first.axis)
-        shape = tuple(1 if i == axis else extent for i, extent in enumerate(node.output.shape))
-        return replace(first, axis=axis), {**attrs, "shape": shape}
-    elif node.op == "Gather" and node.inputs[0].value is not None:
-        return replace(first, axis=node.int("axis") + first.axis), attrs
-    raise NotByFrames(
-        "mixes frames" if node.op in _MIXING else "is not known to work on each frame by itself"
-    )
+    if len(set(timed)) > 1:
+        raise NotByFrames("brings frames of different times together")
+    found = operator.one_position(node, timed[0].axis)
+    if found is None:
+        raise NotByFrames("mixes frames, or is not known to work on each frame by itself")
+    axis, attrs = found
+    return replace(timed[0], axis=axis), attrs
 
 
-_MIXING = ("ReduceMean", "ReduceMax", "Concat", "MatMul", "LayerNormalization")
+def sliced(node: Node, time: Timed, steps: int) -> Moved:
+    """What a Slice does to a sequence of so many `steps`: along the axis of frames it changes which there are.
+
+    Raises:
+        NotByFrames: it leaves out frames in between, or the last ones.
+    """
+    axis, shape = time.axis, node.inputs[0].shape
+    starts, strides, sizes = (node.ints(key) for key in ("starts", "steps", "sizes"))
+    begin, size = time.begin + starts[axis], sizes[axis]
+    if strides[axis] != 1 or begin + size < steps:
+        raise NotByFrames("leaves out frames")
+    plain = all(sizes[i] == extent for i, extent in enumerate(shape) if i != axis)
+    attrs: dict[str, AttributeValue] = {
+        "starts": with_at(starts, axis, 0),
+        "steps": with_at(strides, axis, 1),
+        "sizes": with_at(sizes, axis, 1),
+    }
+    return Moved(begin, None if plain else attrs, latest=size == 1 and begin + size == steps)
+
+
+def padded(node: Node, time: Timed) -> Moved:
+    """What a Pad does to a sequence: along the axis of frames it puts zeros before it, or what nobody reads behind.
+
+    Raises:
+        NotByFrames: it pads with other things than zeros, or where they would have to be told from frames.
+    """
+    x, axis, pads = node.inputs[0], time.axis, node.ints("pads")
+    rank = len(x.shape)
+    before, behind = pads[axis], pads[rank + axis]
+    within = any(pads[i] or pads[rank + i] for i in range(rank) if i != axis)
+    if before or behind:
+        if before and time.begin > 0:
+            raise NotByFrames(TAKEN)
+        if node.attrs["mode"] != "constant" or node.int("value") != x.zero_point:
+            raise NotByFrames("pads the sequence with other things than zeros")
+        if within:
+            raise NotByFrames("pads frames and the sequence at once")
+    return Moved(time.begin - before, node.attrs if within else None)
 
 
 def _elementwise(node: Node, times: Times) -> Timed:
@@ -104,12 +148,3 @@ def _check_constant(tensor: Tensor, axis: int) -> None:
         raise NotByFrames("takes values that belong to no frame")
     if axis >= 0 and tensor.shape[axis] != 1:
         raise NotByFrames("treats frames differently by their place in the sequence")
-
-
-def _after_reshape(before: Sequence[int], after: Sequence[int], axis: int) -> int:
-    """Which axis of `after` is `axis` of `before`, elements staying where they are."""
-    outside = math.prod(before[:axis])
-    for place, extent in enumerate(after):
-        if math.prod(after[:place]) == outside and extent == before[axis]:
-            return place
-    raise NotByFrames("mixes frames")
