@@ -63,7 +63,8 @@ class Candidate:
     `overlap` holds, for each distinct activation input of the nodes (in the order of `activation_inputs`), the
     least byte distance address(input) - address(output 0) at which the kernel may still read that input while
     it writes the output: 0 means in place is safe, n > 0 that the input must start n bytes above the output,
-    None that the two must not overlap. The plan uses it only for an input that dies at this step.
+    None that the two must not overlap. The plan uses it only for an input that dies at this step. Likewise
+    `scratch_overlap` for address(input) - address(scratch).
     """
 
     family: str
@@ -74,6 +75,7 @@ class Candidate:
     scratch_bytes: int = 0
     persistent_bytes: int = 0
     overlap: tuple[int | None, ...] = ()
+    scratch_overlap: tuple[int | None, ...] = ()
     expands_weights: bool = False
     """Packs weights into several times their bytes to save cycles: offered only under a flash budget."""
     parameters: Mapping[str, int | str] = field(default_factory=dict)

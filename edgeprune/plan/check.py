@@ -72,17 +72,21 @@ def _check_states(program: Program) -> None:
 
 
 def _may_overlap(program: Program, upper: Buffer, lower: Buffer) -> bool:
-    """Whether `upper` is an input that dies at the step which writes `lower`, far enough above it."""
-    if not lower.tensors or upper.last_step != lower.first_step or not upper.tensors:
+    """Whether `upper` is an input that dies at the step which writes `lower` or has it as scratch, far enough above."""
+    if upper.last_step != lower.first_step or not upper.tensors:
         return False
     if any(tensor.name in upper.tensors for tensor in program.graph.outputs):
         return False
     step: Step = program.steps[lower.first_step]
-    if step.nodes[-1].output.name not in lower.tensors:
+    if step.nodes[-1].output.name in lower.tensors:
+        distances = step.candidate.overlap
+    elif lower == step.scratch:
+        distances = step.candidate.scratch_overlap
+    else:
         return False
     read = [
         distance
-        for name, distance in zip(step.candidate.activation_inputs, step.candidate.overlap, strict=False)
+        for name, distance in zip(step.candidate.activation_inputs, distances, strict=False)
         if name in upper.tensors
     ]
     reads = sum(name in upper.tensors for name in step.candidate.activation_inputs)

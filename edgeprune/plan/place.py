@@ -9,7 +9,7 @@ from edgeprune.graph.ir import DTYPES, Graph, Node
 from edgeprune.kernels.base import Candidate
 from edgeprune.plan.choose import Option
 from edgeprune.plan.lifetimes import Storage
-from edgeprune.plan.overlap import input_distances
+from edgeprune.plan.overlap import input_distances, scratch_distances
 from edgeprune.plan.pack import Effort, Packing, pack
 from edgeprune.plan.regions import Problem, pack_regions
 from edgeprune.plan.schedule import Schedule
@@ -37,10 +37,13 @@ def place(table: Schedule, chosen: Sequence[Option], limit: int | None = None) -
     distances = {
         (upper, lower): distance
         for step, option in enumerate(chosen)
-        for lower in [table.owner[option.candidate.nodes[-1].output.name]]
-        if lower not in lasting
-        for upper, distance in input_distances(option.candidate, table.owner).items()
-        if upper not in lasting and by_name[upper].dies_at(step)
+        for lower, above in (
+            (table.owner[option.candidate.nodes[-1].output.name], input_distances),
+            (scratch_name(step), scratch_distances),
+        )
+        if lower in by_name
+        for upper, distance in above(option.candidate, table.owner).items()
+        if upper in by_name and by_name[upper].dies_at(step)
     }
     if table.rooms:
         cycles = tuple(option.candidate.cycles for option in chosen)

@@ -15,7 +15,8 @@ from edgeprune.device import Device
 from edgeprune.kernels import _cost
 from edgeprune.kernels.base import RowForm
 from edgeprune.plan.lifetimes import Group
-from edgeprune.plan.row_slots import place_slots, slots_floor
+from edgeprune.plan.overlap import span_bytes
+from edgeprune.plan.row_slots import Placed, place_slots, slots_floor
 from edgeprune.plan.rows import RowForms, row_bytes
 from edgeprune.plan.stage_copies import with_copies
 from edgeprune.plan.stage_frame import Frame, frame_of, most_held, written_tensors
@@ -43,20 +44,34 @@ def stage_candidates(nodes: Group, device: Device, fed: str | None = None) -> tu
         return ()
     ways = _ways(nodes, offered, device, fed)
     promises = sorted(
-        (one.cycles, one.scratch_bytes, number, one.name)
+        (one.cycles, *_room(one), number, one.name)
         for number, way in enumerate(ways)
         for one in with_copies(way.bare, device)
     )
     placed: dict[int, dict[str, StageCandidate]] = {}
     found: list[StageCandidate] = []
-    for _, floor_bytes, number, name in promises:
-        least = found[-1].scratch_bytes if found else floor_bytes + 1
-        if floor_bytes < least:
+    for _, *floors, number, name in promises:
+        if _saves(floors, found):
             if number not in placed:
                 placed[number] = {one.name: one for one in with_copies(_placed(ways[number]), device)}
             one = placed[number][name]
-            found += [one] if not found or one.scratch_bytes < least else []
+            found += [one] if _saves(_room(one), found) else []
     return tuple(found)
+
+
+def _room(stage: StageCandidate) -> tuple[int, int]:
+    """Bytes of its scratch, and of what its scratch and its inputs take together where these are not read again."""
+    tensors = {tensor.name: tensor for node in stage.nodes for tensor in node.inputs}
+    inputs = [tensors[name].bytes for name in stage.activation_inputs]
+    sharing = zip(inputs, stage.scratch_overlap, strict=False)
+    return stage.scratch_bytes, span_bytes(
+        stage.scratch_bytes, [(size, stage.scratch_bytes if d is None else d) for size, d in sharing]
+    )
+
+
+def _saves(room: Sequence[int], found: Sequence[StageCandidate]) -> bool:
+    """Whether no stage found before needs as little, of scratch alone and with inputs."""
+    return not any(all(a <= b for a, b in zip(_room(one), room, strict=True)) for one in found)
 
 
 def stage_estimate(nodes: Group, forms: RowForms, fed: str | None = None) -> tuple[StageCandidate, ...]:
@@ -79,9 +94,8 @@ def _ways(nodes: Group, offered: Sequence[Sequence[RowForm]], device: Device, fe
     frames, found = _Frames(fed), []
     for forms in _selections(offered):
         frame = frames.of(forms)
-        least = slots_floor(frame.slots, frame.scratch(forms))
-        bare = replace(_bare(nodes, frame, forms, device), scratch_bytes=least)
-        found.append(_Way(forms, frame, bare))
+        least = slots_floor(frame.slots, frame.scratch(forms), frame.above)
+        found.append(_Way(forms, frame, _with_room(_bare(nodes, frame, forms, device), frame, least)))
     return found
 
 
@@ -161,7 +175,8 @@ def _scratch(form: RowForm) -> int:
 def _placed(way: _Way) -> StageCandidate:
     """The candidate with places for all rows."""
     frame, bare = way.frame, way.bare
-    offsets, height = place_slots(frame.slots, frame.scratch(way.forms))
+    placed = place_slots(frame.slots, frame.scratch(way.forms), frame.above)
+    offsets = placed.offsets
     tensors = written_tensors(way.forms, frame.fed)
     lines = {}
     for name, strips in frame.lines.items():
@@ -172,7 +187,14 @@ def _placed(way: _Way) -> StageCandidate:
         replace(layer, state_offset=None if state is None else offsets[state])
         for layer, state in zip(bare.layers, frame.states, strict=True)
     )
-    return replace(bare, scratch_bytes=height, layers=layers, lines=lines)
+    return _with_room(replace(bare, layers=layers, lines=lines), frame, placed)
+
+
+def _with_room(stage: StageCandidate, frame: Frame, placed: Placed) -> StageCandidate:
+    """`stage` with as much scratch as its rows take where they were placed, and its inputs above it."""
+    distances = dict(zip(frame.overlap, placed.distances, strict=True))
+    least = tuple(distances[name] for name in stage.activation_inputs)
+    return replace(stage, scratch_bytes=placed.height, scratch_overlap=least)
 
 
 def _bare(nodes: Group, frame: Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:

@@ -38,6 +38,7 @@ def with_copies(stage: StageCandidate, device: Device) -> Iterator[StageCandidat
             name=f"{stage.name}+staged{copied}",
             cycles=cycles,
             scratch_bytes=top,
+            scratch_overlap=(),  # the copies are made before any row is read
             layers=tuple(layers),
         )
 

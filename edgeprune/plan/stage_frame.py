@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from edgeprune.graph.ir import Tensor
 from edgeprune.kernels.base import RowForm
 from edgeprune.plan.row_schedule import Event, row_events
-from edgeprune.plan.row_slots import Slot
+from edgeprune.plan.row_slots import Above, Slot
 from edgeprune.plan.rows import image_rows, row_bytes
 
 __all__ = ["Frame", "Strip", "frame_of", "most_held", "written_tensors"]
@@ -71,6 +71,12 @@ class Frame:
         inputs = {tensor.name: tensor for form in self.forms for node in form.nodes for tensor in node.inputs}
         names = {name for form in self.forms for name in form.windows} - produced - {self.fed}
         return {name: _least_distance(self, inputs[name]) for name in sorted(names)}
+
+    @functools.cached_property
+    def above(self) -> tuple[Above, ...]:
+        """Of each input in the arena, what is still to be read at each turn; in the order of `overlap`."""
+        inputs = {tensor.name: tensor for form in self.forms for node in form.nodes for tensor in node.inputs}
+        return tuple(_above(self, inputs[name]) for name in self.overlap)
 
     def scratch(self, forms: Sequence[RowForm]) -> list[int]:
         """Scratch of the kernel that runs at each turn."""
@@ -161,6 +167,15 @@ def _in_place(frame: Frame) -> Frame:
         },
         states=tuple(None if state is None else places[state] for state in frame.states),
     )
+
+
+def _above(frame: Frame, x: Tensor) -> Above:
+    unread, found = image_rows(x) * row_bytes(x), list[int]()
+    for event in reversed(frame.events):
+        for name, low, _ in event.reads:
+            unread = min(unread, low * row_bytes(x)) if name == x.name else unread
+        found.append(unread)
+    return Above(image_rows(x) * row_bytes(x), tuple(reversed(found)))
 
 
 def _least_distance(frame: Frame, x: Tensor) -> int:

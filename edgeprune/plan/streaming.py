@@ -21,7 +21,7 @@ from edgeprune.kernels.base import Candidate
 from edgeprune.plan.kept import touches_state
 from edgeprune.plan.lifetimes import Group, Storage
 from edgeprune.plan.objective import Objective
-from edgeprune.plan.overlap import input_distances, span_bytes
+from edgeprune.plan.overlap import need_of
 from edgeprune.plan.rows import RowForms, image_rows, row_bytes
 from edgeprune.plan.schedule import Schedule
 from edgeprune.plan.stage import stage_estimate
@@ -235,18 +235,10 @@ class _Search:
         return False
 
     def _own_need(self, own: Sequence[Storage], end: int, candidate: Candidate) -> int:
-        distances = input_distances(candidate, self._table.owner)
         target = next(s for s in own if s.first == end - 1 and s.name == self._output(end))
-        dying = [
-            (storage.size_bytes, distances[storage.name])
-            for storage in own
-            if storage is not target
-            and storage.last < end
-            and not storage.returned
-            and storage.name in distances
-        ]
-        kept = sum(s.size_bytes for s in own if s is not target) - sum(size for size, _ in dying)
-        return kept + span_bytes(target.size_bytes, dying) + candidate.scratch_bytes
+        return need_of(
+            own, target, candidate, self._table.owner, lambda one: one.last < end and not one.returned
+        )
 
     def _output(self, end: int) -> str:
         return self._table.owner[self._table.steps[end - 1][-1].output.name]

@@ -24,7 +24,7 @@ from edgeprune.plan.assemble import program_of
 from edgeprune.plan.lifetimes import work_nodes
 from edgeprune.plan.pairs import with_pairs
 from edgeprune.plan.row_schedule import row_events
-from edgeprune.plan.row_slots import Slot, place_slots, slots_floor
+from edgeprune.plan.row_slots import Above, Slot, place_slots, slots_floor
 from edgeprune.plan.rows import RowForms
 from edgeprune.plan.schedule import schedule
 from edgeprune.plan.settle import settle
@@ -252,11 +252,19 @@ def test_windows_know_their_rows() -> None:
 def test_slots_share_bytes_over_time() -> None:
     slots = [Slot(16, 0, 2), Slot(8, 1, 4), Slot(24, 3, 5), Slot(8, 5, 5)]
     scratch = [0, 40, 0, 8, 0, 0]
-    offsets, height = place_slots(slots, scratch)
-    assert height >= slots_floor(slots, scratch) == 64
-    for turn, used in enumerate(scratch):
-        placed = zip(offsets, slots, strict=True)
-        ranges = [(at, at + slot.size_bytes) for at, slot in placed if slot.birth <= turn <= slot.death]
-        ranges = sorted([*ranges, (0, used)] if used else ranges)
-        assert all(low[1] <= high[0] for low, high in pairwise(ranges))
-        assert ranges[-1][1] <= height
+    above = Above(60, (0, 16, 16, 40, 52, 52))
+    for inputs in ((), (above,)):
+        found = place_slots(slots, scratch, inputs)
+        assert found.height >= slots_floor(slots, scratch).height == 64
+        assert found.total_bytes(inputs) >= slots_floor(slots, scratch, inputs).total_bytes(inputs)
+        for turn, used in enumerate(scratch):
+            placed = zip(found.offsets, slots, strict=True)
+            ranges = [(at, at + slot.size_bytes) for at, slot in placed if slot.birth <= turn <= slot.death]
+            ranges = sorted([*ranges, (0, used)] if used else ranges)
+            assert all(low[1] <= high[0] for low, high in pairwise(ranges))
+            assert ranges[-1][1] <= found.height
+    (distance,) = found.distances
+    assert distance < found.height
+    for offset, slot in zip(found.offsets, slots, strict=True):
+        assert offset + slot.size_bytes <= distance + above.unread[slot.birth]
+    assert all(used <= distance + left for used, left in zip(scratch, above.unread, strict=True))
