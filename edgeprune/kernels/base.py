@@ -144,6 +144,7 @@ class RowForm:
     With `rows` above 1 a turn computes up to so many rows of outputs, which lie one after the other, from windows
     without dilation. The kernel gets for each input an array of pointers to all rows from the first that the turn
     takes on, as many as `rows` rows of outputs would, NULL for padding and for those that its own rows do not take.
+    Rows are computed `together` at a time, which `rows` is a multiple of: fewer take as long.
     """
 
     candidate: Candidate
@@ -151,6 +152,7 @@ class RowForm:
     windows: Mapping[str, RowWindow]
     state_bytes: int = 0
     rows: int = 1
+    together: int = 1
 
     @property
     def is_own(self) -> bool:

@@ -3,7 +3,7 @@
 The arithmetic, its proof and its ranges are those of `conv_s8_dsp_winograd`; weights are int8 in flash and transformed
 in RAM, pair by pair of output channels, as in `conv_s8_dsp_winograd_staged`. A tile of 2 x 2 outputs takes four rows of
 inputs, wherever they lie: its inputs are widened as they are transformed, and only tiles at the edge of the image are
-copied first, the zero point where padding is.
+copied first, the zero point where padding is: to where the weights of a pair will lie, a quarter of their bytes.
 
 The weights are transformed for every block of tiles: blocks of a whole turn's tiles do so least often, smaller ones
 take less scratch, 32 bytes for every tile and input channel. A turn of one row computes tiles of which it stores half.
@@ -57,7 +57,9 @@ class WinogradRowsDsp(KernelFamily):
         if windows is None:
             return ()
         return tuple(
-            RowForm(_candidate(self.name, nodes, g, rows, block, device), nodes, windows, rows=rows)
+            RowForm(
+                _candidate(self.name, nodes, g, rows, block, device), nodes, windows, rows=rows, together=2
+            )
             for rows in _ROWS
             if rows <= g.out_height
             for block in _blocks(g, rows)
@@ -135,7 +137,7 @@ def _candidate(
         nodes,
         flash_bytes=_CODE_BYTES + (_SUM_BYTES if sums else 0) + g.out_channels * (g.taps + 12),
         cycles=round(g.out_height / rows * _turn_cycles(nodes, g, t, rows, block, device)),
-        scratch_bytes=4 * (32 * t.steps + _SUM_WORDS + _block_words(t, block)) + 16 * g.in_channels,
+        scratch_bytes=4 * (32 * t.steps + _SUM_WORDS + _block_words(t, block)),
         parameters={"rows": rows, "block": block},
     )
 

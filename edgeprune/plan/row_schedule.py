@@ -6,12 +6,13 @@ such layers the last one in the network's order. So no row waits longer than it 
 A turn computes one row, or as many as the layer's form takes, `rows`. The first turn of such a layer comes as soon as
 one row can be computed, and computes so many of those that can be as leave a multiple of `rows` for later: then the
 rows that later turns of the layer before bring are those that a turn waits for, and none is held because a turn is not
-full. The last turn computes what is left.
+full. Of the layers that are to be `even`, it computes a multiple of the rows that the form computes together, so that
+none is wasted, and rows are held for that. The last turn computes what is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgeprune.kernels.base import RowForm
@@ -46,18 +47,23 @@ class _Layer:
     sums: bool
     waits: bool
     """Whether the first turn is full: its inputs are there before the stage begins."""
+    least: int
+    """Rows of the first turn are a multiple of so many, where it does not wait."""
 
     def reads(self, name: str) -> bool:
         return any(window[0] == name for window in self.windows)
 
 
-def row_events(forms: Sequence[RowForm], fed: str | None = None) -> tuple[Event, ...]:
+def row_events(
+    forms: Sequence[RowForm], fed: str | None = None, even: Collection[int] = ()
+) -> tuple[Event, ...]:
     """The order of the turns of all layers, which are in an order in which they could run as a whole.
 
     The rows of the input `fed` come from the caller.
     """
     produced = {form.nodes[-1].output.name for form in forms}
-    layers = [_layer(form, {*produced, fed}) for form in forms]
+    late = {*produced, fed}
+    layers = [_layer(form, late, form.together if i in even else 1) for i, form in enumerate(forms)]
     arriving = {w[0]: w[4] for layer in layers for w in layer.windows if w[0] not in produced}
     done = dict.fromkeys([*arriving, *produced], 0)
     readers = {name: [i for i, layer in enumerate(layers) if layer.reads(name)] for name in done}
@@ -86,7 +92,7 @@ def row_events(forms: Sequence[RowForm], fed: str | None = None) -> tuple[Event,
     return tuple(events)
 
 
-def _layer(form: RowForm, late: set[str | None]) -> _Layer:
+def _layer(form: RowForm, late: set[str | None], least: int) -> _Layer:
     """`late` are the tensors whose rows come while the stage runs."""
     tensors = {tensor.name: tensor for node in form.nodes for tensor in node.inputs}
     heights = {name: image_rows(tensors[name]) for name in form.windows}
@@ -97,7 +103,7 @@ def _layer(form: RowForm, late: set[str | None]) -> _Layer:
     output = form.nodes[-1].output
     height = max(heights.values()) if form.state_bytes else image_rows(output)
     waits = not any(name in late for name in heights)
-    return _Layer(output.name, height, form.rows, windows, bool(form.state_bytes), waits)
+    return _Layer(output.name, height, form.rows, windows, bool(form.state_bytes), waits, least)
 
 
 def _turn_rows(layer: _Layer, row: int, done: Mapping[str, int]) -> int:
@@ -109,8 +115,10 @@ def _turn_rows(layer: _Layer, row: int, done: Mapping[str, int]) -> int:
     more = ready - row
     if layer.rows == 1 or more <= 0:
         return min(max(more, 0), 1)
-    if row == 0 and not layer.waits:
+    if row == 0 and not layer.waits and layer.least == 1:
         return (more - 1) % layer.rows + 1
+    if row == 0 and not layer.waits and more >= layer.least:
+        return min(more, layer.rows) // layer.least * layer.least
     if more < layer.rows and ready < layer.height:
         return 0
     return min(more, layer.rows)

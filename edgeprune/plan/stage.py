@@ -8,7 +8,7 @@ How near its inputs may lie to its output is proved in `plan.stage_frame`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from edgeprune.device import Device
@@ -93,10 +93,21 @@ class _Way:
 def _ways(nodes: Group, offered: Sequence[Sequence[RowForm]], device: Device, fed: str | None) -> list[_Way]:
     frames, found = _Frames(fed), []
     for forms in _selections(offered):
-        frame = frames.of(forms)
-        least = slots_floor(frame.slots, frame.scratch(forms), frame.above)
-        found.append(_Way(forms, frame, _with_room(_bare(nodes, frame, forms, device), frame, least)))
+        for even in _evens(forms):
+            frame = frames.of(forms, even)
+            least = slots_floor(frame.slots, frame.scratch(forms), frame.above)
+            bare = _bare(nodes, frame, forms, device, f"_even{len(even)}" if even else "")
+            found.append(_Way(forms, frame, _with_room(bare, frame, least)))
     return found
+
+
+def _evens(forms: Sequence[RowForm]) -> list[tuple[int, ...]]:
+    """Layers that are to waste no rows: none, the last that could, the last two, and so on to all.
+
+    Rows are held for that, and those of the last layers tend to be the smallest.
+    """
+    able = [index for index, form in enumerate(forms) if form.together > 1]
+    return [tuple(able[first:]) for first in range(len(able), -1, -1)]
 
 
 class _Frames:
@@ -106,13 +117,15 @@ class _Frames:
         self._fed = fed
         self._known: dict[tuple[object, ...], Frame] = {}
 
-    def of(self, forms: Sequence[RowForm]) -> Frame:
-        """The frame of `forms`, the same layers each time."""
-        key = tuple(
-            (form.rows, form.state_bytes, *(w.keeps_place for w in form.windows.values())) for form in forms
+    def of(self, forms: Sequence[RowForm], even: Collection[int] = ()) -> Frame:
+        """The frame of `forms`, the same layers each time, of which those numbered `even` waste no rows."""
+        kinds = (
+            (form.rows, form.together if i in even else 1, form.state_bytes) for i, form in enumerate(forms)
         )
+        places = (window.keeps_place for form in forms for window in form.windows.values())
+        key = (*kinds, *places)
         if key not in self._known:
-            self._known[key] = frame_of(forms, self._fed)
+            self._known[key] = frame_of(forms, self._fed, even)
         return self._known[key]
 
 
@@ -197,20 +210,21 @@ def _with_room(stage: StageCandidate, frame: Frame, placed: Placed) -> StageCand
     return replace(stage, scratch_bytes=placed.height, scratch_overlap=least)
 
 
-def _bare(nodes: Group, frame: Frame, forms: Sequence[RowForm], device: Device) -> StageCandidate:
+def _bare(
+    nodes: Group, frame: Frame, forms: Sequence[RowForm], device: Device, ending: str
+) -> StageCandidate:
     """A candidate whose rows have no places yet."""
     scratch = max(form.candidate.scratch_bytes for form in forms)
     instructions = sum(frame.turns[index] * _turn_instructions(form) for index, form in enumerate(forms))
     tables = sum(2 * strip.rows for strips in frame.lines.values() for strip in strips) + len(frame.order)
     candidate = StageCandidate(
         STAGE,
-        f"stage{len(forms)}_scratch{scratch}_rows{max(form.rows for form in forms)}",
+        f"stage{len(forms)}_scratch{scratch}_rows{max(form.rows for form in forms)}{ending}",
         nodes,
         flash_bytes=sum(form.candidate.flash_bytes + _LAYER_FLASH_BYTES for form in forms)
         + tables
         + _CODE_BYTES,
-        cycles=sum(form.candidate.cycles for form in forms)
-        + round(_cost.cycles(device, {_cost.Kind.SCALAR: instructions})),
+        cycles=frame.cycles(forms) + round(_cost.cycles(device, {_cost.Kind.SCALAR: instructions})),
         layers=tuple(
             StageLayer(form, frame.turns[index], first_rows=frame.first_rows[index])
             for index, form in enumerate(forms)

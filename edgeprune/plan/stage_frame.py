@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeprune.graph.ir import Tensor
@@ -59,6 +59,21 @@ class Frame:
         """The rows of each layer's first turn."""
         return {event.layer: event.rows for event in reversed(self.events)}
 
+    def cycles(self, forms: Sequence[RowForm]) -> int:
+        """Of the kernels, that of rows computed together for fewer included."""
+        rows, taken = Counter[int](), Counter[int]()
+        for event in self.events:
+            if event.layer < len(forms):
+                rows[event.layer] += event.rows
+                taken[event.layer] += (
+                    -(-event.rows // forms[event.layer].together) * forms[event.layer].together
+                )
+        heights = (-(-rows[i] // form.together) * form.together for i, form in enumerate(forms))
+        return sum(
+            round(form.candidate.cycles * taken[index] / height)
+            for index, (form, height) in enumerate(zip(forms, heights, strict=True))
+        )
+
     @functools.cached_property
     def turns(self) -> Mapping[int, int]:
         """How often each layer runs."""
@@ -101,9 +116,12 @@ def most_held(frame: Frame, name: str) -> int:
     )
 
 
-def frame_of(forms: Sequence[RowForm], fed: str | None) -> Frame:
-    """The turns and slots of a stage of `forms`, whose last output is in the arena, as its inputs are but `fed`."""
-    events, output = row_events(forms, fed), forms[-1].nodes[-1].output.name
+def frame_of(forms: Sequence[RowForm], fed: str | None, even: Collection[int] = ()) -> Frame:
+    """The turns and slots of a stage of `forms`, whose last output is in the arena, as its inputs are but `fed`.
+
+    The turns of layers `even` waste no rows.
+    """
+    events, output = row_events(forms, fed, even), forms[-1].nodes[-1].output.name
     tensors = written_tensors(forms, fed)
     sizes = {name: row_bytes(tensor) for name, tensor in tensors.items()}
     written = [*((form.nodes[-1].output.name, bool(form.state_bytes)) for form in forms), (fed or "", False)]
