@@ -24,7 +24,7 @@ _TIGHTENINGS = 8
 _IMPROVEMENTS = 6
 _EXCHANGED = (0.01, 0.02, 0.04, 0.0625, 0.125, 0.375)
 """Shares of the least arena that are offered for time where RAM is optimized."""
-_WORTH = 0.5
+_WORTH = 0.4
 """The percent of time that a percent of the arena must save, within the shares that are offered."""
 
 
