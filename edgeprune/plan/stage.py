@@ -8,7 +8,7 @@ How near its inputs may lie to its output is proved in `plan.stage_frame`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from edgeprune.device import Device
@@ -49,29 +49,30 @@ def stage_candidates(nodes: Group, device: Device, fed: str | None = None) -> tu
         for one in with_copies(way.bare, device)
     )
     placed: dict[int, dict[str, StageCandidate]] = {}
-    found: list[StageCandidate] = []
+    found: dict[tuple[int, ...], StageCandidate] = {}
     for _, *floors, number, name in promises:
         if _saves(floors, found):
             if number not in placed:
                 placed[number] = {one.name: one for one in with_copies(_placed(ways[number]), device)}
             one = placed[number][name]
-            found += [one] if _saves(_room(one), found) else []
-    return tuple(found)
+            if _saves(_room(one), found):
+                found[_room(one)] = one
+    return tuple(found.values())
 
 
 def _room(stage: StageCandidate) -> tuple[int, int]:
     """Bytes of its scratch, and of what its scratch and its inputs take together where these are not read again."""
     tensors = {tensor.name: tensor for node in stage.nodes for tensor in node.inputs}
     inputs = [tensors[name].bytes for name in stage.activation_inputs]
-    sharing = zip(inputs, stage.scratch_overlap, strict=False)
+    sharing = zip(inputs, stage.scratch_overlap, strict=True)
     return stage.scratch_bytes, span_bytes(
         stage.scratch_bytes, [(size, stage.scratch_bytes if d is None else d) for size, d in sharing]
     )
 
 
-def _saves(room: Sequence[int], found: Sequence[StageCandidate]) -> bool:
-    """Whether no stage found before needs as little, of scratch alone and with inputs."""
-    return not any(all(a <= b for a, b in zip(_room(one), room, strict=True)) for one in found)
+def _saves(room: Sequence[int], found: Iterable[Sequence[int]]) -> bool:
+    """Whether no stage found before needs as little room, of scratch alone and with inputs."""
+    return not any(all(a <= b for a, b in zip(other, room, strict=True)) for other in found)
 
 
 def stage_estimate(nodes: Group, forms: RowForms, fed: str | None = None) -> tuple[StageCandidate, ...]:

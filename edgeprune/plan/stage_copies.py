@@ -21,6 +21,7 @@ def with_copies(stage: StageCandidate, device: Device) -> Iterator[StageCandidat
     """`stage` as it is, with the copy of constants that saves most for its bytes, with the next besides, and so on."""
     yield stage
     layers, cycles, top = list(stage.layers), stage.cycles, stage.scratch_bytes
+    apart = (None,) * len(stage.scratch_overlap)  # copies are made before any row is read
     copies = [(index, _copied(layer.form, device)) for index, layer in enumerate(layers)]
     gains = [
         ((layers[index].form.candidate.cycles - form.candidate.cycles), index, form)
@@ -38,7 +39,7 @@ def with_copies(stage: StageCandidate, device: Device) -> Iterator[StageCandidat
             name=f"{stage.name}+staged{copied}",
             cycles=cycles,
             scratch_bytes=top,
-            scratch_overlap=(),  # the copies are made before any row is read
+            scratch_overlap=apart,
             layers=tuple(layers),
         )
 

@@ -82,16 +82,22 @@ class Frame:
     @functools.cached_property
     def overlap(self) -> Mapping[str, int]:
         """Of each input in the arena the least distance to the output: see `_least_distance`."""
-        produced = {form.nodes[-1].output.name for form in self.forms}
-        inputs = {tensor.name: tensor for form in self.forms for node in form.nodes for tensor in node.inputs}
-        names = {name for form in self.forms for name in form.windows} - produced - {self.fed}
-        return {name: _least_distance(self, inputs[name]) for name in sorted(names)}
+        return {tensor.name: _least_distance(self, tensor) for tensor in self._inputs}
 
     @functools.cached_property
     def above(self) -> tuple[Above, ...]:
         """Of each input in the arena, what is still to be read at each turn; in the order of `overlap`."""
-        inputs = {tensor.name: tensor for form in self.forms for node in form.nodes for tensor in node.inputs}
-        return tuple(_above(self, inputs[name]) for name in self.overlap)
+        return tuple(_above(self, tensor) for tensor in self._inputs)
+
+    @functools.cached_property
+    def _inputs(self) -> tuple[Tensor, ...]:
+        """Those in the arena."""
+        produced = {form.nodes[-1].output.name for form in self.forms}
+        tensors = {
+            tensor.name: tensor for form in self.forms for node in form.nodes for tensor in node.inputs
+        }
+        names = {name for form in self.forms for name in form.windows} - produced - {self.fed}
+        return tuple(tensors[name] for name in sorted(names))
 
     def scratch(self, forms: Sequence[RowForm]) -> list[int]:
         """Scratch of the kernel that runs at each turn."""
