@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgeprune.codegen import Golden
-from edgeprune.graph.execute import execute, execute_runs
+from edgeprune.graph.execute import execute, sequence_outputs
 from edgeprune.graph.ir import Array, Graph, Node, Tensor
 from edgeprune.graph.islands import has_islands, in_float
 
@@ -86,8 +86,7 @@ def _inference(graph: Graph, seed: int) -> tuple[tuple[Array, ...], Mapping[str,
 def _first_runs(graph: Graph) -> Golden:
     generator = np.random.default_rng(0)
     inputs = tuple(np.stack([_input(tensor, generator) for _ in range(_RUNS)]) for tensor in graph.inputs)
-    runs = [_outputs(graph, values) for values in execute_runs(graph, inputs)]
-    return Golden(inputs, tuple(np.stack(arrays) for arrays in zip(*runs, strict=True)), runs=_RUNS)
+    return Golden(inputs, sequence_outputs(graph, inputs), runs=_RUNS)
 
 
 def _outputs(graph: Graph, values: Mapping[str, Array]) -> tuple[Array, ...]:

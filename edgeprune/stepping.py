@@ -1,16 +1,13 @@
-"""How a network is run step by step: which of its inputs are what an earlier run left.
-
-An ONNX file says so in a line of its metadata, which ONNX Runtime ignores: it travels with the int8 network, so that
-whatever reads the file makes the same library of it.
-"""
+"""How a network is run step by step: which of its inputs are what an earlier run left. ONNX files have a note of it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edgeprune.errors import UsageError
+from edgeprune.onnx_notes import note_of, with_note
 
 __all__ = ["Stepping", "parse_states", "stepping_of", "with_stepping"]
 
@@ -68,36 +65,21 @@ def _number(name: str, names: Sequence[str], kind: str, model: str) -> int:
 
 
 def with_stepping(onnx: bytes, stepping: Stepping) -> bytes:
-    """The ONNX file `onnx` with `stepping` in its metadata; as it is where nothing is kept between runs."""
+    """The ONNX file `onnx` with a note of `stepping`; as it is where nothing is kept between runs."""
     if stepping.is_whole:
         return onnx
-    from onnx import helper, load_model_from_string
-
-    model = load_model_from_string(onnx)
-    kept = {item.key: item.value for item in model.metadata_props}
-    line = json.dumps({"states": stepping.states, "frames": stepping.frames})
-    helper.set_model_props(model, {**kept, _KEY: line})
-    return bytes(model.SerializeToString(deterministic=True))
+    return with_note(onnx, _KEY, {"states": stepping.states, "frames": stepping.frames})
 
 
 def stepping_of(onnx: bytes) -> Stepping:
     """What `with_stepping` wrote; a `Stepping` that keeps nothing where it wrote nothing.
 
     Raises:
-        UsageError: the line does not say what it should.
+        UsageError: the note does not say what it should.
     """
-    from onnx import load_model_from_string
-
-    for item in load_model_from_string(onnx).metadata_props:
-        if item.key == _KEY:
-            return _read(item.value)
-    return Stepping()
+    return note_of(onnx, _KEY, _read) or Stepping()
 
 
-def _read(text: str) -> Stepping:
-    try:
-        values = json.loads(text)
-        states = tuple((int(before), int(after)) for before, after in values["states"])
-        return Stepping(states, bool(values["frames"]))
-    except (ValueError, OverflowError, KeyError, TypeError) as error:
-        raise UsageError(f"the ONNX model's metadata {_KEY!r} is damaged: {text!r}") from error
+def _read(values: Any) -> Stepping:
+    states = tuple((int(before), int(after)) for before, after in values["states"])
+    return Stepping(states, bool(values["frames"]))

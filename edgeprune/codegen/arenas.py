@@ -26,7 +26,7 @@ __all__ = [
 PERSISTENT = "persistent"
 """What C calls the part of the arena that lasts between runs."""
 
-_TAKEN = ("persistent", "scratch")
+_TAKEN = (PERSISTENT, "scratch")
 """Words that the header's macros have for something else."""
 
 

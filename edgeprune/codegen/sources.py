@@ -54,14 +54,13 @@ class Sources:
     fed_rows: int = 0
     """Rows of the input, which the caller pushes one by one; 0 where inputs are written into the arena."""
     archives: Mapping[str, bytes] = field(default_factory=dict)
+    has_state: bool = False
+    """Whether what a run computes depends on the runs since `reset`."""
 
     @property
     def contents(self) -> Mapping[str, bytes]:
         """Every file of the library as bytes."""
         return {name: text.encode() for name, text in self.files.items()} | dict(self.archives)
-
-    has_state: bool = False
-    """Whether what a run computes depends on the runs since `reset`."""
 
     @property
     def header(self) -> str:

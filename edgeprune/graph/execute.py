@@ -9,7 +9,7 @@ import numpy as np
 from edgeprune.graph.ir import DTYPES, Array, Graph, Tensor
 from edgeprune.ops.base import operator_for
 
-__all__ = ["dequantize", "execute", "execute_runs", "quantize", "reset_states"]
+__all__ = ["dequantize", "execute", "execute_runs", "quantize", "reset_states", "sequence_outputs"]
 
 
 def execute(
@@ -38,6 +38,12 @@ def execute_runs(graph: Graph, inputs: Sequence[Array]) -> Iterator[Mapping[str,
         values = execute(graph, [array[run] for array in inputs], states)
         states = [values[state.after.name] for state in graph.states]
         yield values
+
+
+def sequence_outputs(graph: Graph, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    """The graph's stored outputs [runs, *shape] of runs from a reset on; stored `inputs` are [runs, *shape]."""
+    runs = [[values[tensor.name] for tensor in graph.outputs] for values in execute_runs(graph, inputs)]
+    return tuple(np.stack(arrays) for arrays in zip(*runs, strict=True))
 
 
 def reset_states(graph: Graph) -> tuple[Array, ...]:

@@ -15,14 +15,14 @@ keeps h above -2**31. `Scaling` says when the correction can be left out, or mus
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels._scaling import OutputScaling
-from edgeprune.kernels.base import Constant, Function
+from edgeprune.kernels.base import Constant, Function, Weights
 from edgeprune.ops._convolution import requantized_multipliers
 from edgeprune.templating import render
 
@@ -33,6 +33,7 @@ __all__ = [
     "helpers",
     "initial_sums",
     "interleaved_stream",
+    "packed",
     "padded",
     "pixels",
     "products",
@@ -157,6 +158,18 @@ def initial_sums(rows: Array, b: Array, zero_x: int) -> Array:
     start = b.astype(np.int64) - zero_x * rows.astype(np.int64).sum(axis=1)
     sums: Array = (start & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
     return sums
+
+
+def packed(
+    node: Node, rows: Array, weights: Weights, stream: Callable[[Array, Array], Array], comment: str
+) -> tuple[Constant, Constant]:
+    """The constants of `node`, with inputs x, w, b: what `stream` makes of weights and initial sums, and the scaling.
+
+    Weights are `rows` [out, K], initial sums [out].
+    """
+    x, _, b = node.inputs
+    starts = initial_sums(rows, weights[b.name], x.zero_point)
+    return Constant("stream", "int8_t", stream(rows, starts), comment, align=8), Scaling.of(node).constant()
 
 
 def interleaved_stream(rows: Array, starts: Array, together: int) -> Array:

@@ -68,11 +68,9 @@ def candidates_of(
 
 def pack_conv(node: Node, weights: Weights) -> tuple[Constant, ...]:
     """The constants of `node`, with inputs x, w, b."""
-    x, w, b = node.inputs
-    rows = _mve_conv.window_rows(weights[w.name])
-    stream = _mve.interleaved_stream(rows, _mve.initial_sums(rows, weights[b.name], x.zero_point), 2)
+    rows = _mve_conv.window_rows(weights[node.inputs[1].name])
     comment = "initial sums and weights per channel pair"
-    return (Constant("stream", "int8_t", stream, comment, align=8), _mve.Scaling.of(node).constant())
+    return _mve.packed(node, rows, weights, lambda w, starts: _mve.interleaved_stream(w, starts, 2), comment)
 
 
 def order_of(candidate: Candidate) -> Order:

@@ -67,12 +67,9 @@ class ConvBlocksMve(KernelFamily):
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
         rows = _mve_conv.window_rows(weights[node.inputs[1].name])
-        starts = _mve.initial_sums(rows, weights[node.inputs[2].name], node.inputs[0].zero_point)
-        stream = SharedWords.of(rows, _PAIR).stream(rows, starts)
         comment = "initial sums and records of words' places and weights per channel pair"
         return (
-            Constant("stream", "int8_t", stream, comment, align=8),
-            _mve.Scaling.of(node).constant(),
+            *_mve.packed(node, rows, weights, SharedWords.of(rows, _PAIR).stream, comment),
             *_mve_strips.places_constant(_mve_conv.places(_mve_conv.walked_geometry(node))),
         )
 

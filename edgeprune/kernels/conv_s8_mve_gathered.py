@@ -48,15 +48,13 @@ class ConvGatheredMve(KernelFamily):
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node, g = candidate.nodes[0], _mve_conv.walked_geometry(candidate.nodes[0])
         rows = _mve_conv.window_rows(weights[node.inputs[1].name])
-        starts = _mve.initial_sums(rows, weights[node.inputs[2].name], node.inputs[0].zero_point)
         shared = SharedInputs.of(rows, _size(candidate))
         steps = tuple(form.steps for form in _mve.Form.of_vectors(shared.vectors))
         comment = (
             "blocks of outputs: steps and pairs, places of inputs, initial sums and weights per channel pair"
         )
         return (
-            Constant("stream", "int8_t", shared.stream(rows, starts, _PAIR, steps), comment, align=8),
-            _mve.Scaling.of(node).constant(),
+            *_mve.packed(node, rows, weights, lambda w, sums: shared.stream(w, sums, _PAIR, steps), comment),
             *_mve_strips.places_constant(_mve_conv.places(g)),
         )
 

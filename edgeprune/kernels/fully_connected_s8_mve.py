@@ -60,12 +60,11 @@ class FullyConnectedMve(KernelFamily):
         (node,) = candidate.nodes
         if row_count(node) > 1:
             return pack_conv(node, weights)
-        x, w, b = node.inputs
-        rows = weights[w.name].reshape(matrix_shape(node))
-        starts = _mve.initial_sums(rows, weights[b.name], x.zero_point)
-        stream = _mve.interleaved_stream(rows, starts, _TOGETHER)
+        rows = weights[node.inputs[1].name].reshape(matrix_shape(node))
         comment = "initial sums and weights of four channels"
-        return (Constant("stream", "int8_t", stream, comment, align=8), _mve.Scaling.of(node).constant())
+        return _mve.packed(
+            node, rows, weights, lambda w, starts: _mve.interleaved_stream(w, starts, _TOGETHER), comment
+        )
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         (node,) = candidate.nodes

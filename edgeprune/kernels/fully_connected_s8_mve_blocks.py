@@ -52,10 +52,8 @@ class FullyConnectedBlocksMve(KernelFamily):
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node = candidate.nodes[0]
         rows = _rows(node, weights)
-        starts = _mve.initial_sums(rows, weights[node.inputs[2].name], node.inputs[0].zero_point)
-        stream = SharedWords.of(rows, _TOGETHER).stream(rows, starts)
         comment = "initial sums and records of words' places and weights of four outputs"
-        return (Constant("stream", "int8_t", stream, comment, align=8), _mve.Scaling.of(node).constant())
+        return _mve.packed(node, rows, weights, SharedWords.of(rows, _TOGETHER).stream, comment)
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node, prefix = candidate.nodes[0], names.prefix

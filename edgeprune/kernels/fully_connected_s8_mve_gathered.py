@@ -39,13 +39,13 @@ class FullyConnectedGatheredMve(KernelFamily):
 
     def pack(self, candidate: Candidate, weights: Weights) -> tuple[Constant, ...]:
         node, shared, rows = candidate.nodes[0], *_shared(candidate, weights)
-        starts = _mve.initial_sums(rows, weights[node.inputs[2].name], node.inputs[0].zero_point)
         steps = tuple(_mve.LANES * vectors for vectors in shared.vectors)
         comment = (
             "blocks of outputs: inputs and quads, places of inputs, initial sums and weights of four channels"
         )
-        stream = shared.stream(rows, starts, _TOGETHER, steps)
-        return (Constant("stream", "int8_t", stream, comment, align=8), _mve.Scaling.of(node).constant())
+        return _mve.packed(
+            node, rows, weights, lambda w, starts: shared.stream(w, starts, _TOGETHER, steps), comment
+        )
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node, prefix = candidate.nodes[0], names.prefix

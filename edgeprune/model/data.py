@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "InputSpec",
+    "all_inputs",
     "check_against",
     "dataset_from_batches",
     "input_specs",
@@ -55,14 +56,15 @@ class InputSpec:
 def input_specs(model: Model) -> tuple[InputSpec, ...]:
     """The inputs of `model` that data are given for, in order: all, but for those that an earlier step left."""
     states = {before for before, _ in model.stepping.states}
-    specs = [spec for number, spec in enumerate(_all_inputs(model)) if number not in states]
+    specs = [spec for number, spec in enumerate(all_inputs(model)) if number not in states]
     if model.module is not None:
         names = ["x"] if len(specs) == 1 else [f"x_{i}" for i in range(len(specs))]
         specs = [replace(spec, name=name) for spec, name in zip(specs, names, strict=True)]
     return tuple(replace(spec, are_sequences=bool(states)) for spec in specs)
 
 
-def _all_inputs(model: Model) -> tuple[InputSpec, ...]:
+def all_inputs(model: Model) -> tuple[InputSpec, ...]:
+    """Every input of `model`, states among them: by the names of an ONNX file, else `input_0`, `input_1` ..."""
     if model.module is not None:
         return tuple(
             InputSpec(f"input_{number}", tuple(tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edgeprune.errors import UsageError
 from edgeprune.graph.ir import Shape
-from edgeprune.model.data import input_specs
+from edgeprune.model.data import all_inputs
 from edgeprune.model.model import Model
 from edgeprune.model.torch_checks import flat_tensors
 from edgeprune.stepping import Stepping, parse_states, stepping_of
@@ -52,12 +52,13 @@ def with_stepping(model: Model, states: Sequence[str], frames: bool) -> Model:
 
 def _ends(model: Model) -> tuple[dict[str, Shape], dict[str, Shape]]:
     """Shapes of the model's inputs and outputs, their batch axis left out, by name."""
+    inputs = {spec.name: spec.shape for spec in all_inputs(model)}
     if model.module is None:
         import onnx
 
         assert model.onnx is not None
         graph = onnx.load_model_from_string(model.onnx).graph
-        return {spec.name: spec.shape for spec in input_specs(model)}, {
+        return inputs, {
             value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)[1:]
             for value in graph.output
         }
@@ -65,7 +66,4 @@ def _ends(model: Model) -> tuple[dict[str, Shape], dict[str, Shape]]:
 
     with torch.no_grad():
         results = flat_tensors(model.module(*model.example_inputs), model.path.name)
-    return (
-        {f"input_{number}": tuple(tensor.shape[1:]) for number, tensor in enumerate(model.example_inputs)},
-        {f"output_{number}": tuple(tensor.shape[1:]) for number, tensor in enumerate(results)},
-    )
+    return inputs, {f"output_{number}": tuple(tensor.shape[1:]) for number, tensor in enumerate(results)}

@@ -13,7 +13,7 @@ from edgeprune.model.data import input_specs, load_dataset, recipe_dataset
 from edgeprune.model.model import Model
 from edgeprune.ops import operator_for
 from edgeprune.ops.from_bytes import image_reader, reals_of
-from edgeprune.verify.samples import Samples
+from edgeprune.verify.samples import Samples, joined_runs
 
 __all__ = ["choose_samples", "given_samples"]
 
@@ -79,8 +79,7 @@ def _random_sequences(graph: Graph, count: int, generator: np.random.Generator) 
         if axis is not None:
             runs = runs.reshape(sequences, steps, *runs.shape[1:])
         if axis is not None and graph.frames is not None:
-            runs = np.moveaxis(runs, 1, axis)
-            runs = runs.reshape(*runs.shape[:axis], -1, *runs.shape[axis + 2 :])
+            runs = joined_runs(runs, axis)
         inputs.append(np.ascontiguousarray(runs))
     return Samples(tuple(inputs), None, "random inputs")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeprune.codegen import FLOAT_TOLERANCE, Sources
-from edgeprune.graph.execute import execute, execute_runs
+from edgeprune.graph.execute import execute, execute_runs, sequence_outputs
 from edgeprune.graph.ir import DTYPES, Array, Graph
 from edgeprune.progress import Progress
 
@@ -74,11 +74,10 @@ def reference_outputs(graph: Graph, inputs: Sequence[Array], progress: Progress)
         for sample in range(count):
             one = [array[sample] for array in inputs]
             if graph.states:
-                runs = [[values[t.name] for t in graph.outputs] for values in execute_runs(graph, one)]
-                results = [np.stack(arrays) for arrays in zip(*runs, strict=True)]
+                results = sequence_outputs(graph, one)
             else:
                 values = execute(graph, one)
-                results = [values[tensor.name] for tensor in graph.outputs]
+                results = tuple(values[tensor.name] for tensor in graph.outputs)
             for row, result in zip(rows, results, strict=True):
                 row.append(result)
             task.advance()

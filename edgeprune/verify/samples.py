@@ -10,7 +10,7 @@ from edgeprune.graph.execute import dequantize, quantize
 from edgeprune.graph.ir import Array, Graph, Tensor
 from edgeprune.ops.from_bytes import bytes_of, image_reader
 
-__all__ = ["Samples", "real_outputs", "stored_inputs"]
+__all__ = ["Samples", "joined_runs", "real_outputs", "stored_inputs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,12 @@ def _out_of_runs(graph: Graph, tensor: Tensor, real: Array) -> Array:
     axis = graph.frames.axes.get(tensor.name)
     if axis is None:
         return real[:, -1]
-    frames = np.moveaxis(real[:, graph.frames.late.get(tensor.name, 0) :], 1, axis)
+    return joined_runs(real[:, graph.frames.late.get(tensor.name, 0) :], axis)
+
+
+def joined_runs(runs: Array, axis: int) -> Array:
+    """The frames of runs [N, runs, ...] side by side along the model's `axis`, of which each run has one position."""
+    frames = np.moveaxis(runs, 1, axis)
     # The axis of one position that each run has follows its runs'.
     return frames.reshape(*frames.shape[:axis], -1, *frames.shape[axis + 2 :])
 

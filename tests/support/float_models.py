@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["separable"]
+from edgeprune.graph.ir import Shape
+
+__all__ = ["FloatWeights", "separable"]
+
+
+class FloatWeights:
+    """Random weights of a network, which keep sums of products about as large as what is summed."""
+
+    def __init__(self) -> None:
+        self.tensors: list[onnx.TensorProto] = []
+        self._random = np.random.default_rng(0)
+
+    def constant(self, name: str, *shape: int) -> str:
+        """Adds a tensor; gives its name back."""
+        value = self._random.standard_normal(shape) / max(1, np.prod(shape[1:])) ** 0.5
+        self.tensors.append(numpy_helper.from_array(value.astype(np.float32), name))
+        return name
+
+    def model(
+        self, name: str, nodes: Sequence[onnx.NodeProto], x: tuple[str, Shape], y: tuple[str, Shape]
+    ) -> bytes:
+        """The file of a network with an input and an output in float32, each a name and a shape."""
+        ends = [helper.make_tensor_value_info(one, TensorProto.FLOAT, list(shape)) for one, shape in (x, y)]
+        graph = helper.make_graph(nodes, name, ends[:1], ends[1:], self.tensors)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        return bytes(model.SerializeToString())
 
 
 def separable() -> bytes:
     """Padded, depthwise and pointwise convolutions, a residual sum, a mean, a product and a softmax."""
-    random = np.random.default_rng(0)
-    weights: list[onnx.TensorProto] = []
-
-    def constant(name: str, *shape: int) -> str:
-        value = (random.standard_normal(shape) / max(1, np.prod(shape[1:])) ** 0.5).astype(np.float32)
-        weights.append(numpy_helper.from_array(value, name))
-        return name
+    weights = FloatWeights()
+    constant = weights.constant
 
     def conv(x: str, y: str, name: str, *shape: int, **attributes: object) -> list[onnx.NodeProto]:
         names = [x, constant(f"{name}.weight", *shape), constant(f"{name}.bias", shape[0])]
@@ -26,7 +48,7 @@ def separable() -> bytes:
             helper.make_node("Relu", [f"{y}.sum"], [y]),
         ]
 
-    weights.append(numpy_helper.from_array(np.array([1, -1], np.int64), "flat"))
+    weights.tensors.append(numpy_helper.from_array(np.array([1, -1], np.int64), "flat"))
     nodes = [
         *conv("input", "a", "first", 8, 3, 3, 3, strides=[2, 2], pads=[1, 1, 1, 1]),
         *conv("a", "b", "depthwise", 8, 1, 3, 3, pads=[1, 1, 1, 1], group=8),
@@ -37,12 +59,4 @@ def separable() -> bytes:
         helper.make_node("Gemm", ["f", constant("w", 5, 8), constant("b5", 5)], ["g"], name="fc", transB=1),
         helper.make_node("Softmax", ["g"], ["output"], name="softmax"),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "small",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 14, 10])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 5])],
-        weights,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())
+    return weights.model("small", nodes, ("input", (1, 3, 14, 10)), ("output", (1, 5)))

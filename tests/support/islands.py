@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
+
+from tests.support.float_models import FloatWeights
 
 __all__ = ["float_network"]
 
 
 def float_network(neighbours: int = 3) -> bytes:
     """Convolution, ReLU, local response normalisation, convolution, the norm of each row, mean, product."""
-    random = np.random.default_rng(0)
-    weights: list[onnx.TensorProto] = []
-
-    def constant(name: str, *shape: int) -> str:
-        value = (random.standard_normal(shape) / max(1, np.prod(shape[1:])) ** 0.5).astype(np.float32)
-        weights.append(numpy_helper.from_array(value, name))
-        return name
-
+    weights = FloatWeights()
+    constant = weights.constant
     nodes = [
         helper.make_node(
             "Conv", ["x", constant("w1", 8, 3, 3, 3), constant("b1", 8)], ["c1"], name="c1", pads=[1, 1, 1, 1]
@@ -33,12 +27,4 @@ def float_network(neighbours: int = 3) -> bytes:
         helper.make_node("Flatten", ["m"], ["f"], name="flatten"),
         helper.make_node("Gemm", ["f", constant("w3", 5, 4), constant("b3", 5)], ["y"], name="fc", transB=1),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "islands",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 5])],
-        weights,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())
+    return weights.model("islands", nodes, ("x", (1, 3, 8, 8)), ("y", (1, 5)))
