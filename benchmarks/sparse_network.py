@@ -280,7 +280,8 @@ def _run(bench: Bench, chosen: Chosen, seed: int, steps: int) -> Run:
     model = trained.model
     assert model.module is not None
     onnx = trained.onnx or job.builder.int8(model)
-    cost = job.builder.fit(model, Budget(), name, onnx).cost
+    limit = Budget(None, job.builder.device.ram_bytes, chosen.whole_ms * chosen.share)
+    cost = job.builder.fit(model, limit, name, onnx).cost
     assert cost.latency_ms is not None
     return Run(
         chosen.method,

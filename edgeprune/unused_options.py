@@ -62,9 +62,7 @@ def refuse_unused(settings: Settings, model: Model, device: Device) -> None:
     if "sparsify" in given and settings.sparsity == "none":
         raise UsageError("--sparsify says when single weights go, and none are to: give --sparsity as well")
     if "sparsify" in given and settings.chooses_sparsity:
-        raise UsageError(
-            "--sparsity auto has weights go when half of the training is done: leave out --sparsify"
-        )
+        raise UsageError("--sparsity auto has weights go before the training: leave out --sparsify")
     if not settings.train and (idle := [name for name in ("effort", "rounds") if name in given]):
         raise UsageError(
             f"{_PRUNING[idle[0]]} says how to train, and --no-train not to: leave out one of them"

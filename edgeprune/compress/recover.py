@@ -73,20 +73,19 @@ def recover(
         steps: Optimizer steps; 0 leaves it as it is.
         job: How to train.
         stage: What part of the run this is: its state is kept under names that begin so.
-        patterns: By layer, what its weights are thinned to when half of the steps are done.
+        patterns: By layer, what its weights are thinned to before the first step.
 
     Raises:
         TrainingDiverged: the loss is not a finite number.
     """
     if patterns:
-        trained = replace(cut, module=_thinned(cut, teacher, steps, job, stage, patterns))
-        if steps < 1:
-            return Recovered(trained, 0)
-        return _for_int8(Recovered(trained, steps), steps, job, stage, hold_zeros=True)
+        assert cut.module is not None
+        data = gather(cut, seed=job.settings.seed)
+        cut = replace(cut, module=thin(cut.module, patterns, data, progress=job.progress))
     if steps < 1:
         return Recovered(cut, 0)
-    trained = replace(cut, module=_trained(cut, teacher, steps, job, stage))
-    held = job.settings.density() is not None
+    held = bool(patterns) or job.settings.density() is not None
+    trained = replace(cut, module=_trained(cut, teacher, steps, job, stage, hold_zeros=bool(patterns)))
     return _for_int8(Recovered(trained, steps), steps, job, stage, hold_zeros=held)
 
 
@@ -104,7 +103,9 @@ def recover_whole(model: Model, onnx: bytes, job: Job) -> Recovered | None:
     return None if trained.int8 is None else trained
 
 
-def _trained(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: str) -> torch.nn.Module:
+def _trained(
+    cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: str, *, hold_zeros: bool
+) -> torch.nn.Module:
     """`cut` after training; where weights are to go, half of the steps come before they go "after" training."""
     assert cut.module is not None
     settings, module = job.settings, cut.module
@@ -119,6 +120,7 @@ def _trained(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: 
             teacher=teacher,
             progress=job.progress,
             resume_from=job.kept.path(f"{stage}_tuned"),
+            hold_zeros=hold_zeros,
         )
     if density is None:
         return module
@@ -136,33 +138,6 @@ def _trained(cut: Model, teacher: torch.nn.Module, steps: int, job: Job, stage: 
         progress=job.progress,
         resume_from=job.kept.path(f"{stage}_sparse"),
     )
-
-
-def _thinned(
-    cut: Model,
-    teacher: torch.nn.Module,
-    steps: int,
-    job: Job,
-    stage: str,
-    patterns: Mapping[str, LayerPattern],
-) -> torch.nn.Module:
-    """`cut` trained whole by half of the steps, then without the weights that `patterns` take by the others."""
-    assert cut.module is not None
-    module = cut.module
-    for part, count in (("tuned", steps // 2), ("sparse", steps - steps // 2)):
-        if part == "sparse":
-            module = thin(module, patterns, gather(cut, seed=job.settings.seed), progress=job.progress)
-        module = fine_tune(
-            cut,
-            module,
-            count,
-            seed=job.settings.seed,
-            teacher=teacher,
-            progress=job.progress,
-            resume_from=job.kept.path(f"{stage}_{part}"),
-            hold_zeros=part == "sparse",
-        )
-    return module
 
 
 def _for_int8(done: Recovered, steps: int, job: Job, stage: str, *, hold_zeros: bool) -> Recovered:
