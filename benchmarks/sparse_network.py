@@ -55,6 +55,7 @@ from edgeprune.prune import (
 )
 from edgeprune.quantize import int8_score
 from edgeprune.report.terminal import new_table
+from edgeprune.seeding import seeded
 from edgeprune.train import evaluate
 
 __all__ = ["Run", "main"]
@@ -234,7 +235,9 @@ def _bench(recipe: Path, device_name: str, sparsity: str, terminal: Terminal) ->
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         goal = Objective(spends_flash=False, spends_ram=False)
-        builder = Builder(device, goal, calibration_data(model, settings), scratch, terminal)
+        with seeded(settings.seed, with_torch=True):
+            calibration = calibration_data(model, settings)
+        builder = Builder(device, goal, calibration, scratch, terminal)
         job = Job(settings, builder, Checkpoints(scratch / "checkpoints", ""), terminal)
         yield Bench(model, analyse(model.module, model.example_inputs), job)
 
