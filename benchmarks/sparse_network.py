@@ -246,8 +246,8 @@ def _settled(bench: Bench, method: str, share: float, jointly: bool, terminal: T
     """The widths and patterns for a share of the cycles, whose untrained build keeps it."""
     subject, whole = bench.of(method), bench.whole.cost
     assert whole.latency_ms is not None
-    budget = Budget(None, bench.job.builder.device.ram_bytes, whole.latency_ms * share)
-    choice = settle(subject, Forecast(budget, subject.table.cycles_per_ms), terminal).choice
+    forecast = Forecast(_limit(bench, whole.latency_ms, share), subject.table.cycles_per_ms)
+    choice = settle(subject, forecast, terminal).choice
     if jointly:
         choice = choose_jointly(
             bench.module,
@@ -273,6 +273,11 @@ def _settled(bench: Bench, method: str, share: float, jointly: bool, terminal: T
     )
 
 
+def _limit(bench: Bench, whole_ms: float, share: float) -> Budget:
+    """A share of the unpruned build's latency, and the device's RAM."""
+    return Budget(None, bench.job.builder.device.ram_bytes, whole_ms * share)
+
+
 def _run(bench: Bench, chosen: Chosen, seed: int, steps: int) -> Run:
     job = replace(bench.job, settings=replace(bench.job.settings, seed=seed))
     plan = best(bench.scores, {name: chosen.widths[name] for name in bench.scores})
@@ -283,8 +288,7 @@ def _run(bench: Bench, chosen: Chosen, seed: int, steps: int) -> Run:
     model = trained.model
     assert model.module is not None
     onnx = trained.onnx or job.builder.int8(model)
-    limit = Budget(None, job.builder.device.ram_bytes, chosen.whole_ms * chosen.share)
-    cost = job.builder.fit(model, limit, name, onnx).cost
+    cost = job.builder.fit(model, _limit(bench, chosen.whole_ms, chosen.share), name, onnx).cost
     assert cost.latency_ms is not None
     return Run(
         chosen.method,
