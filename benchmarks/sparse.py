@@ -107,7 +107,12 @@ CONV_PATTERNS = (
         ("conv_s8_dsp_gathered", "conv_s8_dsp_picked", "conv_s8_mve_gathered"),
         (0.75, 0.5, 0.25, 0.125, 0.0625),
     ),
-    Pattern("block 2x4", blocks(2, 4), ("conv_s8_dsp_blocks", "conv_s8_mve_blocks"), _MOST),
+    Pattern(
+        "block 2x4",
+        blocks(2, 4),
+        ("conv_s8_dsp_blocks", "conv_s8_dsp_blocks_strips", "conv_s8_mve_blocks"),
+        _MOST,
+    ),
     Pattern(
         "unstructured", singles, ("conv_s8_dsp_singles", "conv_s8_mve_blocks"), (0.5, 0.3, 0.2, 0.1, 0.05)
     ),

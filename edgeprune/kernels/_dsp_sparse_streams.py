@@ -72,11 +72,18 @@ def record_counts(rows: Array, outputs: int) -> Array:
     return counts
 
 
-def record_stream(node: Node, weights: Weights, outputs: int, input_bytes: int, dense: DenseStream) -> Array:
+def record_stream(
+    node: Node,
+    weights: Weights,
+    outputs: int,
+    word_bytes: int,
+    dense: DenseStream,
+    offsets: Array | None = None,
+) -> Array:
     """Sums, records and multipliers of each `outputs` neighbouring outputs, the last of them before the end: uint32.
 
-    A record starts with the bytes to go on from the end of the word before, doubled, plus 1 for the last; a word of
-    inputs takes `input_bytes`.
+    A record starts with the bytes to go on from the end of the word before, doubled, plus 1 for the last. A word of
+    inputs takes `word_bytes`, and they follow one another, or lie at `offsets` [words of a window], ascending.
     """
     rows, b = _matrix(node, weights), weights[node.inputs[2].name]
     zero_x, scaling = node.inputs[0].zero_point, Scaling.of(node)
@@ -87,7 +94,8 @@ def record_stream(node: Node, weights: Weights, outputs: int, input_bytes: int, 
         stream = dense(rows[own], b[own], zero_x, scaling.part(own))
         words = stream[outputs:-outputs].reshape(-1, outputs)
         places = np.flatnonzero(kept) if kept.any() else np.zeros(1, np.int64)
-        steps = 2 * input_bytes * (np.diff(places, prepend=-1) - 1)
+        starts = word_bytes * places if offsets is None else offsets[places]
+        steps = 2 * (np.diff(starts, prepend=-word_bytes) - word_bytes)
         steps[-1] += 1
         records = np.column_stack([steps.astype(np.uint32), words[places]]).ravel()
         parts += [stream[:outputs], records, stream[-outputs:]]

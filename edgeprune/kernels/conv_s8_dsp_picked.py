@@ -1,14 +1,11 @@
 """Sparse convolution for the DSP extension: of each window only the inputs that weights are left for are picked.
 
 As in `conv_s8_dsp_gathered`, a block of output channels shares its inputs, and the dense kernel's loop runs over those
-alone. Here no window is copied whole: the rows that an output row reads lie side by side in scratch, padding included,
-where an input of a window is as many bytes from the window's start for every pixel, so that one table of places serves
-all of them. Picking a word of four inputs for 4 pixels takes 51 instructions; a word of a window that is copied and
-turned takes 53, wanted or not, and 28 more where it is. So for windows of several positions, most of whose inputs no
-weight is left for, this is the faster way, and for images a few pixels wide, the other.
+alone. Here no window is copied: the rows that a strip of outputs reads are split into planes once (`_dsp_strips`), in
+which the pixels of a channel lie side by side, with a stride every so many of them. An input of 4 pixels is then one
+load, as many bytes from the window's start for every pixel of a row, so that one table of places serves all windows.
 
-Rows are copied before the first pixel of their output row is stored. The last four pixels of a row may reach back over
-pixels that are stored already, and store the same again.
+Such a load is seldom aligned, which the cores with the DSP extension allow for single words.
 
 What the sums start from, their range and their scaling are those of `_dsp`: an input with weight zero adds nothing to
 either, whichever form it has.
@@ -25,9 +22,9 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels._dsp_block import LARGEST_OUTPUTS, Block, block_instructions, block_stream
-from edgeprune.kernels._dsp_conv import least_distance, output_pixels
 from edgeprune.kernels._dsp_sparse import sparse_convolution
 from edgeprune.kernels._dsp_sparse_streams import gathered_bytes, gathered_constants
+from edgeprune.kernels._dsp_strips import PIXELS, RowStrips, cached_groups, emit_strips, strip_heights
 from edgeprune.kernels._sparsity import (
     LARGEST_INPUTS,
     OutputBlock,
@@ -41,23 +38,22 @@ from edgeprune.kernels._sparsity import (
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
-from edgeprune.templating import render
 
 __all__ = ["FAMILY", "ConvPickedDsp"]
 
-_PIXELS, _CHANNELS = 4, 2
-_LARGEST_OFFSET = 4095
-"""What a load reaches from where the first pixel's input is."""
+_CHANNELS = 2
 _CODE_BYTES = 1200
 """Of the layer's own function and those that layers share."""
 _UNROLLED, _WORD_CODE_BYTES = 4, 92
-"""Of the loop of `conv_s8_dsp_gathered`, which this is: words of a turn, bytes of code of a word."""
-_PICK_INSTRUCTIONS = 51
-"""Of a word of four inputs of 4 pixels, byte loads more than a third of them."""
-_BLOCK_INSTRUCTIONS = 50
-"""Of calls and headers, for a block of channels."""
-_COPY_INSTRUCTIONS = 11 / 4
-"""Of a word of a row."""
+"""Of the loop: words of a turn, bytes of code of a word."""
+_PICK_INSTRUCTIONS = 30
+"""Of a word of four inputs of 4 pixels; 28, and what loads take that are not aligned."""
+_BLOCK_INSTRUCTIONS = 25
+"""Of headers and calls, for a block of channels of a group."""
+_GROUP_INSTRUCTIONS, _PAIR_INSTRUCTIONS = 8, 9
+"""Of a group and of a pair of channels, beyond what `block_instructions` knows."""
+_SPLIT_INSTRUCTIONS, _LINE_INSTRUCTIONS = 29 / 16, 20
+"""Of an input of a row, and of the planes of four channels of a row."""
 
 
 class ConvPickedDsp(KernelFamily):
@@ -69,7 +65,15 @@ class ConvPickedDsp(KernelFamily):
         found = sparse_convolution(nodes, device, LARGEST_OUTPUTS)
         if found is None or nodes[0].op != "Conv" or not _is_reached(found[0]):
             return ()
-        return fastest_and_smallest(self._candidates(nodes[0], *found, device))
+        g, rows = found
+        blocks = {
+            size: output_blocks(rows, size, _CHANNELS) for size in block_sizes(g.out_channels, _CHANNELS)
+        }
+        return tuple(
+            candidate
+            for height in strip_heights(g)
+            for candidate in fastest_and_smallest(self._candidates(nodes[0], g, height, rows, blocks, device))
+        )
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         return _dsp.is_exact_and_short(candidate.nodes[0], weights)
@@ -79,145 +83,180 @@ class ConvPickedDsp(KernelFamily):
         dense = functools.partial(block_stream, wide=False)
         comment = "blocks of outputs: size, then their pairs"
         stream, inputs = gathered_constants(node, weights, _size(candidate), _CHANNELS, dense, comment)
-        places = _offsets(conv_geometry(node))[inputs.values]
+        places = _offsets(_strips_of(candidate))[inputs.values]
         return stream, Constant("places", "uint16_t", places, "inputs of each block, in bytes")
 
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
-        node, prefix = candidate.nodes[0], names.prefix
-        g = conv_geometry(node)
-        stride = g.stride_width * g.in_channels
-        copy = self.render(f"{prefix}_copy_row", {"part": "copy", "prefix": prefix})
-        functions = self._blocks(g, prefix, _dsp.Scaling.of(node), _size(candidate))
-        values = {
-            "part": "layer",
-            "prefix": prefix,
-            "g": g,
-            "row_bytes": _row_bytes(g),
-            "column_words": _column_words(g),
-            "stride": stride,
-            "copy": copy.name,
-            "compute": functions[-1].name,
-        }
-        size = f"{g.kernel_height}x{g.kernel_width}_{g.in_height}x{g.in_width}x{g.in_channels}"
-        layer = self.render(f"{functions[-1].name}_{size}", values)
-        x, y = names.tensors[node.inputs[0].name], names.tensors[node.output.name]
-        constants = f"{names.constants['stream']}, {names.constants['places']}"
-        columns = f"({prefix}_u32_t *)(void *){names.scratch}"
-        zeros = f"{node.inputs[0].zero_point}, {node.output.zero_point}"
-        return Code((copy, *functions, layer), f"{layer.name}({x}, {constants}, {y}, {columns}, {zeros});")
+        node, prefix, strips = candidate.nodes[0], names.prefix, _strips_of(candidate)
+        g, size = strips.g, _size(candidate)
+        functions = self._compute(g, prefix, _dsp.Scaling.of(node), size, strips.groups)
+        line, split = self._split(strips, prefix)
+        columns = _column_words(g, strips.groups)
+        return emit_strips(node, names, strips, "planes", columns, split, (line, *functions))
 
-    def _candidates(self, node: Node, g: ConvGeometry, rows: Array, device: Device) -> Iterator[Candidate]:
-        ends = np.arange(g.out_width, output_pixels(g), g.out_width)
-        for size in block_sizes(g.out_channels, _CHANNELS):
-            blocks = output_blocks(rows, size, _CHANNELS)
+    def _split(self, strips: RowStrips, prefix: str) -> tuple[Function, Function]:
+        """The functions that bring pixels of a line, and all that windows reach of a row, into planes."""
+        g = strips.g
+        step, plane = g.stride_width * g.in_channels, len(_lines(g)) * _line_bytes(g)
+        line = self.render(
+            f"{prefix}_split_line_{step}_{plane}x{g.in_channels}",
+            {"part": "line", "prefix": prefix, "g": g, "step": step, "plane": plane},
+        )
+        values = {"part": "split", "prefix": prefix, "g": g, "line": line.name, "lines": _lines(g)}
+        values["line_bytes"] = _line_bytes(g)
+        split = self.render(f"{prefix}_split_row_{g.in_width}x{g.in_channels}", values)
+        return line, split
+
+    def _candidates(
+        self,
+        node: Node,
+        g: ConvGeometry,
+        height: int,
+        rows: Array,
+        found: dict[int, tuple[OutputBlock, ...]],
+        device: Device,
+    ) -> Iterator[Candidate]:
+        for size, blocks in found.items():
+            longest = max(gathered_words(kept) for *_, kept in blocks)
+            groups = cached_groups(g, 8 * longest + 16, device) if height > 1 else 1
+            strips = _strips(g, height, groups)
             yield Candidate(
                 self.name,
-                f"{self.name}_{size}",
+                f"{self.name}{height}_{size}",
                 (node,),
                 flash_bytes=_CODE_BYTES + _constant_bytes(blocks),
-                cycles=_cycles(g, blocks, node, device),
-                scratch_bytes=-(-(4 * _column_words(g) + g.kernel_height * _row_bytes(g)) // 8) * 8,
-                overlap=(least_distance(g, ends),),
-                parameters={"block": size},
+                cycles=_cycles(strips, blocks, node, device),
+                scratch_bytes=-(-(4 * _column_words(g, groups) + strips.band_bytes) // 8) * 8,
+                overlap=(strips.least_distance,),
+                parameters={"block": size, "height": height, "groups": groups},
                 density=gathered_density(rows, blocks),
             )
 
-    def _blocks(self, g: ConvGeometry, prefix: str, scaling: _dsp.Scaling, size: int) -> tuple[Function, ...]:
-        """The function that computes all channels of 4 pixels, last, and those it needs."""
-        stride = g.stride_width * g.in_channels
+    def _compute(
+        self, g: ConvGeometry, prefix: str, scaling: _dsp.Scaling, size: int, groups: int
+    ) -> tuple[Function, ...]:
+        """The function that computes all channels of groups of pixels, last, and those it needs."""
         scale, functions = scaling.functions(prefix)
-        pick = self.render(f"{prefix}_pick_{stride}", {"part": "pick", "prefix": prefix, "stride": stride})
-        block = _gathered_block(
-            f"{prefix}_gathered_block_{g.out_channels}_{scaling.kind}", g, prefix, scale, scaling
-        )
+        pick = self.render(f"{prefix}_pick", {"part": "pick", "prefix": prefix})
+        values = {
+            "part": "block",
+            "prefix": prefix,
+            "scale": scale,
+            "scaling": scaling,
+            "b": Block(PIXELS, 0, g.out_channels, wide=False, grouped=True),
+            "unrolled": _UNROLLED,
+            "word_code_bytes": _WORD_CODE_BYTES,
+        }
+        block = self.render(f"{prefix}_picked_block_{g.out_channels}_{scaling.kind}", values)
         values = {
             "part": "blocks",
             "prefix": prefix,
-            "stride": stride,
             "blocks": len(block_ranges(g.out_channels, size, _CHANNELS)),
             "pick": pick.name,
             "block": block.name,
         }
-        blocks = self.render(f"{prefix}_picked{size}_{stride}x{g.out_channels}_{scaling.kind}", values)
+        blocks = self.render(f"{prefix}_picked{size}_{g.out_channels}_{scaling.kind}", values)
         needed = _dsp.helpers(prefix, ("portable_smlad", "portable_sxtb16", "expand_word"))
         return (*functions, *needed, pick, block, blocks)
-
-
-def _gathered_block(name: str, g: ConvGeometry, prefix: str, scale: str, scaling: _dsp.Scaling) -> Function:
-    """The loop of `conv_s8_dsp_gathered`, the same function where both are in a library."""
-    values = {
-        "part": "block",
-        "prefix": prefix,
-        "name": name,
-        "scale": scale,
-        "scaling": scaling,
-        "b": Block(_PIXELS, 0, g.out_channels, wide=False, grouped=False),
-        "unrolled": _UNROLLED,
-        "word_code_bytes": _WORD_CODE_BYTES,
-    }
-    return Function(name, render("kernels/conv_s8_dsp_gathered.c.j2", values))
-
-
-def _is_reached(g: ConvGeometry) -> bool:
-    """Whether rows are long enough for 4 pixels and short enough for loads, places and stores to reach all of them."""
-    offset = (_PIXELS - 1) * g.stride_width * g.in_channels
-    return (
-        g.out_width >= _PIXELS
-        and offset <= _LARGEST_OFFSET
-        and g.kernel_height * _row_bytes(g) <= LARGEST_INPUTS
-    )
-
-
-def _row_bytes(g: ConvGeometry) -> int:
-    """Of a row with its padding, as far as windows reach."""
-    reach = (g.out_width - 1) * g.stride_width + (g.kernel_width - 1) * g.dilation_width + 1
-    return max(g.pad_left + g.in_width, reach) * g.in_channels
-
-
-def _offsets(g: ConvGeometry) -> Array:
-    """From the start of a window to each of its inputs, in bytes: uint16 [taps]."""
-    rows = np.arange(g.kernel_height)[:, None, None] * _row_bytes(g)
-    columns = np.arange(g.kernel_width)[:, None] * g.dilation_width * g.in_channels
-    found: Array = (rows + columns + np.arange(g.in_channels)).reshape(-1).astype(np.uint16)
-    return found
 
 
 def _size(candidate: Candidate) -> int:
     return int(candidate.parameters["block"])
 
 
-def _column_words(g: ConvGeometry) -> int:
-    """Of as many inputs as a block may keep."""
-    return 8 * -(-g.taps // 4)
+def _strips_of(candidate: Candidate) -> RowStrips:
+    g = conv_geometry(candidate.nodes[0])
+    return _strips(g, int(candidate.parameters["height"]), int(candidate.parameters["groups"]))
+
+
+def _strips(g: ConvGeometry, height: int, groups: int) -> RowStrips:
+    return RowStrips(g, height, groups, len(_lines(g)) * _line_bytes(g) * g.in_channels, 1)
+
+
+def _lines(g: ConvGeometry) -> tuple[tuple[int, int, int], ...]:
+    """The lines of a channel that windows read: of each its first pixel, where that lies, and the number of pixels.
+
+    Line i holds the pixels that some column of the window reads: those of one remainder by the stride, padding counted.
+    """
+    found = []
+    for remainder in _remainders(g):
+        first = (remainder - g.pad_left) % g.stride_width
+        place = _lead(g) + (first + g.pad_left) // g.stride_width
+        left = max(0, -(-(g.in_width - first) // g.stride_width))
+        found.append((first, place, min(left, _line_bytes(g) - place)))
+    return tuple(found)
+
+
+def _remainders(g: ConvGeometry) -> tuple[int, ...]:
+    """By the stride, of the columns of a window."""
+    columns = np.arange(g.kernel_width) * g.dilation_width
+    return tuple(int(one) for one in np.unique(columns % g.stride_width))
+
+
+def _lead(g: ConvGeometry) -> int:
+    """Bytes before a line, so that its first pixel inside the image is at a whole word."""
+    return -(g.pad_left // g.stride_width) % 4
+
+
+def _line_bytes(g: ConvGeometry) -> int:
+    """Of the pixels of a channel with one remainder, with padding, as far as windows reach; whole words."""
+    reach = g.out_width + (g.kernel_width - 1) * g.dilation_width // g.stride_width
+    return -(-(_lead(g) + reach) // 4) * 4
+
+
+def _is_reached(g: ConvGeometry) -> bool:
+    """Whether rows are long enough for a group, and places have the bits to reach a window's last input."""
+    return g.out_width >= PIXELS and _strips(g, 1, 1).band_bytes <= LARGEST_INPUTS
+
+
+def _offsets(strips: RowStrips) -> Array:
+    """From the start of a window to each of its inputs, in bytes: uint16 [taps]."""
+    g, line = strips.g, _line_bytes(strips.g)
+    rows = np.arange(g.kernel_height)[:, None, None] * g.dilation_height * strips.row_bytes
+    columns = np.arange(g.kernel_width)[:, None] * g.dilation_width
+    numbers = np.searchsorted(_remainders(g), columns % g.stride_width)
+    channels = np.arange(g.in_channels) * len(_lines(g))
+    places = rows + (channels + numbers) * line + columns // g.stride_width + _lead(g)
+    found: Array = places.reshape(-1).astype(np.uint16)
+    return found
+
+
+def _column_words(g: ConvGeometry, groups: int) -> int:
+    """Of as many inputs as a block may keep, for every group."""
+    return 8 * -(-g.taps // 4) * groups
 
 
 def _constant_bytes(blocks: tuple[OutputBlock, ...]) -> int:
     return gathered_bytes(blocks) + place_bytes(LARGEST_INPUTS, blocks)
 
 
-def _cycles(g: ConvGeometry, blocks: tuple[OutputBlock, ...], node: Node, device: Device) -> int:
+def _cycles(strips: RowStrips, blocks: tuple[OutputBlock, ...], node: Node, device: Device) -> int:
     """From instructions of the code generated for Cortex-M4, and the flash's waits for constants and code."""
-    output_rows = g.batch * g.out_height
-    times = output_rows * -(-g.out_width // _PIXELS)
+    g = strips.g
     kind = "positive" if node.output.zero_point <= node.ints("clamp")[0] else "fast"
-    multiply = scale = pick = 0.0
+    multiply = scale = pick = pairs = 0.0
     for first, end, kept in blocks:
-        pairs, words = (end - first) // _CHANNELS, gathered_words(kept)
-        sums, rest = block_instructions(Block(_PIXELS, words, g.out_channels, False, False), kind)
-        multiply, scale = multiply + pairs * sums, scale + pairs * (rest + 8)
+        own, words = (end - first) // _CHANNELS, gathered_words(kept)
+        sums, rest = block_instructions(Block(PIXELS, words, g.out_channels, False, True), kind)
+        multiply, scale, pairs = (
+            multiply + own * sums,
+            scale + own * (rest + _GROUP_INSTRUCTIONS),
+            pairs + own,
+        )
         pick += _PICK_INSTRUCTIONS * words + _BLOCK_INSTRUCTIONS
-    row_words = g.in_width * g.in_channels / 4
-    copied = output_rows * g.kernel_height * (_COPY_INSTRUCTIONS * row_words + 30)
+    inputs = sum(pixels for *_, pixels in _lines(g)) * g.in_channels
+    row = _SPLIT_INSTRUCTIONS * inputs + _LINE_INSTRUCTIONS * len(_lines(g)) * -(-g.in_channels // 4)
     instructions = {
-        _cost.Kind.MULTIPLY: times * multiply,
-        _cost.Kind.SCALE: times * scale,
-        _cost.Kind.GATHER: times * pick + copied,
+        _cost.Kind.MULTIPLY: strips.blocks * multiply,
+        _cost.Kind.SCALE: strips.blocks * scale + strips.calls * pairs * _PAIR_INSTRUCTIONS,
+        _cost.Kind.GATHER: strips.blocks * pick,
     }
     size = _constant_bytes(blocks)
     return round(
-        _cost.cycles(device, instructions)
+        strips.cycles(device, {_cost.Kind.GATHER: row})
+        + _cost.cycles(device, instructions)
         + _cost.code_waits(device, _CODE_BYTES)
-        + _cost.read_waits(device, size, loads=times * size / 4, passes=times)
+        + strips.read_waits(device, size, size / pairs)
     )
 
 

@@ -39,6 +39,8 @@ LAYERS = {
 SPARSE_LAYERS = {
     "conv_s8_dsp_gathered": [{}, {"in_channels": 16, "width": 7}, {"dilations": (2, 2)}],
     "conv_s8_dsp_blocks": [{"out_channels": 5}, {"kernel": (1, 1), "pads": (0, 0, 0, 0), "in_channels": 8}],
+    "conv_s8_dsp_blocks_strips": [{"out_channels": 5, "width": 9, "in_channels": 8, "strides": (2, 2)}],
+    "conv_s8_dsp_picked": [{"out_channels": 9, "width": 9, "strides": (2, 2)}],
     "conv_s8_dsp_singles": [{"kernel": (1, 1), "pads": (0, 0, 0, 0), "in_channels": 40, "batch": 2}],
     "fully_connected_s8_dsp_gathered": [{"in_features": 30, "out_features": 13}],
     "fully_connected_s8_dsp_blocks": [{"in_features": 300, "out_features": 16}],

@@ -26,6 +26,7 @@ SPARSE = {
     "conv_s8_dsp_gathered",
     "conv_s8_dsp_picked",
     "conv_s8_dsp_blocks",
+    "conv_s8_dsp_blocks_strips",
     "conv_s8_dsp_singles",
     "fully_connected_s8_dsp_gathered",
     "fully_connected_s8_dsp_blocks",

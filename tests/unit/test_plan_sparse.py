@@ -24,7 +24,7 @@ def words(rng: np.random.Generator, outputs: int, inputs: int) -> np.ndarray:
 
 PATTERNS = {
     "shared": (columns(16, 0.25), "conv_s8_dsp_gathered"),
-    "blocks": (words, "conv_s8_dsp_blocks"),
+    "blocks": (words, "conv_s8_dsp_blocks_strips"),
     "few singles": (singles(0.05), "conv_s8_dsp_singles"),
     "many singles": (singles(0.7), "conv_s8_dsp"),
 }
