@@ -25,16 +25,12 @@ def has_blocks(weight: torch.Tensor) -> bool:
 
 def block_scores(weight: torch.Tensor, block: Block) -> torch.Tensor:
     """What each block of `weight` [out, in, ...] is worth: the root of the mean of its squares, flat."""
-    if block == SINGLE:
-        return weight.abs().flatten()
     squares = _matrix(weight).double().square()
     return (_sums(squares, block) / _sums(torch.ones_like(squares), block)).sqrt().flatten()
 
 
 def block_mask(kept: torch.Tensor, weight: torch.Tensor, block: Block) -> torch.Tensor:
     """Of which of the `weight`'s elements the block is `kept`, a flat mask in the order of `block_scores`."""
-    if block == SINGLE:
-        return kept.reshape(weight.shape)
     rows, columns = _matrix(weight).shape
     height, width = block
     small = kept.reshape(-(-rows // height), -(-columns // width))
