@@ -26,7 +26,7 @@ from edgeprune.kernels.base import Code, Function, LayerNames
 from edgeprune.ops._convolution import ConvGeometry
 from edgeprune.templating import render
 
-__all__ = ["PIXELS", "RowStrips", "cached_groups", "emit_strips", "strip_heights"]
+__all__ = ["PIXELS", "RowStrips", "cached_groups", "emit_strips", "has_groups", "strip_heights"]
 
 PIXELS = 4
 """Of a group."""
@@ -58,7 +58,7 @@ class RowStrips:
 
     @property
     def step(self) -> int:
-        """Rows of the band from one output row's windows to those of the next: rows that none reads are left out."""
+        """Rows of the band from one output row's windows to those of the next: rows between windows are left out."""
         return min(self.g.stride_height, self.span)
 
     @property
@@ -117,6 +117,11 @@ class RowStrips:
         instructions = {kind: self.prepared_rows * count for kind, count in row.items()}
         walk = {_cost.Kind.SCALAR: float(self.calls * _CALL_INSTRUCTIONS)}
         return _cost.cycles(device, instructions) + _cost.cycles(device, walk)
+
+
+def has_groups(g: ConvGeometry) -> bool:
+    """Whether a row of outputs has a group's pixels, and a row of inputs one for every column of a stride."""
+    return g.out_width >= PIXELS and g.in_width >= g.stride_width
 
 
 def strip_heights(g: ConvGeometry) -> tuple[int, ...]:

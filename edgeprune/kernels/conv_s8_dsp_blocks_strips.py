@@ -21,7 +21,14 @@ from edgeprune.kernels._dsp_block import LARGEST_OUTPUTS, Block, block_instructi
 from edgeprune.kernels._dsp_conv import Cost
 from edgeprune.kernels._dsp_sparse import sparse_convolution
 from edgeprune.kernels._dsp_sparse_streams import record_counts, record_stream, records_bytes
-from edgeprune.kernels._dsp_strips import PIXELS, RowStrips, cached_groups, emit_strips, strip_heights
+from edgeprune.kernels._dsp_strips import (
+    PIXELS,
+    RowStrips,
+    cached_groups,
+    emit_strips,
+    has_groups,
+    strip_heights,
+)
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 
@@ -124,8 +131,8 @@ def _row_pixels(g: ConvGeometry) -> int:
 
 
 def _is_reached(g: ConvGeometry) -> bool:
-    """Whether rows are long enough for a group, and loads and stores reach the last of its pixels."""
-    if g.out_width < PIXELS or g.in_channels % 4 or (g.kernel_width == 1 and g.pad_left):
+    """Whether rows are long enough for a group, and loads reach the last of its pixels."""
+    if not has_groups(g) or g.in_channels % 4 or (g.kernel_width == 1 and g.pad_left):
         return False
     s = _strips(g, 1, 1)
     return (PIXELS - 1) * s.pixel_bytes + 4 <= _REACH and s.band_bytes <= _LARGEST_STEP

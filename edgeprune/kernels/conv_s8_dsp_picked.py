@@ -24,7 +24,14 @@ from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels._dsp_block import LARGEST_OUTPUTS, Block, block_instructions, block_stream
 from edgeprune.kernels._dsp_sparse import sparse_convolution
 from edgeprune.kernels._dsp_sparse_streams import gathered_bytes, gathered_constants
-from edgeprune.kernels._dsp_strips import PIXELS, RowStrips, cached_groups, emit_strips, strip_heights
+from edgeprune.kernels._dsp_strips import (
+    PIXELS,
+    RowStrips,
+    cached_groups,
+    emit_strips,
+    has_groups,
+    strip_heights,
+)
 from edgeprune.kernels._sparsity import (
     LARGEST_INPUTS,
     OutputBlock,
@@ -47,7 +54,7 @@ _CODE_BYTES = 1200
 _UNROLLED, _WORD_CODE_BYTES = 4, 92
 """Of the loop: words of a turn, bytes of code of a word."""
 _PICK_INSTRUCTIONS = 30
-"""Of a word of four inputs of 4 pixels; 28, and what loads take that are not aligned."""
+"""Of a word of four inputs of 4 pixels; 27, and what loads take that are not aligned."""
 _BLOCK_INSTRUCTIONS = 25
 """Of headers and calls, for a block of channels of a group."""
 _GROUP_INSTRUCTIONS, _PAIR_INSTRUCTIONS = 8, 9
@@ -103,7 +110,6 @@ class ConvPickedDsp(KernelFamily):
             {"part": "line", "prefix": prefix, "g": g, "step": step, "plane": plane},
         )
         values = {"part": "split", "prefix": prefix, "g": g, "line": line.name, "lines": _lines(g)}
-        values["line_bytes"] = _line_bytes(g)
         split = self.render(f"{prefix}_split_row_{g.in_width}x{g.in_channels}", values)
         return line, split
 
@@ -179,11 +185,11 @@ def _lines(g: ConvGeometry) -> tuple[tuple[int, int, int], ...]:
     Line i holds the pixels that some column of the window reads: those of one remainder by the stride, padding counted.
     """
     found = []
-    for remainder in _remainders(g):
+    for number, remainder in enumerate(_remainders(g)):
         first = (remainder - g.pad_left) % g.stride_width
         place = _lead(g) + (first + g.pad_left) // g.stride_width
-        left = max(0, -(-(g.in_width - first) // g.stride_width))
-        found.append((first, place, min(left, _line_bytes(g) - place)))
+        pixels = min(-(-(g.in_width - first) // g.stride_width), _line_bytes(g) - place)
+        found.append((first, number * _line_bytes(g) + place, max(0, pixels)))
     return tuple(found)
 
 
@@ -194,7 +200,7 @@ def _remainders(g: ConvGeometry) -> tuple[int, ...]:
 
 
 def _lead(g: ConvGeometry) -> int:
-    """Bytes before a line, so that its first pixel inside the image is at a whole word."""
+    """Bytes before a line, so that stores of whole words are aligned, where padding allows that for all lines."""
     return -(g.pad_left // g.stride_width) % 4
 
 
@@ -206,7 +212,7 @@ def _line_bytes(g: ConvGeometry) -> int:
 
 def _is_reached(g: ConvGeometry) -> bool:
     """Whether rows are long enough for a group, and places have the bits to reach a window's last input."""
-    return g.out_width >= PIXELS and _strips(g, 1, 1).band_bytes <= LARGEST_INPUTS
+    return has_groups(g) and _strips(g, 1, 1).band_bytes <= LARGEST_INPUTS
 
 
 def _offsets(strips: RowStrips) -> Array:

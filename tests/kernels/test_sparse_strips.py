@@ -40,6 +40,7 @@ GEOMETRIES = [
     {"width": 9, "height": 5, "in_channels": 4, "pads": (0, 0, 0, 0)},
     {"width": 33, "height": 13, "in_channels": 4, "batch": 2},
     {"width": 31, "height": 6, "in_channels": 4, "kernel": (2, 2), "strides": (3, 3), "pads": (1, 1, 0, 0)},
+    {"width": 3, "height": 6, "in_channels": 4, "strides": (1, 3), "pads": (1, 4, 1, 8)},
 ]
 ODD_CHANNELS = [
     {"in_channels": 5, "out_channels": 9, "width": 7},
@@ -147,6 +148,8 @@ def test_what_they_do_not_take(family):
     assert kernels.candidates((pruned(node, singles(1.0), rng),), DSP) == ()
     narrow = unclamped(cases.conv_node(rng, in_channels=8, width=3), -128)
     assert kernels.candidates((pruned(narrow, singles(0.3), rng),), DSP) == ()
+    wide_steps = cases.conv_node(rng, width=2, height=6, in_channels=4, strides=(1, 3), pads=(1, 4, 1, 8))
+    assert kernels.candidates((pruned(unclamped(wide_steps, -128), singles(0.3), rng),), DSP) == ()
     far = unclamped(cases.conv_node(rng, in_channels=1 << 14, width=4, **ROW), -128, 0.0005)
     assert kernels.candidates((pruned(far, singles(0.3), rng),), DSP) == ()
     heavy = with_weights(sparse, sparse.inputs[1].value, np.full(8, 1 << 23))
