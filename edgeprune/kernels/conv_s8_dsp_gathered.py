@@ -23,6 +23,7 @@ from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels._dsp_block import LARGEST_OUTPUTS, Block, block_instructions, block_stream
 from edgeprune.kernels._dsp_conv import Cost, window_words
+from edgeprune.kernels._dsp_gathered import gather_function, gathered_block
 from edgeprune.kernels._dsp_sparse import Frame, emit_frame, frame_cost, frame_geometry, sparse_convolution
 from edgeprune.kernels._dsp_sparse_streams import gathered_bytes, gathered_constants
 from edgeprune.kernels._sparsity import (
@@ -45,9 +46,6 @@ __all__ = ["FAMILY", "ConvGatheredDsp"]
 _CODE_BYTES = 900
 """Of what computes a block of pixels."""
 _PIXELS, _CHANNELS = 4, 2
-_UNROLLED = 4
-_WORD_CODE_BYTES = 92
-"""Of one word in the loop: 23 instructions of 4 bytes."""
 _GATHER_INSTRUCTIONS = 28
 """Of a word of four inputs of 4 pixels; a store of eight registers among them."""
 
@@ -94,37 +92,20 @@ class ConvGatheredDsp(KernelFamily):
     ) -> tuple[Function, ...]:
         """The function that computes all channels of a block of pixels, last, and those it needs."""
         places = f"{place_type(g.taps)}_t"
-        suffix = "" if places == "uint8_t" else "_wide"
-        scale, functions = scaling.functions(prefix)
-        gather = self.render(
-            f"{prefix}_gather{suffix}", {"part": "gather", "prefix": prefix, "places": places}
-        )
-        block = self.render(
-            f"{prefix}_gathered_block_{g.out_channels}_{scaling.kind}",
-            {
-                "part": "block",
-                "prefix": prefix,
-                "scale": scale,
-                "scaling": scaling,
-                "b": Block(_PIXELS, 0, g.out_channels, wide=False, grouped=False),
-                "unrolled": _UNROLLED,
-                "word_code_bytes": _WORD_CODE_BYTES,
-            },
-        )
+        gather = gather_function(prefix, "planes", places)
+        block = gathered_block(prefix, g.out_channels, scaling, grouped=False)
         image = self.render(
             f"{prefix}_gathered{size}_{4 * window_words(g)}x{g.out_channels}",
             {
-                "part": "image",
                 "prefix": prefix,
                 "places": places,
                 "taps": 4 * window_words(g),
                 "blocks": len(block_ranges(g.out_channels, size, _CHANNELS)),
-                "gather": gather.name,
-                "block": block.name,
+                "gather": gather[-1].name,
+                "block": block[-1].name,
             },
         )
-        needed = _dsp.helpers(prefix, ("portable_smlad", "portable_sxtb16", "expand_word"))
-        return (*functions, *needed, gather, block, image)
+        return (*gather, *block, image)
 
 
 def _size(candidate: Candidate) -> int:

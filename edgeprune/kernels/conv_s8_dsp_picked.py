@@ -22,6 +22,7 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _dsp
 from edgeprune.kernels._dsp_block import LARGEST_OUTPUTS, Block, block_instructions, block_stream
+from edgeprune.kernels._dsp_gathered import gather_function, gathered_block
 from edgeprune.kernels._dsp_sparse import sparse_convolution
 from edgeprune.kernels._dsp_sparse_streams import gathered_bytes, gathered_constants
 from edgeprune.kernels._dsp_strips import (
@@ -51,8 +52,6 @@ __all__ = ["FAMILY", "ConvPickedDsp"]
 _CHANNELS = 2
 _CODE_BYTES = 1200
 """Of the layer's own function and those that layers share."""
-_UNROLLED, _WORD_CODE_BYTES = 4, 92
-"""Of the loop: words of a turn, bytes of code of a word."""
 _PICK_INSTRUCTIONS = 30
 """Of a word of four inputs of 4 pixels; 27, and what loads take that are not aligned."""
 _BLOCK_INSTRUCTIONS = 25
@@ -96,7 +95,7 @@ class ConvPickedDsp(KernelFamily):
     def emit(self, candidate: Candidate, names: LayerNames) -> Code:
         node, prefix, strips = candidate.nodes[0], names.prefix, _strips_of(candidate)
         g, size = strips.g, _size(candidate)
-        functions = self._compute(g, prefix, _dsp.Scaling.of(node), size, strips.groups)
+        functions = self._compute(g, prefix, _dsp.Scaling.of(node), size)
         line, split = self._split(strips, prefix)
         columns = _column_words(g, strips.groups)
         return emit_strips(node, names, strips, "planes", columns, split, (line, *functions))
@@ -139,31 +138,20 @@ class ConvPickedDsp(KernelFamily):
             )
 
     def _compute(
-        self, g: ConvGeometry, prefix: str, scaling: _dsp.Scaling, size: int, groups: int
+        self, g: ConvGeometry, prefix: str, scaling: _dsp.Scaling, size: int
     ) -> tuple[Function, ...]:
         """The function that computes all channels of groups of pixels, last, and those it needs."""
-        scale, functions = scaling.functions(prefix)
-        pick = self.render(f"{prefix}_pick", {"part": "pick", "prefix": prefix})
-        values = {
-            "part": "block",
-            "prefix": prefix,
-            "scale": scale,
-            "scaling": scaling,
-            "b": Block(PIXELS, 0, g.out_channels, wide=False, grouped=True),
-            "unrolled": _UNROLLED,
-            "word_code_bytes": _WORD_CODE_BYTES,
-        }
-        block = self.render(f"{prefix}_picked_block_{g.out_channels}_{scaling.kind}", values)
+        pick = gather_function(prefix, "window")
+        block = gathered_block(prefix, g.out_channels, scaling, grouped=True)
         values = {
             "part": "blocks",
             "prefix": prefix,
             "blocks": len(block_ranges(g.out_channels, size, _CHANNELS)),
-            "pick": pick.name,
-            "block": block.name,
+            "pick": pick[-1].name,
+            "block": block[-1].name,
         }
         blocks = self.render(f"{prefix}_picked{size}_{g.out_channels}_{scaling.kind}", values)
-        needed = _dsp.helpers(prefix, ("portable_smlad", "portable_sxtb16", "expand_word"))
-        return (*functions, *needed, pick, block, blocks)
+        return (*pick, *block, blocks)
 
 
 def _size(candidate: Candidate) -> int:
