@@ -25,7 +25,7 @@ from edgeprune.kernels.base import Code, Function, LayerNames
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
 
-__all__ = ["Frame", "emit_frame", "frame_cost", "frame_geometry", "sparse_convolution"]
+__all__ = ["Frame", "emit_frame", "frame_cost", "frame_geometry", "is_flat", "sparse_convolution"]
 
 _CODE_BYTES = 300
 """Of the function that walks over the image, about."""
@@ -168,11 +168,15 @@ def _window_cycles(g: ConvGeometry, frame: Frame, device: Device) -> float:
     return _cost.cycles(device, instructions) + _cost.code_waits(device, _CODE_BYTES)
 
 
+def is_flat(g: ConvGeometry) -> bool:
+    """Whether windows are the input's own pixels."""
+    pointwise = g.taps == g.in_channels and not g.is_padded
+    return pointwise and (g.out_height, g.out_width) == (g.in_height, g.in_width)
+
+
 def _is_flat(g: ConvGeometry) -> bool:
     """Whether windows are the input's own pixels, of whole words."""
-    pointwise = g.taps == g.in_channels and not g.is_padded
-    same = (g.out_height, g.out_width) == (g.in_height, g.in_width)
-    return pointwise and same and g.in_channels % 4 == 0
+    return is_flat(g) and g.in_channels % 4 == 0
 
 
 def _spread(prefix: str, frame: Frame, stride: int) -> tuple[Function, ...]:

@@ -13,7 +13,7 @@ it anew: `RowStrips.least_distance`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,16 +22,25 @@ from edgeprune.device import Device
 from edgeprune.graph.ir import Node
 from edgeprune.kernels import _cost
 from edgeprune.kernels._dsp_conv import least_distance, leaves_height, leaves_width, output_pixels
+from edgeprune.kernels._dsp_sparse import frame_geometry, is_flat
 from edgeprune.kernels.base import Code, Function, LayerNames
 from edgeprune.ops._convolution import ConvGeometry
 from edgeprune.templating import render
 
-__all__ = ["PIXELS", "RowStrips", "cached_groups", "emit_strips", "has_groups", "strip_heights"]
+__all__ = [
+    "PIXELS",
+    "RowStrips",
+    "cached_groups",
+    "emit_strips",
+    "has_groups",
+    "strip_geometry",
+    "strip_heights",
+]
 
 PIXELS = 4
 """Of a group."""
-_HEIGHTS = (1, 4)
-"""Rows of outputs worth offering for a strip: the least memory, and few rows prepared twice."""
+_HEIGHT = 4
+"""Rows of outputs of a strip where rows of inputs would be prepared more than once: then few are."""
 _GROUPS = 4
 """At a time, at most, where weights come from slow flash."""
 _CALL_INSTRUCTIONS = 40
@@ -119,14 +128,29 @@ class RowStrips:
         return _cost.cycles(device, instructions) + _cost.cycles(device, walk)
 
 
+def strip_geometry(node: Node) -> ConvGeometry:
+    """`node`, a Conv or FullyConnected, as a convolution whose rows hold whole groups where that can be.
+
+    Pixels of a pointwise layer may be laid out in rows of any length.
+    """
+    g = frame_geometry(node)
+    pixels = output_pixels(g)
+    if not is_flat(g) or pixels % PIXELS:
+        return g
+    groups = max(n for n in range(1, _GROUPS + 1) if pixels // PIXELS % n == 0)
+    height, width = pixels // PIXELS // groups, PIXELS * groups
+    return replace(g, batch=1, in_height=height, out_height=height, in_width=width, out_width=width)
+
+
 def has_groups(g: ConvGeometry) -> bool:
     """Whether a row of outputs has a group's pixels, and a row of inputs one for every column of a stride."""
     return g.out_width >= PIXELS and g.in_width >= g.stride_width
 
 
 def strip_heights(g: ConvGeometry) -> tuple[int, ...]:
-    """The heights of strips worth offering."""
-    return tuple(height for height in _HEIGHTS if height == 1 or height <= g.out_height)
+    """The heights of strips worth offering: of least memory and, where rows of outputs share inputs, of least time."""
+    shares = (g.kernel_height - 1) * g.dilation_height >= g.stride_height
+    return (1, _HEIGHT) if shares and g.out_height >= _HEIGHT else (1,)
 
 
 def cached_groups(g: ConvGeometry, pair_bytes: int, device: Device) -> int:

@@ -27,10 +27,11 @@ from edgeprune.kernels._dsp_strips import (
     cached_groups,
     emit_strips,
     has_groups,
+    strip_geometry,
     strip_heights,
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
-from edgeprune.ops._convolution import ConvGeometry, conv_geometry
+from edgeprune.ops._convolution import ConvGeometry
 
 __all__ = ["FAMILY", "ConvBlocksStripsDsp"]
 
@@ -49,15 +50,15 @@ _EXPAND_INSTRUCTIONS, _ROW_INSTRUCTIONS = 7.5, 30
 
 
 class ConvBlocksStripsDsp(KernelFamily):
-    """int8 Conv with one group, at least 4 pixels wide, of whole words of channels, that lacks blocks of 2 x 4."""
+    """int8 Conv with one group, or FullyConnected with several rows, of whole words, that lacks blocks of 2 x 4."""
 
     name = "conv_s8_dsp_blocks_strips"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
         found = sparse_convolution(nodes, device, LARGEST_OUTPUTS)
-        if found is None or nodes[0].op != "Conv" or not _is_reached(found[0]):
+        if found is None or not _is_reached(strip_geometry(nodes[0])):
             return ()
-        g, rows = found
+        g, rows = strip_geometry(nodes[0]), found[1]
         records = record_counts(rows, _CHANNELS)
         density = min(1.0, int(records.sum()) * 4 * _CHANNELS / rows.size)
         groups = cached_groups(g, _pair_bytes(int(records.max())), device)
@@ -109,7 +110,7 @@ class ConvBlocksStripsDsp(KernelFamily):
 
 
 def _strips_of(candidate: Candidate) -> RowStrips:
-    g = conv_geometry(candidate.nodes[0])
+    g = strip_geometry(candidate.nodes[0])
     return _strips(g, int(candidate.parameters["height"]), int(candidate.parameters["groups"]))
 
 

@@ -31,6 +31,7 @@ from edgeprune.kernels._dsp_strips import (
     cached_groups,
     emit_strips,
     has_groups,
+    strip_geometry,
     strip_heights,
 )
 from edgeprune.kernels._sparsity import (
@@ -45,7 +46,7 @@ from edgeprune.kernels._sparsity import (
     place_bytes,
 )
 from edgeprune.kernels.base import Candidate, Code, Constant, Function, KernelFamily, LayerNames, Weights
-from edgeprune.ops._convolution import ConvGeometry, conv_geometry
+from edgeprune.ops._convolution import ConvGeometry
 
 __all__ = ["FAMILY", "ConvPickedDsp"]
 
@@ -63,23 +64,22 @@ _SPLIT_INSTRUCTIONS, _LINE_INSTRUCTIONS = 29 / 16, 20
 
 
 class ConvPickedDsp(KernelFamily):
-    """int8 Conv with one group, at least 4 pixels wide, whose blocks of outputs lack inputs."""
+    """int8 Conv with one group, or FullyConnected with several rows, whose blocks of outputs lack inputs."""
 
     name = "conv_s8_dsp_picked"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
         found = sparse_convolution(nodes, device, LARGEST_OUTPUTS)
-        if found is None or nodes[0].op != "Conv" or not _is_reached(found[0]):
+        if found is None or not _is_reached(strip_geometry(nodes[0])):
             return ()
-        g, rows = found
+        g, rows = strip_geometry(nodes[0]), found[1]
         blocks = {
             size: output_blocks(rows, size, _CHANNELS) for size in block_sizes(g.out_channels, _CHANNELS)
         }
-        return tuple(
-            candidate
-            for height in strip_heights(g)
-            for candidate in fastest_and_smallest(self._candidates(nodes[0], g, height, rows, blocks, device))
-        )
+        small = fastest_and_smallest(self._candidates(nodes[0], g, rows, blocks, device, large=False))
+        large = fastest_and_smallest(self._candidates(nodes[0], g, rows, blocks, device, large=True))
+        names = {candidate.name for candidate in small}
+        return (*small, *(candidate for candidate in large if candidate.name not in names))
 
     def admits(self, candidate: Candidate, weights: Weights) -> bool:
         return _dsp.is_exact_and_short(candidate.nodes[0], weights)
@@ -116,18 +116,21 @@ class ConvPickedDsp(KernelFamily):
         self,
         node: Node,
         g: ConvGeometry,
-        height: int,
         rows: Array,
         found: dict[int, tuple[OutputBlock, ...]],
         device: Device,
+        *,
+        large: bool,
     ) -> Iterator[Candidate]:
+        """One for each size of blocks, in little memory or, `large`, in little time."""
+        height = strip_heights(g)[-1 if large else 0]
         for size, blocks in found.items():
             longest = max(gathered_words(kept) for *_, kept in blocks)
-            groups = cached_groups(g, 8 * longest + 16, device) if height > 1 else 1
+            groups = cached_groups(g, 8 * longest + 16, device) if large else 1
             strips = _strips(g, height, groups)
             yield Candidate(
                 self.name,
-                f"{self.name}{height}_{size}",
+                f"{self.name}{height}_{size}" + (f"_groups{groups}" if groups > 1 else ""),
                 (node,),
                 flash_bytes=_CODE_BYTES + _constant_bytes(blocks),
                 cycles=_cycles(strips, blocks, node, device),
@@ -159,7 +162,7 @@ def _size(candidate: Candidate) -> int:
 
 
 def _strips_of(candidate: Candidate) -> RowStrips:
-    g = conv_geometry(candidate.nodes[0])
+    g = strip_geometry(candidate.nodes[0])
     return _strips(g, int(candidate.parameters["height"]), int(candidate.parameters["groups"]))
 
 

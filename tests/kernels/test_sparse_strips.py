@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +153,33 @@ def test_what_they_do_not_take(family):
     assert kernels.candidates((pruned(far, singles(0.3), rng),), DSP) == ()
     heavy = with_weights(sparse, sparse.inputs[1].value, np.full(8, 1 << 23))
     assert not kernels.admits(candidate, weights_of((heavy,)))
-    assert kernels.candidates((replace(sparse, op="FullyConnected"),), DSP) == ()
+
+
+@pytest.mark.parametrize("rows", [3, 4, 5, 20, 36])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_of_a_matrix(family, rows):
+    """A fully connected layer of several rows is a pointwise convolution, whose pixels lie in rows of any length."""
+    rng = np.random.default_rng(3)
+    node = cases.fully_connected_node(rng, rows=(rows,), in_features=12, out_features=7)
+    node = pruned(unclamped(node, -128), singles(0.2), rng)
+    if rows < 4:
+        assert families()[family].candidates((node,), DSP) == ()
+    else:
+        assert_exact(node, family, rng)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "batch"), [(6, 6, 1), (3, 2, 2), (5, 7, 4), (2, 3, 1), (5, 5, 1)]
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pointwise_layers_of_any_shape(family, height, width, batch):
+    rng = np.random.default_rng(4)
+    node = cases.conv_node(rng, height=height, width=width, batch=batch, in_channels=8, **POINTWISE)
+    node = pruned(unclamped(node, 3), columns(16, 0.4), rng)
+    if height * width * batch % 4 and width < 4:
+        assert families()[family].candidates((node,), DSP) == ()
+    else:
+        assert_exact(node, family, rng)
 
 
 def test_what_is_offered():
