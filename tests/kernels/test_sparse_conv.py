@@ -13,7 +13,7 @@ from tests.support import cases
 from tests.support.cases import POINTWISE
 from tests.support.dsp_kernels import DSP, PLAIN, assert_exact, candidates_of, with_weights
 from tests.support.host_kernel import reference, run_on_host
-from tests.support.sparse_nodes import MASKS, columns, pruned, singles, unclamped
+from tests.support.sparse_nodes import MASKS, columns, of_extremes, pruned, singles, unclamped
 
 FAMILIES = ["conv_s8_dsp_gathered", "conv_s8_dsp_blocks", "conv_s8_dsp_singles"]
 FORMS = {"positive": -128, "fast": 3}
@@ -98,14 +98,8 @@ def test_largest_weights_and_inputs(family, zero_point):
     """Every pair of extremes, where the encodings come nearest to overflow; single weights may be -128."""
     rng = np.random.default_rng(6)
     lowest = -128 if family.endswith("singles") else -127
-    node = cases.conv_node(
-        rng, height=4, width=4, in_channels=8, out_channels=16, zero_point=zero_point, **POINTWISE
-    )
-    w = np.zeros((16, 8), int)
-    w[:, [0, 1, 2, 5]] = [[127 if bit >> i & 1 else lowest for i in range(4)] for bit in range(16)]
-    node = unclamped(with_weights(node, w.reshape(16, 1, 1, 8), np.zeros(16)), -128, 0.002)
-    x = np.array([[127 if pixel >> (i % 4) & 1 else -128 for i in range(8)] for pixel in range(16)], np.int8)
-    values = {"x": x.reshape(1, 4, 4, 8)}
+    node, values = of_extremes(rng, zero_point, lowest, (0, 1, 2, 5))
+    node = unclamped(node, -128, 0.002)
     for candidate in candidates_of(node, family):
         np.testing.assert_array_equal(run_on_host(candidate, values)["y"], reference((node,), values)["y"])
 

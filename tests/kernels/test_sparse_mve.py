@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from edgeprune.kernels import families
 from tests.support import cases
 from tests.support.cases import POINTWISE
-from tests.support.dsp_kernels import PLAIN, with_weights
+from tests.support.dsp_kernels import PLAIN
 from tests.support.host_kernel import reference, run_on_host
 from tests.support.mve_kernels import MVE, assert_exact, mve_candidates
-from tests.support.sparse_nodes import MASKS, SPARSE_MVE, columns, pruned, singles
+from tests.support.sparse_nodes import MASKS, SPARSE_MVE, columns, of_extremes, pruned, singles
 
 CONVOLUTIONS = sorted(name for name in SPARSE_MVE if name.startswith("conv"))
 
@@ -112,14 +112,7 @@ def test_a_single_window_is_a_row():
 def test_largest_weights_and_inputs(family, zero_point):
     """Weights of -128 are like any other."""
     rng = np.random.default_rng(6)
-    node = cases.conv_node(
-        rng, height=4, width=4, in_channels=8, out_channels=16, zero_point=zero_point, **POINTWISE
-    )
-    w = np.zeros((16, 8), int)
-    w[:, [0, 1, 2, 3]] = [[127 if bit >> i & 1 else -128 for i in range(4)] for bit in range(16)]
-    node = with_weights(node, w.reshape(16, 1, 1, 8), np.zeros(16))
-    x = np.array([[127 if pixel >> (i % 4) & 1 else -128 for i in range(8)] for pixel in range(16)], np.int8)
-    values = {"x": x.reshape(1, 4, 4, 8)}
+    node, values = of_extremes(rng, zero_point, -128, (0, 1, 2, 3))
     found = [candidate for candidate in mve_candidates(node) if candidate.family == family]
     assert found
     for candidate in found:

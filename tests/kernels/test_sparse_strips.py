@@ -17,14 +17,14 @@ from edgeprune.kernels.base import weights_of
 from edgeprune.ops._convolution import conv_geometry
 from tests.support import cases
 from tests.support.candidates import admitted
+from tests.support.cases import POINTWISE
 from tests.support.dsp_kernels import DSP, PLAIN, SLOW, assert_exact, candidates_of, with_weights
 from tests.support.emulated_kernels import assert_equal_in_emulator, drawn_samples, every_candidate
 from tests.support.host_kernel import reference, run_on_host
-from tests.support.sparse_nodes import MASKS, columns, pruned, singles, unclamped
+from tests.support.sparse_nodes import MASKS, columns, of_extremes, pruned, singles, unclamped
 
 PICKED, BLOCKS = "conv_s8_dsp_picked", "conv_s8_dsp_blocks_strips"
 FAMILIES = (PICKED, BLOCKS)
-POINTWISE = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
 ROW = {**POINTWISE, "height": 1}
 
 GEOMETRIES = [
@@ -61,7 +61,7 @@ def nodes(rng: np.random.Generator, family: str) -> list[Node]:
         pruned(unclamped(cases.conv_node(rng, **case), 3, 0.002), columns(16, 0.3), rng)
         for case in (*GEOMETRIES, *odd, *wide)
     ]
-    small = cases.conv_node(rng, width=9, in_channels=8, out_channels=9, **ROW)
+    small = cases.conv_node(rng, width=9, in_channels=5 if odd else 8, out_channels=9, **ROW)
     return found + [pruned(unclamped(small, -128), mask, rng) for mask in MASKS.values()]
 
 
@@ -71,7 +71,8 @@ def nodes(rng: np.random.Generator, family: str) -> list[Node]:
 def test_degenerate_patterns(family, mask, form):
     """Empty layers, rows and blocks, single weights, nearly dense layers; channels that no pattern divides."""
     rng = np.random.default_rng(2)
-    for case in ({"width": 6, "in_channels": 8}, {"width": 9, "in_channels": 4, "out_channels": 9}):
+    odd = 5 if family == PICKED else 4
+    for case in ({"width": 6, "in_channels": 8}, {"width": 9, "in_channels": odd, "out_channels": 9}):
         node = cases.conv_node(rng, **ROW, **case)
         assert_exact(pruned(unclamped(node, form), MASKS[mask], rng), family, rng)
 
@@ -124,14 +125,8 @@ def test_random_shapes_and_densities(data):
 def test_largest_weights_and_inputs(family, zero_point):
     """Every pair of extremes, where the encodings come nearest to overflow."""
     rng = np.random.default_rng(6)
-    node = cases.conv_node(
-        rng, height=4, width=4, in_channels=8, out_channels=16, zero_point=zero_point, **POINTWISE
-    )
-    w = np.zeros((16, 8), int)
-    w[:, [0, 1, 2, 5]] = [[127 if bit >> i & 1 else -127 for i in range(4)] for bit in range(16)]
-    node = unclamped(with_weights(node, w.reshape(16, 1, 1, 8), np.zeros(16)), -128, 0.002)
-    x = np.array([[127 if pixel >> (i % 4) & 1 else -128 for i in range(8)] for pixel in range(16)], np.int8)
-    values = {"x": x.reshape(1, 4, 4, 8)}
+    node, values = of_extremes(rng, zero_point, -127, (0, 1, 2, 5))
+    node = unclamped(node, -128, 0.002)
     for candidate in candidates_of(node, family):
         np.testing.assert_array_equal(run_on_host(candidate, values)["y"], reference((node,), values)["y"])
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgeprune.graph.ir import Node
+from edgeprune.graph.ir import Array, Node
+from tests.support import cases
 from tests.support.dsp_kernels import scaled_by, with_weights
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "SPARSE_PORTABLE",
     "WHOLE",
     "columns",
+    "of_extremes",
     "pruned",
     "singles",
     "unclamped",
@@ -102,6 +104,22 @@ def pruned(node: Node, mask: Mask, rng: np.random.Generator) -> Node:
     assert b is not None
     kept = mask(rng, len(w), w[0].size).reshape(w.shape)
     return with_weights(node, np.where(kept, np.where(w == 0, 1, w), 0), b)
+
+
+def of_extremes(
+    rng: np.random.Generator, zero_point: int, lowest: int, inputs: tuple[int, ...]
+) -> tuple[Node, dict[str, Array]]:
+    """A pointwise layer whose four weights of an output are `lowest` and 127 in every way, and inputs likewise.
+
+    The weights stand at `inputs`, the others are zero; biases are zero, and the input's zero point is `zero_point`.
+    """
+    node = cases.conv_node(
+        rng, height=4, width=4, in_channels=8, out_channels=16, zero_point=zero_point, **cases.POINTWISE
+    )
+    w = np.zeros((16, 8), int)
+    w[:, inputs] = [[127 if bit >> i & 1 else lowest for i in range(4)] for bit in range(16)]
+    x = np.array([[127 if pixel >> (i % 4) & 1 else -128 for i in range(8)] for pixel in range(16)], np.int8)
+    return with_weights(node, w.reshape(16, 1, 1, 8), np.zeros(16)), {"x": x.reshape(1, 4, 4, 8)}
 
 
 def unclamped(node: Node, zero: int, real: float = 0.01) -> Node:
