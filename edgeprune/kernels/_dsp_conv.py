@@ -27,11 +27,13 @@ __all__ = [
     "forms_of",
     "gather_of",
     "inside_rows",
+    "is_flat",
     "is_tiled",
     "least_distance",
     "leaves_height",
     "leaves_width",
     "output_pixels",
+    "pair_stays_cached",
     "row_geometry",
     "run_sizes",
     "stays_cached",
@@ -137,17 +139,19 @@ def window_words(g: ConvGeometry) -> int:
     return -(-g.taps // 4)
 
 
+def is_flat(g: ConvGeometry) -> bool:
+    """Whether windows are the input's own pixels, one after the other."""
+    same = (g.out_height, g.out_width) == (g.in_height, g.in_width)
+    return g.taps == g.in_channels and not g.is_padded and same
+
+
 def gather_of(g: ConvGeometry) -> str:
     """How windows become columns.
 
     "flat": pixels are the input's own, one after the other; "words": straight from rows of whole words;
     "bytes": through a byte buffer, for any geometry.
     """
-    if (
-        g.taps == g.in_channels
-        and not g.is_padded
-        and (g.out_height, g.out_width) == (g.in_height, g.in_width)
-    ):
+    if is_flat(g):
         return "flat"
     width = (g.kernel_width - 1) * g.dilation_width + 1
     overhang = (g.out_width - 1) * g.stride_width - g.pad_left - g.in_width
@@ -182,10 +186,15 @@ def inside_rows(g: ConvGeometry, *, by_rows: bool = False) -> str:
 
 def stays_cached(g: ConvGeometry, form: Form, device: Device) -> bool:
     """Whether flash is slow, and its data cache holds the weights of a pair of channels, wherever they start."""
+    return output_pixels(g) > 5 and pair_stays_cached(4 * block_of(g, form).pair_words, device)
+
+
+def pair_stays_cached(pair_bytes: int, device: Device) -> bool:
+    """Whether flash is slow, and its data cache holds so many bytes of a pair of channels, wherever they start."""
     flash = device.flash
-    if flash is None or not flash.wait_states or output_pixels(g) <= 5:
+    if flash is None or not flash.wait_states:
         return False
-    return -(-4 * block_of(g, form).pair_words // flash.line_bytes) + 1 <= flash.data_lines
+    return -(-pair_bytes // flash.line_bytes) + 1 <= flash.data_lines
 
 
 def _scratch_bytes(g: ConvGeometry, groups: int) -> int:

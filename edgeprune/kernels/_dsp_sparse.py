@@ -18,14 +18,21 @@ import numpy as np
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _dsp
-from edgeprune.kernels._dsp_conv import Cost, inside_rows, least_distance, output_pixels, window_words
+from edgeprune.kernels._dsp_conv import (
+    Cost,
+    inside_rows,
+    is_flat,
+    least_distance,
+    output_pixels,
+    window_words,
+)
 from edgeprune.kernels._fully_connected import as_pointwise
 from edgeprune.kernels._sparsity import weight_rows
 from edgeprune.kernels.base import Code, Function, LayerNames
 from edgeprune.ops._convolution import ConvGeometry, conv_geometry
 from edgeprune.templating import render
 
-__all__ = ["Frame", "emit_frame", "frame_cost", "frame_geometry", "is_flat", "sparse_convolution"]
+__all__ = ["Frame", "emit_frame", "frame_cost", "frame_geometry", "sparse_convolution"]
 
 _CODE_BYTES = 300
 """Of the function that walks over the image, about."""
@@ -91,7 +98,7 @@ def emit_frame(
     point plus 1.
     """
     prefix, words = names.prefix, window_words(g)
-    flat = _is_flat(g)
+    flat = _is_whole_words(g)
     stride = g.in_channels if flat else 4 * words
     spread = _spread(prefix, frame, stride)
     stem = (
@@ -153,7 +160,7 @@ def frame_cost(
 def _scratch_bytes(g: ConvGeometry, frame: Frame) -> int:
     """Planes, windows where they are copied, outputs of a last block that is not whole; a multiple of 8."""
     tail = output_pixels(g) % frame.pixels
-    windows = 0 if _is_flat(g) and not tail else frame.pixels * 4 * window_words(g)
+    windows = 0 if _is_whole_words(g) and not tail else frame.pixels * 4 * window_words(g)
     outputs = frame.pixels * g.out_channels if tail else 0
     return -(-(4 * frame.plane_words + windows + outputs) // 8) * 8
 
@@ -162,19 +169,13 @@ def _window_cycles(g: ConvGeometry, frame: Frame, device: Device) -> float:
     """Cycles of what precedes the products, for all blocks: counted in the code generated for Cortex-M4."""
     gather = _SPREAD_INSTRUCTIONS[frame.form] * window_words(g) + _CALL_INSTRUCTIONS
     copied = 0.0
-    if not _is_flat(g):
+    if not _is_whole_words(g):
         copied = output_pixels(g) * (4 * window_words(g) + 35 * g.kernel_height)
     instructions = {_cost.Kind.GATHER: frame.blocks(g) * gather + copied}
     return _cost.cycles(device, instructions) + _cost.code_waits(device, _CODE_BYTES)
 
 
-def is_flat(g: ConvGeometry) -> bool:
-    """Whether windows are the input's own pixels."""
-    pointwise = g.taps == g.in_channels and not g.is_padded
-    return pointwise and (g.out_height, g.out_width) == (g.in_height, g.in_width)
-
-
-def _is_flat(g: ConvGeometry) -> bool:
+def _is_whole_words(g: ConvGeometry) -> bool:
     """Whether windows are the input's own pixels, of whole words."""
     return is_flat(g) and g.in_channels % 4 == 0
 

@@ -19,10 +19,18 @@ from typing import Literal
 import numpy as np
 
 from edgeprune.device import Device
-from edgeprune.graph.ir import Node
+from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost
-from edgeprune.kernels._dsp_conv import least_distance, leaves_height, leaves_width, output_pixels
-from edgeprune.kernels._dsp_sparse import frame_geometry, is_flat
+from edgeprune.kernels._dsp_block import LARGEST_OUTPUTS
+from edgeprune.kernels._dsp_conv import (
+    is_flat,
+    least_distance,
+    leaves_height,
+    leaves_width,
+    output_pixels,
+    pair_stays_cached,
+)
+from edgeprune.kernels._dsp_sparse import frame_geometry, sparse_convolution
 from edgeprune.kernels.base import Code, Function, LayerNames
 from edgeprune.ops._convolution import ConvGeometry
 from edgeprune.templating import render
@@ -32,7 +40,7 @@ __all__ = [
     "RowStrips",
     "cached_groups",
     "emit_strips",
-    "has_groups",
+    "sparse_strips",
     "strip_geometry",
     "strip_heights",
 ]
@@ -142,9 +150,16 @@ def strip_geometry(node: Node) -> ConvGeometry:
     return replace(g, batch=1, in_height=height, out_height=height, in_width=width, out_width=width)
 
 
-def has_groups(g: ConvGeometry) -> bool:
-    """Whether a row of outputs has a group's pixels, and a row of inputs one for every column of a stride."""
-    return g.out_width >= PIXELS and g.in_width >= g.stride_width
+def sparse_strips(nodes: tuple[Node, ...], device: Device) -> tuple[ConvGeometry, Array] | None:
+    """`strip_geometry` and weights [outputs, K] of the one of `nodes`, where strips take it and zeros may pay.
+
+    A row of outputs has a group's pixels, and a row of inputs one for every column of a stride.
+    """
+    found = sparse_convolution(nodes, device, LARGEST_OUTPUTS)
+    if found is None:
+        return None
+    g = strip_geometry(nodes[0])
+    return (g, found[1]) if g.out_width >= PIXELS and g.in_width >= g.stride_width else None
 
 
 def strip_heights(g: ConvGeometry) -> tuple[int, ...]:
@@ -157,15 +172,11 @@ def cached_groups(g: ConvGeometry, pair_bytes: int, device: Device) -> int:
     """How many groups at a time: several where flash is slow and its cache holds a pair's weights, wherever they start.
 
     Args:
-        g: the convolution.
+        g: the convolution, as of `sparse_strips`.
         pair_bytes: of the constants that a pair of channels reads, the longest.
         device: whose flash and data cache they are read through.
     """
-    flash = device.flash
-    if flash is None or not flash.wait_states or output_pixels(g) <= PIXELS:
-        return 1
-    fits = -(-pair_bytes // flash.line_bytes) + 1 <= flash.data_lines
-    return min(_GROUPS, max(1, g.out_width // PIXELS)) if fits else 1
+    return min(_GROUPS, g.out_width // PIXELS) if pair_stays_cached(pair_bytes, device) else 1
 
 
 def emit_strips(

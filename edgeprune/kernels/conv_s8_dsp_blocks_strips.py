@@ -17,16 +17,15 @@ import numpy as np
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _dsp
-from edgeprune.kernels._dsp_block import LARGEST_OUTPUTS, Block, block_instructions, block_stream
+from edgeprune.kernels._dsp_block import Block, block_instructions, block_stream
 from edgeprune.kernels._dsp_conv import Cost
-from edgeprune.kernels._dsp_sparse import sparse_convolution
 from edgeprune.kernels._dsp_sparse_streams import record_counts, record_stream, records_bytes
 from edgeprune.kernels._dsp_strips import (
     PIXELS,
     RowStrips,
     cached_groups,
     emit_strips,
-    has_groups,
+    sparse_strips,
     strip_geometry,
     strip_heights,
 )
@@ -55,10 +54,10 @@ class ConvBlocksStripsDsp(KernelFamily):
     name = "conv_s8_dsp_blocks_strips"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        found = sparse_convolution(nodes, device, LARGEST_OUTPUTS)
-        if found is None or not _is_reached(strip_geometry(nodes[0])):
+        found = sparse_strips(nodes, device)
+        if found is None or not _is_reached(found[0]):
             return ()
-        g, rows = strip_geometry(nodes[0]), found[1]
+        g, rows = found
         records = record_counts(rows, _CHANNELS)
         density = min(1.0, int(records.sum()) * 4 * _CHANNELS / rows.size)
         groups = cached_groups(g, _pair_bytes(int(records.max())), device)
@@ -132,8 +131,8 @@ def _row_pixels(g: ConvGeometry) -> int:
 
 
 def _is_reached(g: ConvGeometry) -> bool:
-    """Whether rows are long enough for a group, and loads reach the last of its pixels."""
-    if not has_groups(g) or g.in_channels % 4 or (g.kernel_width == 1 and g.pad_left):
+    """Whether words are of one pixel, and loads reach the last pixel of a group."""
+    if g.in_channels % 4 or (g.kernel_width == 1 and g.pad_left):
         return False
     s = _strips(g, 1, 1)
     return (PIXELS - 1) * s.pixel_bytes + 4 <= _REACH and s.band_bytes <= _LARGEST_STEP

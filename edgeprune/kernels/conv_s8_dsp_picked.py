@@ -21,16 +21,15 @@ import numpy as np
 from edgeprune.device import Device
 from edgeprune.graph.ir import Array, Node
 from edgeprune.kernels import _cost, _dsp
-from edgeprune.kernels._dsp_block import LARGEST_OUTPUTS, Block, block_instructions, block_stream
+from edgeprune.kernels._dsp_block import Block, block_instructions, block_stream
 from edgeprune.kernels._dsp_gathered import gather_function, gathered_block
-from edgeprune.kernels._dsp_sparse import sparse_convolution
 from edgeprune.kernels._dsp_sparse_streams import gathered_bytes, gathered_constants
 from edgeprune.kernels._dsp_strips import (
     PIXELS,
     RowStrips,
     cached_groups,
     emit_strips,
-    has_groups,
+    sparse_strips,
     strip_geometry,
     strip_heights,
 )
@@ -69,10 +68,10 @@ class ConvPickedDsp(KernelFamily):
     name = "conv_s8_dsp_picked"
 
     def candidates(self, nodes: tuple[Node, ...], device: Device) -> tuple[Candidate, ...]:
-        found = sparse_convolution(nodes, device, LARGEST_OUTPUTS)
-        if found is None or not _is_reached(strip_geometry(nodes[0])):
+        found = sparse_strips(nodes, device)
+        if found is None or not _is_reached(found[0]):
             return ()
-        g, rows = strip_geometry(nodes[0]), found[1]
+        g, rows = found
         blocks = {
             size: output_blocks(rows, size, _CHANNELS) for size in block_sizes(g.out_channels, _CHANNELS)
         }
@@ -202,8 +201,8 @@ def _line_bytes(g: ConvGeometry) -> int:
 
 
 def _is_reached(g: ConvGeometry) -> bool:
-    """Whether rows are long enough for a group, and places have the bits to reach a window's last input."""
-    return has_groups(g) and _strips(g, 1, 1).band_bytes <= LARGEST_INPUTS
+    """Whether places have the bits to reach a window's last input."""
+    return _strips(g, 1, 1).band_bytes <= LARGEST_INPUTS
 
 
 def _offsets(strips: RowStrips) -> Array:
